@@ -1,0 +1,42 @@
+"""The four classes: order, keys, names and colours, stated once.
+
+Index 0 to 3 is the order of every probability vector and of the label map's
+values (method: Healthy, COVID-19, H1N1, CAP).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class PatientClass:
+    """One of the four answers of the screening.
+
+    `key` is the name in result.json, `name` the one in data sets and figures,
+    `verdict` what a clinician reads, `color` an sRGB hex value of the
+    colour-blind-safe palette of Okabe and Ito.
+    """
+
+    index: int
+    key: str
+    name: str
+    verdict: str
+    color: str
+
+
+CLASSES: Final = (
+    PatientClass(0, "healthy", "Healthy", "no pneumonia pattern found", "#009E73"),
+    PatientClass(1, "covid19", "COVID-19", "pattern of COVID-19 pneumonia", "#D55E00"),
+    PatientClass(2, "h1n1", "H1N1", "pattern of H1N1 influenza pneumonia", "#56B4E9"),
+    PatientClass(3, "cap", "CAP", "pattern of community-acquired pneumonia", "#CC79A7"),
+)
+CLASS_KEYS: Final = tuple(each.key for each in CLASSES)
+INDETERMINATE: Final = "indeterminate"
+
+
+def class_by_key(key: str) -> PatientClass:
+    """The class whose result.json key is `key`; KeyError names the four."""
+    for each in CLASSES:
+        if each.key == key:
+            return each
+    raise KeyError(f"{key!r} is none of {', '.join(CLASS_KEYS)}")

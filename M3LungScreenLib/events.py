@@ -1,0 +1,60 @@
+"""Progress events and their JSON: what a long run tells while it runs."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+STEPS = ("read", "preprocess", "slice_network", "patient_network", "localization", "write")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units of `step` (one of STEPS) are finished."""
+
+    step: str
+    done: int
+    total: int
+    event: str = "progress"
+
+
+@dataclass(frozen=True)
+class Provisional:
+    """A first verdict from part of the slices; the final one replaces it."""
+
+    predicted: str
+    verdict: str
+    probabilities: dict[str, float]
+    slices_screened: int
+    event: str = "provisional"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The result folder is complete at `path`."""
+
+    path: str
+    event: str = "result"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run was refused; `kind` and `message` as in errors.py."""
+
+    kind: str
+    message: str
+    event: str = "error"
+
+
+Event = Progress | Provisional | Finished | Failed
+Listener = Callable[[Event], None]
+
+
+def ignore(_: Event) -> None:
+    """A listener that drops what it hears."""
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON, `event` first."""
+    fields: dict[str, Any] = asdict(event)
+    return json.dumps({"event": fields.pop("event"), **fields})

@@ -1,0 +1,207 @@
+"""What a screening found: one frozen value, of which all outputs are views.
+
+Attributes bear the names of result.json (schema in `result.schema.json`).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from M3LungScreenLib.classes import CLASS_KEYS
+from M3LungScreenLib.ct import CTVolume
+
+SCHEMA_VERSION = "1.0"
+SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
+
+
+@dataclass(frozen=True)
+class ClassProbabilities:
+    """Four numbers that sum to 1."""
+
+    healthy: float
+    covid19: float
+    h1n1: float
+    cap: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "ClassProbabilities":
+        """From an array of four in the order of the classes."""
+        return cls(*(float(value) for value in values))
+
+    def as_array(self) -> np.ndarray:
+        return np.array([getattr(self, key) for key in CLASS_KEYS])
+
+
+@dataclass(frozen=True)
+class InputSummary:
+    """What was screened; nothing that names the patient. x, y, z as SimpleITK gives them."""
+
+    kind: str
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    hu_range: tuple[int, int]
+    series_uid_sha256: str | None
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Nonparametric:
+    """Eq. 5: the class by counts of slices, the healthy share N0/N, the counts by class key."""
+
+    predicted: str
+    healthy_fraction: float
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PatientResult:
+    """`verdict` is `predicted` or 'indeterminate', then with `reasons` in plain words."""
+
+    probabilities: ClassProbabilities
+    predicted: str
+    verdict: str
+    reasons: tuple[str, ...]
+    nonparametric: Nonparametric
+    agreement: bool
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """One slice of the input; what an uninformative or unscreened one has not is None.
+
+    `index` counts along the stored feet–head axis, `position_mm` is its centre in
+    LPS, `probabilities` are Eq. 4's, `crop` is (row, column, rows, columns) in the
+    LPS axial slice, `involvement` the share of its lung pixels that are lesion.
+    """
+
+    index: int
+    position_mm: tuple[float, float, float]
+    informative: bool
+    screened: bool
+    p_lesion: float | None = None
+    probabilities: ClassProbabilities | None = None
+    predicted: str | None = None
+    weight: float | None = None
+    crop: tuple[int, int, int, int] | None = None
+    involvement: float | None = None
+
+
+@dataclass(frozen=True)
+class LungInvolvement:
+    """Shares of lung voxels that are lesion, 0 to 1, whole and within zones."""
+
+    fraction: float
+    ground_glass: float
+    consolidation: float
+    upper: float
+    middle: float
+    lower: float
+    central: float
+    peripheral: float
+
+
+@dataclass(frozen=True)
+class Involvement:
+    left: LungInvolvement
+    right: LungInvolvement
+    total: LungInvolvement
+    severity_score: int
+
+
+@dataclass(frozen=True)
+class LungVolumes:
+    """Volume of the lung mask in millilitres."""
+
+    left: float
+    right: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Warning:
+    """`code` for programs, `message` one sentence for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of each step; `write` and `total` are known once the folder is written."""
+
+    read: float = 0.0
+    preprocess: float = 0.0
+    slice_network: float = 0.0
+    patient_network: float = 0.0
+    localization: float = 0.0
+    write: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Read-only arrays `[slice, row, column]` that lie on the CTVolume's `hu` (LPS axial).
+
+    `lesion_location_map` float32 in [0, 1]; `lesions` uint8 0 to 3 (class index);
+    `lungs` uint8 1 right, 2 left.
+    """
+
+    lesion_location_map: np.ndarray
+    lesions: np.ndarray
+    lungs: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in (self.lesion_location_map, self.lesions, self.lungs):
+            array.flags.writeable = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """One screening. `volume` and `arrays` are not in result.json; `write` saves them beside it."""
+
+    input: InputSummary
+    model: ModelSummary
+    settings: dict[str, Any]
+    patient: PatientResult | None
+    slices: tuple[SliceResult, ...]
+    involvement: Involvement
+    lung_volume_ml: LungVolumes
+    warnings: tuple[Warning, ...]
+    timing_s: Timing
+    peak_memory_mb: float
+    device: str
+    versions: dict[str, str]
+    volume: CTVolume = field(repr=False)
+    arrays: Arrays = field(repr=False)
+    schema_version: str = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """What result.json holds: plain values, `schema_version` first."""
+        plain = {
+            name: value for name, value in vars(self).items() if name not in ("volume", "arrays")
+        }
+        plain["warnings"] = [asdict(each) for each in self.warnings]
+        plain["slices"] = [asdict(each) for each in self.slices]
+        for name in ("input", "model", "patient", "involvement", "lung_volume_ml", "timing_s"):
+            plain[name] = None if plain[name] is None else asdict(plain[name])
+        ordered = {"schema_version": plain.pop("schema_version"), **plain}
+        return json.loads(json.dumps(ordered))
+
+    def slice_of(self, k: int) -> SliceResult:
+        """The entry of axial slice `k` (0 at the feet), whatever the stored order."""
+        return self.slices[self.volume.stored_slice_index(k)]
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the result folder, complete or not at all; see `outputs.folder.write`."""
+        from M3LungScreenLib.outputs.folder import write
+
+        return write(self, Path(folder))

@@ -1,0 +1,133 @@
+"""Every setting that inference needs; the same object lies in the bundle's card.
+
+Training, inference and the card read one `ModelSettings`, so that a bundle cannot
+be run with other windows than it was trained with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar, get_type_hints
+
+T = TypeVar("T")
+Similarity = Literal["dot", "euclidean", "cosine"]
+Correlation = Literal["signed_sum", "softmax", "slices"]
+PatientVariant = Literal["max_pooling", "single_scale_a", "multi_scale_a", "multi_scale_ra"]
+
+
+@dataclass(frozen=True)
+class PreprocessingSettings:
+    """Section III-A. `margin_px` counts at a 512 matrix; mean and std are the backbone's own."""
+
+    input_size: int = 512
+    threshold_hu: int = -300
+    margin_px: int = 10
+    window_centers_hu: tuple[int, ...] = (-700, -600, -500)
+    window_width_hu: int = 1200
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class SliceNetworkSettings:
+    """Section III-B and the switches of Table V.
+
+    `map_affine` gives the location map a scale and an offset of its own, fitted
+    with its loss; without it the dot product's logits average to the slice's own.
+    """
+
+    backbone: str = "resnet50"
+    multi_task: bool = True
+    attention: bool = True
+    coordinates: bool = True
+    similarity: Similarity = "dot"
+    map_affine: bool = False
+
+
+@dataclass(frozen=True)
+class PatientNetworkSettings:
+    """Section III-C and the variants of Table IV.
+
+    `feature_size` is D, `head_size` D', `heads` h; `correlation` is Eq. 2's
+    normalisation: the signed sum as printed, softmax over j, or attention between
+    slices (n × n). 'single_scale_a' has scales (3,).
+    """
+
+    variant: PatientVariant = "multi_scale_ra"
+    feature_size: int = 3072
+    heads: int = 12
+    head_size: int = 512
+    scales: tuple[int, ...] = (1, 2, 3, 4)
+    refinement_layers: int = 2
+    correlation: Correlation = "signed_sum"
+
+
+@dataclass(frozen=True)
+class AssessmentSettings:
+    """Eq. 5's T, temperatures of calibration, and when the answer is 'indeterminate'."""
+
+    healthy_fraction_threshold: float = 0.99
+    temperature: float = 1.0
+    minimum_top_probability: float = 0.5
+
+
+@dataclass(frozen=True)
+class LocalizationSettings:
+    """`threshold` of the location map, fitted on cases with truth masks."""
+
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """One model, from HU to label map."""
+
+    preprocessing: PreprocessingSettings = field(default_factory=PreprocessingSettings)
+    slice_network: SliceNetworkSettings = field(default_factory=SliceNetworkSettings)
+    patient_network: PatientNetworkSettings = field(default_factory=PatientNetworkSettings)
+    assessment: AssessmentSettings = field(default_factory=AssessmentSettings)
+    localization: LocalizationSettings = field(default_factory=LocalizationSettings)
+
+
+PRESETS = {
+    "paper": ModelSettings(),
+    "compact": ModelSettings(
+        preprocessing=PreprocessingSettings(input_size=224),
+        slice_network=SliceNetworkSettings(backbone="efficientnet_lite0", map_affine=True),
+        patient_network=PatientNetworkSettings(
+            feature_size=432, heads=4, head_size=64, correlation="softmax"
+        ),
+    ),
+}
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Plain values for JSON and YAML."""
+    return asdict(settings)
+
+
+def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
+    """`cls` from nested plain values; ValueError names a key that is unknown or of a wrong type."""
+    hints = get_type_hints(cls)
+    unknown = set(values) - set(hints)
+    if unknown:
+        raise ValueError(f"{where} has no {', '.join(sorted(unknown))}; it has {', '.join(hints)}")
+    made: dict[str, Any] = {}
+    for name, value in values.items():
+        kind = hints[name]
+        if is_dataclass(kind):
+            made[name] = from_dict(kind, value, f"{where}.{name}")  # type: ignore[arg-type]
+        else:
+            made[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**made)
+
+
+def with_values(settings: Any, dotted: Mapping[str, Any]) -> Any:
+    """`settings` with 'slice_network.similarity': 'cosine' and the like replaced."""
+    for key, value in dotted.items():
+        head, _, rest = key.partition(".")
+        if head not in {each.name for each in fields(settings)}:
+            names = ", ".join(each.name for each in fields(settings))
+            raise ValueError(f"no setting {head!r}; there are {names}")
+        new = with_values(getattr(settings, head), {rest: value}) if rest else value
+        settings = replace(settings, **{head: tuple(new) if isinstance(new, list) else new})
+    return settings
