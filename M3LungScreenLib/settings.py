@@ -16,15 +16,13 @@ PatientVariant = Literal["max_pooling", "single_scale_a", "multi_scale_a", "mult
 
 @dataclass(frozen=True)
 class PreprocessingSettings:
-    """Section III-A. `margin_px` counts at a 512 matrix; mean and std are the backbone's own."""
+    """Section III-A. `margin_px` counts at a 512 matrix."""
 
     input_size: int = 512
     threshold_hu: int = -300
     margin_px: int = 10
     window_centers_hu: tuple[int, ...] = (-700, -600, -500)
     window_width_hu: int = 1200
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
