@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from M3LungScreenLib.assessment import Nonparametric
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.involvement import Involvement, LungVolumes
 
 SCHEMA_VERSION = "1.0"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
@@ -54,15 +56,6 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
-class Nonparametric:
-    """Eq. 5: the class by counts of slices, the healthy share N0/N, the counts by class key."""
-
-    predicted: str
-    healthy_fraction: float
-    counts: dict[str, int]
-
-
-@dataclass(frozen=True)
 class PatientResult:
     """`verdict` is `predicted` or 'indeterminate', then with `reasons` in plain words."""
 
@@ -93,37 +86,6 @@ class SliceResult:
     weight: float | None = None
     crop: tuple[int, int, int, int] | None = None
     involvement: float | None = None
-
-
-@dataclass(frozen=True)
-class LungInvolvement:
-    """Shares of lung voxels that are lesion, 0 to 1, whole and within zones."""
-
-    fraction: float
-    ground_glass: float
-    consolidation: float
-    upper: float
-    middle: float
-    lower: float
-    central: float
-    peripheral: float
-
-
-@dataclass(frozen=True)
-class Involvement:
-    left: LungInvolvement
-    right: LungInvolvement
-    total: LungInvolvement
-    severity_score: int
-
-
-@dataclass(frozen=True)
-class LungVolumes:
-    """Volume of the lung mask in millilitres."""
-
-    left: float
-    right: float
-    total: float
 
 
 @dataclass(frozen=True)

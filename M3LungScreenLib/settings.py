@@ -66,6 +66,7 @@ class AssessmentSettings:
     healthy_fraction_threshold: float = 0.99
     temperature: float = 1.0
     minimum_top_probability: float = 0.5
+    minimum_top_probability_on_disagreement: float = 0.7
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,87 @@
+"""From network outputs to a verdict: Eq. 4, Eq. 5, calibration and 'indeterminate'."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import softmax
+
+from M3LungScreenLib.classes import CLASS_KEYS, CLASSES, INDETERMINATE
+from M3LungScreenLib.settings import AssessmentSettings
+
+HEALTHY = 0
+
+
+@dataclass(frozen=True)
+class Nonparametric:
+    """Eq. 5: the class by counts of slices, the healthy share N0/N, the counts by class key."""
+
+    predicted: str
+    healthy_fraction: float
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`verdict` is `predicted` or 'indeterminate'; then `reasons` say why, in plain words."""
+
+    predicted: str
+    verdict: str
+    reasons: tuple[str, ...]
+    agreement: bool
+
+
+def slice_probabilities(p_lesion: np.ndarray, class_probabilities: np.ndarray) -> np.ndarray:
+    """Eq. 4: four probabilities `[N, 4]` from P_lesion `[N]` and P_multi-class `[N, 4]`."""
+    p = p_lesion[:, None] * class_probabilities
+    p[:, HEALTHY] += 1.0 - p_lesion
+    return p
+
+
+def count_slices(probabilities: np.ndarray, healthy_fraction_threshold: float) -> Nonparametric:
+    """Eq. 5 over the slices' Eq. 4 probabilities `[N, 4]`, N at least 1.
+
+    Healthy only if N0/N is strictly over the threshold; a tie among diseases goes
+    to the first. A slice whose maximum is shared counts for each (δ as printed).
+    """
+    is_top = probabilities == probabilities.max(axis=1, keepdims=True)
+    counts = is_top.sum(axis=0)
+    healthy_fraction = float(counts[HEALTHY] / len(probabilities))
+    disease = 1 + int(counts[1:].argmax())
+    predicted = HEALTHY if healthy_fraction > healthy_fraction_threshold else disease
+    by_key = {key: int(count) for key, count in zip(CLASS_KEYS, counts, strict=True)}
+    return Nonparametric(CLASS_KEYS[predicted], healthy_fraction, by_key)
+
+
+def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
+    """Softmax of `logits / temperature` over the last axis (temperature scaling)."""
+    return np.asarray(softmax(np.asarray(logits, np.float64) / temperature, axis=-1))
+
+
+def decide(
+    probabilities: np.ndarray, counted: Nonparametric, settings: AssessmentSettings
+) -> Verdict:
+    """The patient's verdict from four calibrated probabilities and Eq. 5 beside them."""
+    top = int(probabilities.argmax())
+    predicted = CLASS_KEYS[top]
+    agreement = counted.predicted == predicted
+    reasons = _doubts(float(probabilities[top]), predicted, counted, settings)
+    return Verdict(predicted, INDETERMINATE if reasons else predicted, reasons, agreement)
+
+
+def _doubts(
+    top_probability: float, predicted: str, counted: Nonparametric, settings: AssessmentSettings
+) -> tuple[str, ...]:
+    names = {each.key: each.name for each in CLASSES}
+    if top_probability < settings.minimum_top_probability:
+        return (
+            f"The likeliest class, {names[predicted]}, has a probability of only "
+            f"{top_probability:.0%}; {settings.minimum_top_probability:.0%} are needed.",
+        )
+    minimum = settings.minimum_top_probability_on_disagreement
+    if counted.predicted != predicted and top_probability < minimum:
+        return (
+            f"The patient-level network says {names[predicted]} ({top_probability:.0%}), the count "
+            f"of slices says {names[counted.predicted]}; where they disagree {minimum:.0%} are "
+            f"needed.",
+        )
+    return ()
