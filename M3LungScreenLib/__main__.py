@@ -1,0 +1,44 @@
+"""`python -m M3LungScreenLib screen | simulate | info`."""
+
+import argparse
+import signal
+import sys
+
+from M3LungScreenLib.commands import info, screen, simulate
+from M3LungScreenLib.errors import Cancelled, M3LungScreenError
+from M3LungScreenLib.events import Failed, to_json
+
+COMMANDS = {"screen": screen, "simulate": simulate, "info": info}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status as in errors.py."""
+    parser = argparse.ArgumentParser(
+        prog="python -m M3LungScreenLib",
+        description="Pneumonia screening from chest CT. Research use only.",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        summary = (command.__doc__ or "").partition("\n")[0]
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        command.add_arguments(subparser)
+    parsed = parser.parse_args(arguments)
+    # A polite kill ends like Ctrl-C, so that nothing half-written stays.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return COMMANDS[parsed.command].run(parsed)
+    except M3LungScreenError as refusal:
+        return _tell(refusal, jsonl=getattr(parsed, "progress", "") == "jsonl")
+    except KeyboardInterrupt:
+        return _tell(Cancelled(), jsonl=getattr(parsed, "progress", "") == "jsonl")
+
+
+def _tell(refusal: M3LungScreenError, jsonl: bool) -> int:
+    if jsonl:
+        print(to_json(Failed(refusal.kind, refusal.message)), flush=True)
+    print(refusal.message, file=sys.stderr)
+    return refusal.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

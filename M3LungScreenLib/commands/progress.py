@@ -1,0 +1,52 @@
+"""How a command tells its progress: a bar for people, JSON lines for programs, nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from M3LungScreenLib.events import Event, Listener, Progress, Provisional, ignore, to_json
+
+PROGRESS_STYLES = ("bar", "jsonl", "none")
+
+
+@contextmanager
+def listener_for(style: str) -> Iterator[Listener]:
+    """A listener of one of PROGRESS_STYLES, open while the command runs."""
+    if style == "bar":
+        with ProgressBar() as bar:
+            yield bar
+    else:
+        yield _print_line if style == "jsonl" else ignore
+
+
+def _print_line(event: Event) -> None:
+    print(to_json(event), flush=True)
+
+
+class ProgressBar:
+    """One bar on stderr that is relabelled at each step."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm = tqdm(
+            bar_format="{desc:<40}{percentage:3.0f}% |{bar:30}| {remaining}", leave=False
+        )
+
+    def __enter__(self) -> Listener:
+        return self._hear
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            name = event.step.replace("_", " ")
+            if not self._bar.desc.startswith(name):
+                self._bar.reset(event.total)
+            self._bar.total = event.total
+            self._bar.set_description_str(name, refresh=False)
+            self._bar.n = event.done
+            self._bar.refresh()
+        elif isinstance(event, Provisional):
+            share = event.probabilities[event.predicted]
+            tqdm.write(f"First look     {event.predicted} {share:.0%}")

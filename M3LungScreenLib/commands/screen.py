@@ -1,0 +1,95 @@
+"""Screen a chest CT and write the result folder."""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from M3LungScreenLib.bundle import load_bundle
+from M3LungScreenLib.classes import CLASSES, INDETERMINATE
+from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
+from M3LungScreenLib.events import Finished, Progress
+from M3LungScreenLib.outputs.folder import check_target
+from M3LungScreenLib.reading import read_ct
+from M3LungScreenLib.result import Result
+from M3LungScreenLib.screening import screen
+
+SHIPPED_BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "compact"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", metavar="INPUT", help="DICOM folder or file, .nrrd .nii .mha .mhd")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="folder of the bundle")
+    parser.add_argument("--series", help="UID or number of the series in a DICOM folder")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--detail", choices=("full", "preview"), default="full")
+    parser.add_argument("--progress", choices=PROGRESS_STYLES, default="bar")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with listener_for(arguments.progress) as listen:
+        check_target(arguments.out)
+        bundle = load_bundle(arguments.model)
+        start = time.perf_counter()
+        listen(Progress("read", 0, 1))
+        volume = read_ct(arguments.input, series=arguments.series)
+        read_s = time.perf_counter() - start
+        listen(Progress("read", 1, 1))
+        result = screen(
+            volume, bundle, device=arguments.device, detail=arguments.detail, progress=listen
+        )
+        timing = replace(result.timing_s, read=read_s, total=result.timing_s.total + read_s)
+        listen(Progress("write", 0, 1))
+        result = replace(result, timing_s=timing)
+        folder = result.write(arguments.out)
+        listen(Progress("write", 1, 1))
+        listen(Finished(str(folder)))
+    if arguments.progress != "jsonl":
+        print(summary(result, time.perf_counter() - start))
+        print(f"Report         {folder / 'report.html'}")
+    return 0
+
+
+def summary(result: Result, seconds: float) -> str:
+    """What a person wants to know first, as lines of text."""
+    lines = [*_verdict_lines(result), *_involvement_lines(result)]
+    lines += [f"Warning        {each.message}" for each in result.warnings]
+    lines += [
+        f"Time           {seconds:.1f} s on {result.device}, "
+        f"{result.peak_memory_mb:.0f} MB at the peak",
+        "Research use only: not for clinical decisions.",
+    ]
+    return "\n".join(lines)
+
+
+def _verdict_lines(result: Result) -> list[str]:
+    if result.patient is None:
+        (one,) = result.slices
+        words = {each.key: each.verdict for each in CLASSES}
+        lines = [f"This slice     {words[one.predicted or 'healthy']} (no verdict on a patient)"]
+        probabilities = one.probabilities
+    else:
+        lines = [f"Verdict        {verdict_in_words(result.patient.verdict)}"]
+        lines += [f"               {reason}" for reason in result.patient.reasons]
+        probabilities = result.patient.probabilities
+    if probabilities is not None:
+        parts = (f"{each.name} {getattr(probabilities, each.key):.1%}" for each in CLASSES)
+        lines.append(f"Probabilities  {'   '.join(parts)}")
+    return lines
+
+
+def _involvement_lines(result: Result) -> list[str]:
+    share, volume = result.involvement, result.lung_volume_ml
+    return [
+        f"Right lung     {share.right.fraction:.1%} of {volume.right:.0f} ml",
+        f"Left lung      {share.left.fraction:.1%} of {volume.left:.0f} ml",
+        f"Severity       {share.severity_score} of 24",
+    ]
+
+
+def verdict_in_words(verdict: str) -> str:
+    """The verdict as a clinician reads it."""
+    if verdict == INDETERMINATE:
+        return "indeterminate"
+    return next(each.verdict for each in CLASSES if each.key == verdict)

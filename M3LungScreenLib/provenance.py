@@ -1,0 +1,51 @@
+"""What a run took and what it ran on: seconds, memory, versions."""
+
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from M3LungScreenLib import __version__
+
+PACKAGES = ("numpy", "scipy", "SimpleITK", "scikit-image", "torch")
+
+
+class Stopwatch:
+    """Seconds of each named step, and of all since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+    @property
+    def total(self) -> float:
+        return time.perf_counter() - self._start
+
+
+def peak_memory_mb() -> float:
+    """The most memory (MiB) that this process ever held."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+
+
+def package_versions() -> dict[str, str]:
+    """Of this library, Python and what the numbers depend on."""
+    return {
+        "M3LungScreen": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }

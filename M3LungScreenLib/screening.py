@@ -1,0 +1,310 @@
+"""The paper's Figure 3, read from top to bottom: a CT volume in, a result out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from M3LungScreenLib.assessment import calibrated, count_slices, decide, slice_probabilities
+from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.classes import CLASS_KEYS
+from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.engines.interface import Engine
+from M3LungScreenLib.errors import Cancelled
+from M3LungScreenLib.events import Listener, Progress, Provisional, ignore
+from M3LungScreenLib.involvement import lung_volumes_ml, measure_involvement, slice_involvement
+from M3LungScreenLib.localization import label_map, location_volume
+from M3LungScreenLib.lungs import segment_lungs
+from M3LungScreenLib.preprocessing import Crop, find_crops, network_input
+from M3LungScreenLib.provenance import Stopwatch, package_versions, peak_memory_mb
+from M3LungScreenLib.result import (
+    Arrays,
+    ClassProbabilities,
+    InputSummary,
+    ModelSummary,
+    PatientResult,
+    Result,
+    SliceResult,
+    Timing,
+    Warning,
+)
+from M3LungScreenLib.schedule import batches, first_look, nearest_screened, remaining
+from M3LungScreenLib.settings import PreprocessingSettings, to_dict
+from M3LungScreenLib.suitability import check_lungs
+
+Detail = Literal["full", "preview"]
+SLICES_PER_BATCH = 8
+PREVIEW_CENTER_HU = -600
+
+
+@dataclass(frozen=True)
+class Chest:
+    """A volume that may be screened: lungs found, slices cropped, doubts noted."""
+
+    volume: CTVolume
+    lungs: np.ndarray  # uint8 [slice, row, column]: 1 right, 2 left
+    crops: tuple[Crop | None, ...]
+    warnings: tuple[tuple[str, str], ...]
+
+    @property
+    def informative(self) -> list[int]:
+        return [k for k, crop in enumerate(self.crops) if crop is not None]
+
+
+@dataclass(frozen=True)
+class ScreenedSlice:
+    """One slice after the slice-level network, averaged over the windows."""
+
+    p_lesion: float
+    class_probabilities: np.ndarray  # [4]
+    location_map: np.ndarray  # [h, w]
+    features: np.ndarray  # [D]
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Eq. 4, `[4]`."""
+        p_lesion, classes = np.array([self.p_lesion]), self.class_probabilities[None]
+        return slice_probabilities(p_lesion, classes)[0]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every step of one screening needs."""
+
+    bundle: Bundle
+    engine: Engine
+    settings: PreprocessingSettings
+    progress: Listener
+    cancelled: Callable[[], bool]
+
+    def tell(self, step: str, done: int, total: int) -> None:
+        """Progress; raises Cancelled where the user has stopped the run."""
+        if self.cancelled():
+            raise Cancelled
+        self.progress(Progress(step, done, total))
+
+
+def screen(
+    volume: CTVolume,
+    bundle: Bundle,
+    *,
+    device: str = "auto",
+    detail: Detail = "full",
+    progress: Listener = ignore,
+    cancelled: Callable[[], bool] = lambda: False,
+    engine: Engine | None = None,
+) -> Result:
+    """Screen a chest CT with a model bundle (Section IV-A, inference).
+
+    `detail='preview'` screens one window and at most 24 slices spread over the
+    lungs. `progress` hears events.Progress and, for volumes, one Provisional;
+    `cancelled` is asked between batches. `engine` overrides the choice by `device`.
+    Raises InputRefused where there are no lungs, ModelRefused where the bundle does
+    not fit, UsageError for a device that is not there, Cancelled.
+    """
+    clock = Stopwatch()
+    with clock.step("preprocess"):
+        progress(Progress("preprocess", 0, 1))
+        chest = prepare(volume, bundle.settings.preprocessing)
+        progress(Progress("preprocess", 1, 1))
+    with clock.step("slice_network"):
+        settings = _preprocessing_for(detail, bundle.settings.preprocessing)
+        run = Run(bundle, engine or _engine_for(bundle, device), settings, progress, cancelled)
+        screened = screen_slices(chest, run, detail)
+    with clock.step("patient_network"):
+        run.tell("patient_network", 0, 1)
+        patient, weights = None, dict[int, float]()
+        if volume.slice_count > 1:
+            patient, weights = assess_patient(screened, run)
+        run.tell("patient_network", 1, 1)
+    with clock.step("localization"):
+        run.tell("localization", 0, 1)
+        arrays = localize(chest, screened, bundle.settings.localization.threshold)
+        involvement = measure_involvement(
+            volume.hu, arrays.lesions, arrays.lungs, volume.spacing_mm
+        )
+        run.tell("localization", 1, 1)
+
+    return Result(
+        input=_input_summary(volume),
+        model=ModelSummary(bundle.name, bundle.version, bundle.sha256),
+        settings={
+            "detail": detail,
+            "window_centers_hu": list(settings.window_centers_hu),
+            "slices_screened": len(screened),
+            "slices_informative": len(chest.informative),
+            "model": to_dict(bundle.settings),
+        },
+        patient=patient,
+        slices=_slice_results(chest, screened, weights, arrays),
+        involvement=involvement,
+        lung_volume_ml=lung_volumes_ml(chest.lungs, volume.spacing_mm),
+        warnings=_warnings(chest, screened),
+        timing_s=Timing(**clock.seconds, total=clock.total),
+        peak_memory_mb=peak_memory_mb(),
+        device=run.engine.device,
+        versions=package_versions(),
+        volume=volume,
+        arrays=arrays,
+    )
+
+
+def prepare(volume: CTVolume, settings: PreprocessingSettings) -> Chest:
+    """Find the lungs and crop every slice to them (III-A); InputRefused without lungs."""
+    lungs = segment_lungs(volume)
+    warnings = (*volume.warnings, *check_lungs(lungs, volume))
+    return Chest(volume, lungs, find_crops(volume, lungs, settings), warnings)
+
+
+def screen_slices(chest: Chest, run: Run, detail: Detail) -> dict[int, ScreenedSlice]:
+    """Every informative slice (in a preview, a first look at 24) by axial index.
+
+    The first look comes first and, of a volume, ends in a provisional verdict.
+    """
+    first = first_look(chest.informative)
+    rest = [] if detail == "preview" else remaining(chest.informative, first)
+    total = len(first) + len(rest)
+    screened: dict[int, ScreenedSlice] = {}
+    for slices in batches(first, SLICES_PER_BATCH) + batches(rest, SLICES_PER_BATCH):
+        run.tell("slice_network", len(screened), total)
+        screened |= _screen_batch(chest, slices, run)
+        if len(screened) == len(first) and chest.volume.slice_count > 1:
+            run.progress(_provisional(assess_patient(screened, run)[0], len(screened)))
+    run.tell("slice_network", total, total)
+    return screened
+
+
+def assess_patient(
+    screened: dict[int, ScreenedSlice], run: Run
+) -> tuple[PatientResult, dict[int, float]]:
+    """The patient-level network and Eq. 5 beside it; also each slice's weight."""
+    order = sorted(screened)
+    settings = run.bundle.settings.assessment
+    scores = run.engine.run_patient(np.stack([screened[k].features for k in order]))
+    probabilities = calibrated(scores.logits, settings.temperature)
+    p = np.stack([screened[k].probabilities for k in order])
+    counted = count_slices(p, settings.healthy_fraction_threshold)
+    verdict = decide(probabilities, counted, settings)
+    patient = PatientResult(
+        probabilities=ClassProbabilities.of(probabilities),
+        predicted=verdict.predicted,
+        verdict=verdict.verdict,
+        reasons=verdict.reasons,
+        nonparametric=counted,
+        agreement=verdict.agreement,
+    )
+    weights = {k: float(weight) for k, weight in zip(order, scores.weights, strict=True)}
+    return patient, weights
+
+
+def localize(chest: Chest, screened: dict[int, ScreenedSlice], threshold: float) -> Arrays:
+    """Maps and labels in the volume's voxels; an unscreened slice borrows the nearest one's."""
+    source = {k: screened[nearest_screened(k, list(screened))] for k in chest.informative}
+    maps = {k: each.location_map for k, each in source.items()}
+    location = location_volume(maps, chest.crops, chest.volume.hu.shape)
+    classes = [
+        int(source[k].probabilities.argmax()) if k in source else None
+        for k in range(chest.volume.slice_count)
+    ]
+    return Arrays(location, label_map(location, chest.lungs, classes, threshold), chest.lungs)
+
+
+def _screen_batch(chest: Chest, slices: list[int], run: Run) -> dict[int, ScreenedSlice]:
+    windows = len(run.settings.window_centers_hu)
+    images = np.concatenate([_images(chest, k, run.settings) for k in slices])
+    out = run.engine.run_slices(images)
+
+    def averaged(array: np.ndarray) -> np.ndarray:
+        return array.reshape(len(slices), windows, *array.shape[1:]).mean(axis=1)
+
+    p_lesion, classes = averaged(out.p_lesion), averaged(out.class_probabilities)
+    maps, features = averaged(out.location_map), averaged(out.features)
+    return {
+        k: ScreenedSlice(float(p_lesion[i]), classes[i], maps[i], features[i])
+        for i, k in enumerate(slices)
+    }
+
+
+def _images(chest: Chest, k: int, settings: PreprocessingSettings) -> np.ndarray:
+    crop = chest.crops[k]
+    assert crop is not None  # only informative slices are scheduled
+    return network_input(chest.volume.hu[k], crop, settings)
+
+
+def _engine_for(bundle: Bundle, device: str) -> Engine:
+    from M3LungScreenLib.engines.choice import make_engine  # imports torch: seconds
+
+    return make_engine(bundle, device)
+
+
+def _preprocessing_for(detail: Detail, settings: PreprocessingSettings) -> PreprocessingSettings:
+    if detail == "full":
+        return settings
+    return replace(settings, window_centers_hu=(PREVIEW_CENTER_HU,))
+
+
+def _provisional(patient: PatientResult, slices_screened: int) -> Provisional:
+    by_key = {key: getattr(patient.probabilities, key) for key in CLASS_KEYS}
+    return Provisional(patient.predicted, patient.verdict, by_key, slices_screened)
+
+
+def _warnings(chest: Chest, screened: dict[int, ScreenedSlice]) -> tuple[Warning, ...]:
+    found = tuple(Warning(code, message) for code, message in chest.warnings)
+    if len(screened) == len(chest.informative):
+        return found
+    message = (
+        f"This is a preview: {len(screened)} of {len(chest.informative)} slices with lung were "
+        "screened, in one window; maps and involvement between them are those of the nearest "
+        "screened slice. Screen with full detail before you rely on it."
+    )
+    return (*found, Warning("preview", message))
+
+
+def _slice_results(
+    chest: Chest,
+    screened: dict[int, ScreenedSlice],
+    weights: dict[int, float],
+    arrays: Arrays,
+) -> tuple[SliceResult, ...]:
+    shares = slice_involvement(arrays.lesions, arrays.lungs)
+    made = [
+        _slice_result(chest, k, screened.get(k), weights.get(k), float(shares[k]))
+        for k in range(chest.volume.slice_count)
+    ]
+    return tuple(sorted(made, key=lambda each: each.index))
+
+
+def _slice_result(
+    chest: Chest, k: int, screened: ScreenedSlice | None, weight: float | None, involvement: float
+) -> SliceResult:
+    crop = chest.crops[k]
+    bare = SliceResult(
+        index=chest.volume.stored_slice_index(k),
+        position_mm=chest.volume.slice_position_mm(k),
+        informative=crop is not None,
+        screened=screened is not None,
+    )
+    if crop is None:
+        return bare
+    place = (crop.row, crop.column, crop.rows, crop.columns)
+    placed = replace(bare, crop=place, involvement=involvement)
+    if screened is None:
+        return placed
+    return replace(
+        placed,
+        p_lesion=screened.p_lesion,
+        probabilities=ClassProbabilities.of(screened.probabilities),
+        predicted=CLASS_KEYS[int(screened.probabilities.argmax())],
+        weight=weight,
+    )
+
+
+def _input_summary(volume: CTVolume) -> InputSummary:
+    return InputSummary(
+        kind=volume.kind,
+        size=volume.stored.size,
+        spacing_mm=volume.stored.spacing_mm,
+        hu_range=(int(volume.hu.min()), int(volume.hu.max())),
+        series_uid_sha256=volume.series_uid_sha256,
+    )

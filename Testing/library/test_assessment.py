@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from M3LungScreenLib.assessment import calibrated, count_slices, decide, slice_probabilities
+from M3LungScreenLib.settings import AssessmentSettings
+
+T = 0.99
+SETTINGS = AssessmentSettings()
+one_hot = np.eye(4)
+shares = st.floats(0, 1, width=32)
+
+
+def test_equation_4_by_hand():
+    p = slice_probabilities(np.array([0.8]), np.array([[0.1, 0.6, 0.1, 0.2]]))
+    assert p[0] == pytest.approx([0.2 + 0.08, 0.48, 0.08, 0.16])
+
+
+@given(arrays(float, 7, elements=shares), arrays(float, (7, 4), elements=st.floats(0.01, 1)))
+def test_equation_4_gives_probabilities(p_lesion, scores):
+    p = slice_probabilities(p_lesion, scores / scores.sum(axis=1, keepdims=True))
+    assert (p >= 0).all()
+    assert p.sum(axis=1) == pytest.approx(1)
+
+
+def test_equation_4_leaves_its_inputs_alone():
+    p_lesion, classes = np.array([0.5]), np.array([[0.25, 0.25, 0.25, 0.25]])
+    slice_probabilities(p_lesion, classes)
+    assert (classes == 0.25).all()
+    assert p_lesion[0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("ill", "of", "predicted"),
+    [(0, 100, "healthy"), (1, 100, "cap"), (1, 101, "healthy"), (2, 101, "cap"), (1, 1, "cap")],
+)
+def test_equation_5_is_healthy_only_strictly_over_its_threshold(ill, of, predicted):
+    p = np.repeat(one_hot[[0, 3]], [of - ill, ill], axis=0)
+    counted = count_slices(p, T)
+    assert counted.predicted == predicted
+    assert counted.healthy_fraction == (of - ill) / of
+    assert counted.counts == {"healthy": of - ill, "covid19": 0, "h1n1": 0, "cap": ill}
+
+
+def test_equation_5_gives_a_tie_among_diseases_to_the_first():
+    assert count_slices(one_hot[[3, 2, 2, 3, 0]], T).predicted == "h1n1"
+
+
+def test_equation_5_counts_a_shared_maximum_for_each():
+    counts = count_slices(np.array([[0.1, 0.4, 0.4, 0.1]]), T).counts
+    assert counts == {"healthy": 0, "covid19": 1, "h1n1": 1, "cap": 0}
+
+
+def test_a_higher_temperature_keeps_the_order_and_lowers_the_top():
+    logits = np.array([1.0, 3.0, 0.0, 2.0])
+    cool, warm = calibrated(logits, 1.0), calibrated(logits, 2.0)
+    assert (np.argsort(cool) == np.argsort(warm)).all()
+    assert warm.max() < cool.max()
+    assert cool == pytest.approx(np.exp(logits) / np.exp(logits).sum())
+
+
+def test_a_low_top_probability_is_indeterminate_with_its_reason():
+    verdict = decide(np.array([0.2, 0.45, 0.05, 0.3]), count_slices(one_hot[[1]], T), SETTINGS)
+    assert (verdict.predicted, verdict.verdict) == ("covid19", "indeterminate")
+    assert "COVID-19" in verdict.reasons[0]
+    assert "45%" in verdict.reasons[0]
+
+
+def test_a_disagreement_needs_a_higher_top_probability():
+    counted = count_slices(one_hot[[3, 0]], T)
+    unsure = decide(np.array([0.65, 0.1, 0.05, 0.2]), counted, SETTINGS)
+    sure = decide(np.array([0.95, 0.02, 0.01, 0.02]), counted, SETTINGS)
+    assert (unsure.verdict, sure.verdict) == ("indeterminate", "healthy")
+    assert not unsure.agreement
+    assert not sure.agreement
+
+
+def test_a_clear_case_is_given_as_predicted():
+    verdict = decide(one_hot[2], count_slices(one_hot[[2]], T), SETTINGS)
+    assert (verdict.verdict, verdict.reasons, verdict.agreement) == ("h1n1", (), True)
