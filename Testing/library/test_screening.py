@@ -1,0 +1,148 @@
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.errors import Cancelled, InputRefused
+from M3LungScreenLib.events import Progress, Provisional
+from M3LungScreenLib.screening import screen
+from M3LungScreenLib.settings import PRESETS
+from M3LungScreenLib.simulation.patient import simulate_patient
+
+
+@dataclass
+class BrightnessEngine:
+    """Calls a slice a lesion of COVID-19 by its mean brightness; counts what it is given."""
+
+    device: str = "cpu"
+    images: int = 0
+    feature_rows: list[int] = field(default_factory=list)
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        self.images += len(images)
+        bright = images.mean(axis=(1, 2, 3))
+        classes = np.tile(np.array([0.1, 0.7, 0.1, 0.1], np.float32), (len(images), 1))
+        maps = np.repeat(bright[:, None, None], 7, axis=1).repeat(7, axis=2)
+        return SliceBatch(bright, classes, maps, bright[:, None])
+
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        self.feature_rows.append(len(features))
+        count = len(features)
+        return PatientScores(np.array([0.0, 2.0, 0.0, 0.0]), np.full(count, 1 / count))
+
+
+@pytest.fixture(scope="module")
+def a_patient():
+    return simulate_patient("covid19", 3, slice_count=40, slice_thickness_mm=8.0, matrix=128)
+
+
+@pytest.fixture
+def a_bundle(tmp_path):
+    return Bundle(
+        folder=tmp_path,
+        name="test",
+        version="1",
+        sha256="0" * 64,
+        settings=PRESETS["compact"],
+        card={},
+    )
+
+
+def screened(volume, bundle, **options):
+    engine = BrightnessEngine()
+    return screen(volume, bundle, engine=engine, **options), engine
+
+
+def test_every_informative_slice_is_seen_in_every_window(a_patient, a_bundle):
+    result, engine = screened(a_patient.volume, a_bundle)
+    informative = sum(each.informative for each in result.slices)
+    assert 24 < informative <= 40
+    assert engine.images == 3 * informative
+    assert engine.feature_rows[-1] == informative
+    assert [each.index for each in result.slices] == list(range(40))
+
+
+def test_p_lesion_is_the_mean_over_the_windows_and_eq_4_follows(a_patient, a_bundle):
+    result, _ = screened(a_patient.volume, a_bundle)
+    one = next(each for each in result.slices if each.informative)
+    assert one.probabilities.covid19 == pytest.approx(0.7 * one.p_lesion)
+    assert one.probabilities.as_array().sum() == pytest.approx(1)
+    assert sum(each.weight or 0 for each in result.slices) == pytest.approx(1)
+
+
+def test_uninformative_slices_have_nothing(a_patient, a_bundle):
+    result, _ = screened(a_patient.volume, a_bundle)
+    empty = [each for each in result.slices if not each.informative]
+    assert all(
+        each.p_lesion is each.probabilities is each.crop is each.weight is None for each in empty
+    )
+
+
+def test_a_provisional_verdict_comes_after_the_first_look_and_before_the_end(a_patient, a_bundle):
+    heard = []
+    screened(a_patient.volume, a_bundle, progress=heard.append)
+    provisional = [event for event in heard if isinstance(event, Provisional)]
+    assert [event.slices_screened for event in provisional] == [24]
+    assert heard.index(provisional[0]) < len(heard) - 5
+    steps = [event.step for event in heard if isinstance(event, Progress)]
+    assert steps == sorted(
+        steps, key=["preprocess", "slice_network", "patient_network", "localization"].index
+    )
+
+
+def test_a_preview_sees_one_window_of_24_slices_and_says_so(a_patient, a_bundle):
+    result, engine = screened(a_patient.volume, a_bundle, detail="preview")
+    assert engine.images == 24
+    assert sum(each.screened for each in result.slices) == 24
+    assert result.settings["window_centers_hu"] == [-600]
+    assert "preview" in {warning.code for warning in result.warnings}
+
+
+def test_a_flipped_volume_gives_the_same_answer_counted_the_other_way(a_patient, a_bundle):
+    import SimpleITK as sitk
+
+    from M3LungScreenLib.ct import CTVolume
+
+    flipped = CTVolume.from_image(
+        sitk.DICOMOrient(a_patient.volume.to_stored(a_patient.volume.hu), "RAI")
+    )
+    straight, _ = screened(a_patient.volume, a_bundle)
+    other, _ = screened(flipped, a_bundle)
+    assert [e.p_lesion for e in other.slices] == [e.p_lesion for e in straight.slices][::-1]
+    assert other.involvement == straight.involvement
+    assert other.slices[0].position_mm == pytest.approx(straight.slices[-1].position_mm)
+
+
+def test_one_slice_has_no_patient_verdict(a_patient, a_bundle):
+    from M3LungScreenLib.ct import CTVolume
+
+    volume = a_patient.volume
+    one = CTVolume.from_array(volume.hu[20:21].copy(), volume.spacing_mm)
+    result, engine = screened(one, a_bundle)
+    assert result.patient is None
+    assert (len(result.slices), engine.images, engine.feature_rows) == (1, 3, [])
+
+
+def test_a_cancelled_run_stops_before_the_next_batch(a_patient, a_bundle):
+    engine = BrightnessEngine()
+    with pytest.raises(Cancelled):
+        screen(a_patient.volume, a_bundle, engine=engine, cancelled=lambda: engine.images >= 24)
+    assert engine.images == 24
+
+
+def test_a_volume_of_air_is_refused(a_patient, a_bundle):
+    air = replace(a_patient.volume, hu=np.full_like(a_patient.volume.hu, -1000))
+    with pytest.raises(InputRefused, match="lung"):
+        screened(air, a_bundle)
+
+
+def test_the_label_map_is_lesion_inside_the_lungs_alone(a_patient, a_bundle):
+    result, _ = screened(a_patient.volume, a_bundle)
+    arrays = result.arrays
+    assert set(np.unique(arrays.lesions)) <= {0, 1}
+    assert not (arrays.lesions[arrays.lungs == 0]).any()
+    assert not arrays.lesions.flags.writeable
+    share = (arrays.lesions > 0).sum() / (arrays.lungs > 0).sum()
+    assert result.involvement.total.fraction == pytest.approx(share)
