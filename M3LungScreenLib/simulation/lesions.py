@@ -1,0 +1,128 @@
+"""Lesions for any pair of lungs, real or simulated: draw records, then apply them.
+
+    records = draw_lesions("covid19", lungs, volume.spacing_mm, np.random.default_rng(7))
+    ill, truth = apply_lesions(volume.hu, lungs, volume.spacing_mm, records)
+
+A lesion replaces a share of the air of each voxel by fluid; what is denser than
+that, vessels above all, stays as it was and stays visible.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from M3LungScreenLib.classes import CLASS_KEYS
+from M3LungScreenLib.simulation.lesion_drawing import draw, draw_severity
+from M3LungScreenLib.simulation.lesion_record import LesionRecord
+from M3LungScreenLib.simulation.lesion_shapes import Box, Grid, bronchograms, corners, fill_of
+from M3LungScreenLib.simulation.lung_frame import LungFrame
+
+FLUID_HU = 40.0
+# 80 HU of the 890 between lung and fluid: what a reader would call an opacity.
+VISIBLE_FILL = 80 / 890
+
+
+def draw_lesions(
+    class_key: str,
+    lungs: np.ndarray,
+    spacing_mm: Sequence[float],
+    rng: np.random.Generator,
+    severity: float | None = None,
+) -> tuple[LesionRecord, ...]:
+    """The lesions of one patient of `class_key`; empty for 'healthy' or without lungs.
+
+    `lungs` uint8 [slice, row, column], 1 right, 2 left; `spacing_mm` x, y, z;
+    `severity` the share of the lungs to cover, None for one drawn in 0.5 to 50 %.
+    """
+    if class_key not in CLASS_KEYS:
+        raise ValueError(f"{class_key!r} is none of {', '.join(CLASS_KEYS)}")
+    if class_key == "healthy" or not np.any(lungs):
+        return ()
+    frame = LungFrame.of(lungs, spacing_mm)
+    if not np.any(frame.side):
+        return ()
+    return draw(class_key, frame, rng, draw_severity(rng) if severity is None else severity)
+
+
+def apply_lesions(
+    hu: np.ndarray,
+    lungs: np.ndarray,
+    spacing_mm: Sequence[float],
+    records: Sequence[LesionRecord],
+    airways: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`hu` with the lesions in it (its dtype) and the truth, uint8 class index.
+
+    `airways` is the share of each voxel that is the lumen of a bronchus, where known:
+    it stays air. Truth holds what is clearly visible, inside the lungs; effusions
+    are none of it.
+    """
+    truth = np.zeros(hu.shape, np.uint8)
+    if not records or not np.any(lungs):
+        return hu.copy(), truth
+    spacing = np.asarray(spacing_mm, float)[::-1]
+    whole = Grid(np.zeros(3), spacing, hu.shape)  # type: ignore[arg-type]
+    frame = LungFrame.of(lungs, spacing_mm)
+    air = np.ones(hu.shape, np.float32)
+    for record in records:
+        if record.side in frame.bounds_mm:
+            _put(air, truth, record, frame, whole, lungs)
+    if airways is not None:
+        air += (1 - air) * airways
+    return _mix(hu, air, records[0].seed), truth
+
+
+def _put(
+    air: np.ndarray,
+    truth: np.ndarray,
+    record: LesionRecord,
+    frame: LungFrame,
+    whole: Grid,
+    lungs: np.ndarray,
+) -> None:
+    """Take the lesion's share off `air` and write its outline into `truth`, in place."""
+    found = whole.around(*corners(record, frame))
+    if found is None:
+        return
+    box, grid = found
+    fill, outline = fill_of(record, frame, grid)
+    seen = (outline > 0.5) & (fill > VISIBLE_FILL) & (lungs[box] == record.side)
+    truth[box][seen] = record.class_index
+    if record.bronchograms:
+        fill = fill * (1 - bronchograms(record, grid))
+    air[box] *= 1 - fill * _reach(lungs, box, record.side)
+
+
+def _reach(lungs: np.ndarray, box: Box, side: int) -> np.ndarray:
+    """One lung and the rim of half-filled voxels around it, so that no dark line stays."""
+    return ndimage.binary_dilation(lungs[box] == side, np.ones((1, 3, 3)))
+
+
+def _mix(hu: np.ndarray, air: np.ndarray, seed: int) -> np.ndarray:
+    """Fluid in place of air; the noise that mixing takes away is given back."""
+    changed = np.flatnonzero((air < 0.999).any(axis=(1, 2)))
+    out = hu.copy()
+    rng = np.random.default_rng(seed)
+    for k in changed:
+        before = hu[k].astype(np.float32)
+        after = np.where(before < FLUID_HU, FLUID_HU - (FLUID_HU - before) * air[k], before)
+        lost = np.where(before < FLUID_HU, 1 - air[k], 0)
+        after += lost * _noise_sd(before, air[k]) * _grain(before.shape, rng)
+        if out.dtype.kind == "i":
+            after = np.rint(after)
+        out[k] = after
+    return out
+
+
+def _noise_sd(plane: np.ndarray, air: np.ndarray) -> float:
+    """The noise of a slice in HU, from the soft tissue that no lesion touched."""
+    fine = plane - ndimage.uniform_filter(plane, 3)
+    soft = np.abs(plane - 30) < 60
+    calm = fine[ndimage.binary_erosion(soft, iterations=2) & (air > 0.999)]
+    return float(1.4826 * np.median(np.abs(calm)) * 1.06) if calm.size > 50 else 0.0
+
+
+def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    grain = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.6)
+    return grain / max(float(grain.std()), 1e-6)
