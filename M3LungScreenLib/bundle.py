@@ -1,0 +1,180 @@
+"""A model bundle: a folder of model.json (the card and all settings) and weights.
+
+Reading one needs no torch, so that a card can be shown before torch is there.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from M3LungScreenLib.errors import ModelRefused
+from M3LungScreenLib.settings import ModelSettings, from_dict, to_dict
+
+FORMAT_VERSION = 1
+CARD_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+NETWORKS = ("slice", "patient")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model whose hash was checked; `sha256` is that of its weights file.
+
+    `card` is model.json as it stands: settings, training data with licences,
+    metrics, which classes were verified on real CT.
+    """
+
+    folder: Path
+    name: str
+    version: str
+    sha256: str
+    settings: ModelSettings
+    card: dict[str, Any] = field(repr=False)
+
+    def weights(self, network: str) -> dict[str, np.ndarray]:
+        """float32 arrays of 'slice' or 'patient' by their state-dict names."""
+        from safetensors.numpy import load_file
+
+        prefix = f"{network}."
+        stored = load_file(self.folder / WEIGHTS_FILE)
+        return {
+            name.removeprefix(prefix): _widened(array)
+            for name, array in stored.items()
+            if name.startswith(prefix)
+        }
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """The bundle in `folder`; ModelRefused with what is wrong and what to do."""
+    folder = Path(folder)
+    card = _read_card(folder / CARD_FILE)
+    if card.get("format_version") != FORMAT_VERSION:
+        raise ModelRefused(
+            "model_version",
+            f"The model in {folder} has format version {card.get('format_version')}; this program "
+            f"reads version {FORMAT_VERSION}. Use a bundle made for this version.",
+        )
+    try:
+        name, version = str(card["name"]), str(card["version"])
+        sha256 = str(card["weights"]["sha256"])
+        settings = from_dict(ModelSettings, card["settings"])
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise ModelRefused(
+            "model_card", f"The card {folder / CARD_FILE} is not complete: {wrong}. Export it anew."
+        ) from wrong
+    _check_weights(folder / WEIGHTS_FILE, sha256)
+    return Bundle(folder, name, version, sha256, settings, card)
+
+
+def save_bundle(
+    folder: str | Path,
+    *,
+    name: str,
+    version: str,
+    settings: ModelSettings,
+    slice_weights: Mapping[str, np.ndarray],
+    patient_weights: Mapping[str, np.ndarray],
+    card: Mapping[str, Any],
+    dtype: str = "float16",
+) -> Bundle:
+    """Write a bundle, complete or not at all, and read it back.
+
+    Floating-point weights are stored as `dtype`; `card` adds what people should know
+    (training data with licences, metrics, verified classes). A bundle in the same
+    place is replaced; another folder that is not empty raises ModelRefused.
+    """
+    from safetensors.numpy import save_file
+
+    folder = Path(folder)
+    _check_place(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        stored = _prefixed("slice", slice_weights, dtype) | _prefixed(
+            "patient", patient_weights, dtype
+        )
+        save_file(stored, beside / WEIGHTS_FILE)
+        weights = {"file": WEIGHTS_FILE, "dtype": dtype, "sha256": _sha256(beside / WEIGHTS_FILE)}
+        head = {"format_version": FORMAT_VERSION, "name": name, "version": version}
+        whole = {**head, "weights": weights, "settings": to_dict(settings), **card}
+        text = json.dumps(whole, indent=2, ensure_ascii=False)
+        (beside / CARD_FILE).write_text(text + "\n", "utf-8")
+        _move_files(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return load_bundle(folder)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelRefused(
+            "model_missing",
+            f"There is no model in {path.parent}: {CARD_FILE} is missing. Name the folder of a "
+            "bundle.",
+        ) from None
+    except (OSError, ValueError) as wrong:
+        raise ModelRefused(
+            "model_card", f"The card {path} cannot be read ({wrong}). Copy or export it anew."
+        ) from wrong
+    if not isinstance(card, dict):
+        raise ModelRefused("model_card", f"The card {path} holds no settings. Export it anew.")
+    return card
+
+
+def _check_weights(path: Path, expected: str) -> None:
+    try:
+        found = _sha256(path)
+    except OSError:
+        raise ModelRefused(
+            "model_missing", f"The weights {path} are missing. Copy the whole folder again."
+        ) from None
+    if found != expected:
+        raise ModelRefused(
+            "model_hash",
+            f"The weights {path} are damaged: their SHA-256 is {found[:12]}…, the card says "
+            f"{expected[:12]}…. Copy the bundle again from where it came.",
+        )
+
+
+def _check_place(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD_FILE).is_file():
+        raise ModelRefused(
+            "model_place", f"{folder} is not empty and holds no model. Name another folder."
+        )
+
+
+def _move_files(beside: Path, folder: Path) -> None:
+    """The weights first: until the card follows, the old card refuses them."""
+    folder.mkdir(exist_ok=True)
+    for name in (WEIGHTS_FILE, CARD_FILE):
+        os.replace(beside / name, folder / name)
+
+
+def _prefixed(network: str, weights: Mapping[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
+    return {
+        f"{network}.{name}": np.ascontiguousarray(_narrowed(np.asarray(array), dtype))
+        for name, array in weights.items()
+    }
+
+
+def _narrowed(array: np.ndarray, dtype: str) -> np.ndarray:
+    return array.astype(dtype) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

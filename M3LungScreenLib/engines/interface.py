@@ -1,0 +1,38 @@
+"""What runs the two networks: arrays in, arrays out, whatever computes them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SliceBatch:
+    """The slice-level network's answer for B images, float32."""
+
+    p_lesion: np.ndarray  # [B]; 1 where the model has no lesion head
+    class_probabilities: np.ndarray  # [B, 4], P_multi-class
+    location_map: np.ndarray  # [B, h, w] in [0, 1], the 'with lesion' map
+    features: np.ndarray  # [B, D]
+
+
+@dataclass(frozen=True)
+class PatientScores:
+    """The patient-level network's answer for one patient of N slices."""
+
+    logits: np.ndarray  # [4], before calibration
+    weights: np.ndarray  # [N]
+
+
+class Engine(Protocol):
+    """The two networks of one bundle on one device."""
+
+    @property
+    def device(self) -> str:
+        """What computes, for people: 'cpu', 'cuda (NVIDIA A100)'."""
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        """float32 `[B, 3, S, S]` in [0, 1] through the slice-level network."""
+
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        """float32 `[N, D]`, slices in order, through the patient-level network."""

@@ -1,0 +1,107 @@
+"""The two networks in PyTorch, on the CPU, CUDA or MPS."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.errors import ModelRefused
+from M3LungScreenLib.networks.patient_network import PatientNetwork
+from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
+
+
+def available_devices() -> list[str]:
+    """The best first; the CPU is always there."""
+    devices = ["cuda"] if torch.cuda.is_available() else []
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    return [*devices, "cpu"]
+
+
+class PyTorchEngine:
+    """A bundle's networks, ready; half precision on CUDA for the slice level alone.
+
+    Where CUDA memory runs out a batch is halved until it fits.
+    """
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self._device = torch.device(device)
+        settings = bundle.settings
+        slices, patient = (
+            SliceNetwork(settings.slice_network),
+            PatientNetwork(settings.patient_network),
+        )
+        if slices.feature_size != settings.patient_network.feature_size:
+            raise ModelRefused(
+                "model_settings",
+                f"The slice-level network gives {slices.feature_size} features, the patient-level "
+                f"network takes {settings.patient_network.feature_size}. Export the bundle anew.",
+            )
+        self._slice_network = _ready(slices, bundle.weights("slice"), self._device)
+        self._slice_network = self._slice_network.to(memory_format=torch.channels_last)
+        self._patient_network = _ready(patient, bundle.weights("patient"), self._device)
+
+    @property
+    def device(self) -> str:
+        if self._device.type != "cuda":
+            return self._device.type
+        return f"cuda ({torch.cuda.get_device_name(self._device)})"
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        outputs = _halving(self._slices, torch.from_numpy(images))
+        return SliceBatch(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
+
+    @torch.inference_mode()
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        rows = torch.from_numpy(np.asarray(features, np.float32)).to(self._device)
+        out = self._patient_network(rows[None])
+        return PatientScores(_array(out.logits[0]), _array(out.weights[0]))
+
+    @torch.inference_mode()
+    def _slices(self, images: Tensor) -> tuple[np.ndarray, ...]:
+        images = images.to(self._device, memory_format=torch.channels_last)
+        half = self._device.type == "cuda"
+        with torch.autocast(self._device.type, torch.float16, enabled=half):
+            out: SliceOutput = self._slice_network(images)
+        classes = out.class_logits.float().softmax(dim=1)
+        if out.lesion_logits is None or out.map_logits is None:
+            # A plain ResNet's p is P_multi-class alone, and it has no map.
+            p_lesion, location_map = torch.ones(len(images)), torch.zeros(len(images), 1, 1)
+        else:
+            p_lesion = out.lesion_logits.float().softmax(dim=1)[:, 1]
+            location_map = out.map_logits.float().sigmoid()
+        return tuple(_array(each) for each in (p_lesion, classes, location_map, out.features))
+
+
+def _halving(
+    run: Callable[[Tensor], tuple[np.ndarray, ...]], images: Tensor
+) -> list[tuple[np.ndarray, ...]]:
+    try:
+        return [run(images)]
+    except torch.cuda.OutOfMemoryError:
+        if len(images) == 1:
+            raise
+        torch.cuda.empty_cache()
+    half = len(images) // 2
+    return _halving(run, images[:half]) + _halving(run, images[half:])
+
+
+def _ready(
+    network: nn.Module, weights: Mapping[str, np.ndarray], device: torch.device
+) -> nn.Module:
+    state = {name: torch.from_numpy(array) for name, array in weights.items()}
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as wrong:
+        difference = " ".join(str(wrong).split())[:200]
+        raise ModelRefused(
+            "model_settings",
+            f"The model's weights do not fit its settings ({difference}). Export the bundle anew.",
+        ) from wrong
+    return network.eval().to(device)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return np.asarray(tensor.float().cpu().numpy())
