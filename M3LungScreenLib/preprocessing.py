@@ -1,0 +1,151 @@
+"""Lung crop and windows (Section III-A), and the way back to the CT's own pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.measure import label, regionprops
+
+from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.settings import PreprocessingSettings
+
+PAPER_MATRIX = 512
+# The paper's '1×8' is width × height: rows × columns here. It takes away what is
+# thinner than 8 pixels from front to back, as the table is.
+OPENING_ROWS = 8
+# Second opening, against the noise of the first.
+CLEANING_PIXELS = 5
+# A region under 0.1 % of the image is no lung.
+SMALLEST_REGION_SHARE = 0.001
+EIGHT_CONNECTED = 2
+# Less than this much lung in a slice tells nothing (about a 13 × 13 mm patch).
+SMALLEST_LUNG_AREA_SHARE = 0.0015
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A rectangle of a slice: first row and column, counts of rows and columns."""
+
+    row: int
+    column: int
+    rows: int
+    columns: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """To index a slice with."""
+        return (
+            slice(self.row, self.row + self.rows),
+            slice(self.column, self.column + self.columns),
+        )
+
+
+def find_crops(
+    volume: CTVolume, lungs: np.ndarray, settings: PreprocessingSettings
+) -> tuple[Crop | None, ...]:
+    """The crop of every slice, None where it is uninformative; see `find_crop`."""
+    return tuple(find_crop(hu, lung, settings) for hu, lung in zip(volume.hu, lungs, strict=True))
+
+
+def find_crop(
+    hu_slice: np.ndarray, lung_slice: np.ndarray, settings: PreprocessingSettings
+) -> Crop | None:
+    """The lungs' rectangle with its margin (III-A.1), or None for a slice without lung.
+
+    `hu_slice` int16 and `lung_slice` uint8, both `[row, column]`. The rectangle
+    covers the paper's 2D regions where they overlap the lung mask, and the whole
+    lung mask: no lung voxel lies outside.
+    """
+    if np.count_nonzero(lung_slice) < SMALLEST_LUNG_AREA_SHARE * lung_slice.size:
+        return None
+    regions = label(air_regions(hu_slice, settings), connectivity=EIGHT_CONNECTED)
+    touched = np.unique(regions[lung_slice > 0])
+    inside = np.isin(regions, touched[touched > 0]) | (lung_slice > 0)
+    return _rectangle(inside, settings)
+
+
+def air_regions(hu_slice: np.ndarray, settings: PreprocessingSettings) -> np.ndarray:
+    """Steps 2 to 5 of III-A.1: bool `[row, column]`, air within the body."""
+    return crop_stages(hu_slice, settings)["second opening"]
+
+
+def crop_stages(hu_slice: np.ndarray, settings: PreprocessingSettings) -> dict[str, np.ndarray]:
+    """The six stages of Figure 4, by name, in order; the last is the HU inside the crop."""
+    scale = max(hu_slice.shape) / PAPER_MATRIX
+    body = hu_slice >= settings.threshold_hu
+    opened = ndimage.binary_opening(body, np.ones((max(2, round(OPENING_ROWS * scale)), 1), bool))
+    regions = _without_background(~opened)
+    side = max(2, round(CLEANING_PIXELS * scale))
+    cleaned = ndimage.binary_opening(regions, np.ones((side, side), bool))
+    crop = _rectangle(cleaned, settings) if cleaned.any() else Crop(0, 0, *hu_slice.shape)
+    return {
+        "slice": hu_slice,
+        "threshold": body,
+        "opening": opened,
+        "background removed": regions,
+        "second opening": cleaned,
+        "crop": hu_slice[crop.window],
+    }
+
+
+def crop_hu(hu_slice: np.ndarray, crop: Crop, size: int) -> np.ndarray:
+    """HU inside the crop, resized to `[size, size]` int16 with antialiasing."""
+    inside = Image.fromarray(hu_slice[crop.window].astype(np.float32))
+    resized = inside.resize((size, size), Image.Resampling.BILINEAR)
+    return np.rint(np.asarray(resized)).astype(np.int16)
+
+
+def apply_windows(hu: np.ndarray, centers_hu: tuple[int, ...], width_hu: int) -> np.ndarray:
+    """float32 `[window, …]` in [0, 1] from HU of any shape (III-A.2)."""
+    lowest = np.array(centers_hu, np.float32).reshape(-1, *[1] * hu.ndim) - width_hu / 2
+    return np.clip((hu - lowest) / np.float32(width_hu), 0, 1, dtype=np.float32)
+
+
+def network_input(
+    hu_slice: np.ndarray,
+    crop: Crop,
+    settings: PreprocessingSettings,
+    centers_hu: tuple[int, ...] | None = None,
+) -> np.ndarray:
+    """What the slice-level network sees: float32 `[window, 3, S, S]` in [0, 1]."""
+    hu = crop_hu(hu_slice, crop, settings.input_size)
+    windows = apply_windows(hu, centers_hu or settings.window_centers_hu, settings.window_width_hu)
+    return np.repeat(windows[:, None], 3, axis=1)
+
+
+def paste(location_map: np.ndarray, crop: Crop, shape: tuple[int, int]) -> np.ndarray:
+    """A map `[h, w]` of the crop back in its slice: float32 `shape`, 0 outside the crop."""
+    resized = Image.fromarray(location_map.astype(np.float32)).resize(
+        (crop.columns, crop.rows), Image.Resampling.BILINEAR
+    )
+    whole = np.zeros(shape, np.float32)
+    whole[crop.window] = np.asarray(resized)
+    return whole
+
+
+def _without_background(air: np.ndarray) -> np.ndarray:
+    """Regions of air that touch no border of the image and are no specks."""
+    regions = label(air, connectivity=EIGHT_CONNECTED)
+    rows, columns = air.shape
+    kept = [
+        region.label
+        for region in regionprops(regions)
+        if region.area >= SMALLEST_REGION_SHARE * air.size
+        and region.bbox[0] > 0
+        and region.bbox[1] > 0
+        and region.bbox[2] < rows
+        and region.bbox[3] < columns
+    ]
+    return np.isin(regions, kept)
+
+
+def _rectangle(inside: np.ndarray, settings: PreprocessingSettings) -> Crop:
+    """The smallest rectangle around `inside` with the margin, clipped to the image."""
+    margin = max(1, round(settings.margin_px * max(inside.shape) / PAPER_MATRIX))
+    rows = np.flatnonzero(inside.any(axis=1))
+    columns = np.flatnonzero(inside.any(axis=0))
+    top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
+    bottom = min(inside.shape[0], rows[-1] + 1 + margin)
+    right = min(inside.shape[1], columns[-1] + 1 + margin)
+    return Crop(int(top), int(left), int(bottom - top), int(right - left))
