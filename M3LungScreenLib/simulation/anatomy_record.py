@@ -1,0 +1,84 @@
+"""What is drawn of a chest: size, sex, organs, density; one frozen record.
+
+Lengths are mm in body coordinates: z from the lung bases up, y from the middle of
+the chest to the back, x from the midline to the patient's left.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class AnatomyRecord:
+    """One chest. `half_width` and `half_depth` are the rib cage's, inside."""
+
+    female: bool
+    lung_height: float
+    half_width: float
+    half_depth: float
+    squareness: float
+    wall: float
+    fat: float
+    breast: float
+    heart: float
+    heart_shift: float
+    mediastinum: float
+    domes: tuple[float, float]
+    spine_radius: float
+    rib_gap: float
+    rib_slope: float
+    trachea: float
+    blood_hu: float
+    lung_hu: float
+    gradient_hu: float
+    patchiness_hu: float
+    dependent_hu: float
+    dependent_mm: float
+    vessel_leaves: int
+    vessel_radius: float
+    fissure: float
+    gas: float
+    table_gap: float
+    table_bend: float
+    arms_down: bool
+    seed: int
+
+
+def draw_anatomy(rng: np.random.Generator) -> AnatomyRecord:
+    """A person of either sex and almost any size."""
+    female = bool(rng.integers(2))
+    size = rng.normal(0.95 if female else 1.04, 0.06)
+    fat = float(np.clip(rng.lognormal(np.log(13), 0.55), 3, 50))
+    return AnatomyRecord(
+        female=female,
+        lung_height=float(np.clip(250 * size * rng.normal(1, 0.09), 185, 320)),
+        half_width=float(np.clip(132 * size * rng.normal(1, 0.05), 105, 165)),
+        half_depth=float(np.clip(88 * size * rng.normal(1, 0.1), 66, 122)),
+        squareness=float(rng.uniform(2.1, 2.7)),
+        wall=float(rng.uniform(17, 27)),
+        fat=fat,
+        breast=float(rng.uniform(16, 48) + 0.4 * fat) if female else 0.0,
+        heart=float(rng.uniform(0.85, 1.2)),
+        heart_shift=float(rng.uniform(8, 22)),
+        mediastinum=float(rng.uniform(0.8, 1.2)),
+        domes=(float(rng.uniform(0.2, 0.42)), float(rng.uniform(0.16, 0.36))),
+        spine_radius=float(rng.uniform(15, 20)),
+        rib_gap=float(rng.uniform(24, 32)),
+        rib_slope=float(rng.uniform(0.35, 0.7)),
+        trachea=float(rng.uniform(6.5, 10)),
+        blood_hu=float(rng.choice([45.0, rng.uniform(120, 300)], p=[0.7, 0.3])),
+        lung_hu=float(np.clip(rng.normal(-868, 32), -930, -770)),
+        gradient_hu=float(rng.uniform(10, 85)),
+        patchiness_hu=float(rng.uniform(4, 22)),
+        dependent_hu=float(rng.choice([0.0, rng.uniform(60, 380)], p=[0.45, 0.55])),
+        dependent_mm=float(rng.uniform(3, 13)),
+        vessel_leaves=int(rng.integers(380, 800)),
+        vessel_radius=float(rng.uniform(0.34, 0.5)),
+        fissure=float(rng.uniform(0.0, 0.8)),
+        gas=float(rng.uniform(0, 1)),
+        table_gap=float(rng.uniform(0, 25)),
+        table_bend=float(rng.uniform(0, 0.0022)),
+        arms_down=bool(rng.uniform() < 0.08),
+        seed=int(rng.integers(2**31)),
+    )

@@ -1,0 +1,79 @@
+"""A tree of vessels that fills a lung, and the bronchi that run beside it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Murray's law, a little steeper, as measured in pulmonary arteries.
+BRANCHING_POWER = 1 / 2.6
+
+
+@dataclass(frozen=True)
+class Tubes:
+    """Straight tubes: `starts`, `ends` [n, 3] z, y, x in mm and `radii` [n]."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    radii: np.ndarray
+
+    def joined(self, *others: "Tubes") -> "Tubes":
+        every = (self, *others)
+        return Tubes(
+            np.concatenate([t.starts for t in every]),
+            np.concatenate([t.ends for t in every]),
+            np.concatenate([t.radii for t in every]),
+        )
+
+    def chosen(self, which: np.ndarray) -> "Tubes":
+        return Tubes(self.starts[which], self.ends[which], self.radii[which])
+
+
+def grow_tree(
+    root: np.ndarray, targets: np.ndarray, leaf_radius: float, rng: np.random.Generator
+) -> Tubes:
+    """Branches from `root` [3] to every point of `targets` [n, 3], halving them each time."""
+    starts: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
+    leaves: list[int] = []
+    waiting = [(root, np.arange(len(targets)))]
+    while waiting:
+        start, index = waiting.pop()
+        n = len(index)
+        points = targets[index]
+        if n == 1:
+            end = points[0]
+        else:
+            end = start + (points.mean(0) - start) * rng.uniform(0.3, 0.55)
+            waiting += [(end, half) for half in _halves(points, index, rng)]
+        starts.append(start)
+        ends.append(end)
+        leaves.append(n)
+    radii = leaf_radius * np.array(leaves) ** BRANCHING_POWER
+    return _bent(Tubes(np.array(starts), np.array(ends), radii), rng)
+
+
+def _halves(
+    points: np.ndarray, index: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    spread = points.std(0) + rng.uniform(0, 3, 3)
+    order = np.argsort(points[:, int(np.argmax(spread))])
+    cut = int(np.clip(round(len(index) * rng.uniform(0.3, 0.7)), 1, len(index) - 1))
+    return index[order[:cut]], index[order[cut:]]
+
+
+def _bent(tubes: Tubes, rng: np.random.Generator) -> Tubes:
+    """Each tube as two, its middle a little aside."""
+    length = np.linalg.norm(tubes.ends - tubes.starts, axis=1, keepdims=True)
+    middle = (tubes.starts + tubes.ends) / 2 + rng.normal(0, 0.07, tubes.starts.shape) * length
+    return Tubes(
+        np.concatenate([tubes.starts, middle]),
+        np.concatenate([middle, tubes.ends]),
+        np.concatenate([tubes.radii, tubes.radii]),
+    )
+
+
+def bronchi_beside(arteries: Tubes, least_radius: float, aside: np.ndarray) -> Tubes:
+    """The lumina that accompany the larger arteries, on the side `aside` [3] (a unit vector)."""
+    large = arteries.chosen(arteries.radii > least_radius)
+    shift = aside * (1.9 * large.radii + 0.4)[:, None]
+    return Tubes(large.starts + shift, large.ends + shift, 0.8 * large.radii)
