@@ -232,7 +232,7 @@ def _trees(
     lumina = Tubes(top[None], carina[None], np.array([radius]))
     vessels: list[Tubes] = []
     for side in (-1, 1):
-        hilum = np.array([0.53 * tall, 0.12 * deep, side * 44.0 * record.mediastinum])
+        hilum = np.array([0.53 * tall, 0.12 * deep, side * 36.0 * record.mediastinum])
         targets = _targets(shapes, coarse, side, record.vessel_leaves, rng)
         if len(targets) < 8:
             continue

@@ -82,7 +82,10 @@ class LungFrame:
         low, high = self.bounds_mm[side]
         tall = float(high[0] - low[0])
         above = (height - OBLIQUE_RISE * back - OBLIQUE_FRONT) * tall * 0.8
-        bow = 0.02 * tall * np.sin(axes[2] / 17.0)[None, None, :]
+        inner = (axes[2] - (low[2] + high[2]) / 2)[None, None, :] / max(
+            float(high[2] - low[2]), 1.0
+        )
+        bow = 0.1 * tall * inner**2
         above = above + bow
         if lobe == "lower":
             return -above
@@ -90,7 +93,8 @@ class LungFrame:
             return np.full_like(above, 1e3)
         if side == 2:
             return above
-        over = (height - HORIZONTAL_HEIGHT) * tall + 0 * above
+        tilt = 0.1 * (back - 0.4) + 0.14 * inner - 0.25 * inner**2
+        over = (height - HORIZONTAL_HEIGHT + tilt) * tall + 0 * above
         return np.minimum(above, over if lobe == "upper" else -over)
 
     def points(self, side: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

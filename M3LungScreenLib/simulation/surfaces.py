@@ -9,8 +9,8 @@ from M3LungScreenLib.simulation.fields import Axes
 
 # Rib cage's width and depth from below the bases (-0.4) to the apices (1), of the largest.
 HEIGHTS = (-0.4, 0.0, 0.15, 0.35, 0.55, 0.7, 0.82, 0.91, 0.97, 1.0, 1.05)
-WIDTHS = (0.97, 1.0, 1.0, 1.0, 0.97, 0.88, 0.73, 0.55, 0.36, 0.18, 0.05)
-DEPTHS = (0.97, 1.0, 1.0, 1.0, 0.95, 0.86, 0.73, 0.58, 0.4, 0.2, 0.05)
+WIDTHS = (0.97, 1.0, 1.0, 1.0, 0.99, 0.95, 0.85, 0.71, 0.54, 0.33, 0.05)
+DEPTHS = (0.97, 1.0, 1.0, 1.0, 0.98, 0.92, 0.82, 0.68, 0.5, 0.3, 0.05)
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def surfaces(a: AnatomyRecord, axes: Axes) -> Surfaces:
     lungs = smooth_min(lungs, -spine, 9.0)
     lungs = smooth_min(lungs, dome, 4.0)
     body, muscle = _outline(a, axes)
-    bone = _bones(a, axes, cage)
+    bone = _bones(a, axes, cage, body)
     soft, soft_hu, gas = _soft(a, axes, cage, dome, between, heart, muscle)
     return Surfaces(body, soft, bone, lungs, gas, heart, dome, soft_hu)
 
 
 def _cage(a: AnatomyRecord, axes: Axes) -> np.ndarray:
-    z, y, x = _open(axes)
+    _, y, x = _open(axes)
     h = axes[0] / a.lung_height
     width = (np.interp(h, HEIGHTS, WIDTHS) * a.half_width).astype(np.float32)[:, None, None]
     depth = (np.interp(h, HEIGHTS, DEPTHS) * a.half_depth).astype(np.float32)[:, None, None]
@@ -95,8 +95,13 @@ def _mediastinum(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
         (base + 0.17 * tall, -0.3 * deep, a.heart_shift),
         (0.25 * tall * a.heart, 0.56 * deep * a.heart, 52 * a.heart),
     )
-    vessels = ellipsoid(axes, (0.6 * tall, -0.12 * deep, 4), (0.2 * tall, 0.47 * deep, 31 * m))
-    upper = ellipsoid(axes, (0.88 * tall, 0.05 * deep, 0), (0.26 * tall, 0.4 * deep, 27 * m))
+    vessels = ellipsoid(axes, (0.58 * tall, -0.16 * deep, 5), (0.2 * tall, 0.5 * deep, 39 * m))
+    arch = ellipsoid(axes, (0.74 * tall, 0.08 * deep, 16), (0.06 * tall, 0.42 * deep, 21 * m))
+    vessels = smooth_max(vessels, arch, 8)
+    for x0 in (-27, 31):
+        hilum = ellipsoid(axes, (0.52 * tall, 0.14 * deep, x0 * m), (0.1 * tall, 17, 15))
+        vessels = smooth_max(vessels, hilum, 10)
+    upper = ellipsoid(axes, (0.88 * tall, 0.05 * deep, 0), (0.26 * tall, 0.42 * deep, 30 * m))
     both = smooth_max(smooth_max(heart, vessels, 12), upper, 10)
     back = 12 * m - np.abs(x - 5) - 0.6 * np.maximum(0, -y)
     behind = np.minimum(back, 8 + y + 0 * z).astype(np.float32)
@@ -133,7 +138,7 @@ def _above_diaphragm(a: AnatomyRecord, axes: Axes) -> np.ndarray:
 
 def _outline(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     """Skin and the outer border of the muscles."""
-    z, y, x = _open(axes)
+    _, y, x = _open(axes)
     h = axes[0] / a.lung_height
     shoulder = np.clip((h - 0.62) / 0.35, 0, 1.2) * (0.55 if not a.arms_down else 0.75)
     width = (a.half_width * (1 + 0.3 * shoulder) + a.wall).astype(np.float32)[:, None, None]
@@ -151,12 +156,12 @@ def _outline(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     if a.female:
         for side in (-1, 1):
             where = (0.4 * a.lung_height, -a.half_depth - 0.6 * a.wall, side * 0.56 * a.half_width)
-            breast = ellipsoid(axes, where, (70, 20 + a.breast, 62))
-            body = smooth_max(body, breast, 18)
+            breast = ellipsoid(axes, where, (75, 14 + a.breast, 78))
+            body = smooth_max(body, breast, 34)
     return body.astype(np.float32), muscle.astype(np.float32)
 
 
-def _bones(a: AnatomyRecord, axes: Axes, cage: np.ndarray) -> np.ndarray:
+def _bones(a: AnatomyRecord, axes: Axes, cage: np.ndarray, skin: np.ndarray) -> np.ndarray:
     z, y, x = _open(axes)
     along = (z - a.rib_slope * y + 0.1 * np.abs(x)) / a.rib_gap
     band = 6.2 - np.abs(along - np.floor(along) - 0.5) * a.rib_gap
@@ -187,7 +192,7 @@ def _bones(a: AnatomyRecord, axes: Axes, cage: np.ndarray) -> np.ndarray:
     clavicle = np.minimum(clavicle, np.abs(x) - 18)
     bone = np.maximum(np.maximum(ribs, body), np.maximum(arch, spinous))
     bone = np.maximum(np.maximum(bone, transverse), np.maximum(sternum, blade))
-    return np.maximum(bone, clavicle).astype(np.float32)
+    return np.minimum(np.maximum(bone, clavicle), skin - 5).astype(np.float32)
 
 
 def _soft(
@@ -213,7 +218,6 @@ def _soft(
     organs = np.minimum(
         inside + 3, np.maximum(np.maximum(liver, spleen), np.maximum(stomach, colon))
     )
-    gap = np.minimum(-between, np.minimum(cage, 9 - np.abs(cage - 8)))  # noqa: F841
     shell = np.minimum(muscle, np.maximum(-cage, between - 2))
     soft = np.maximum(shell, np.maximum(organs, np.minimum(cage, between - 3)))
     _, y, _ = _open(axes)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Murray's law, a little steeper, as measured in pulmonary arteries.
-BRANCHING_POWER = 1 / 2.6
+BRANCHING_POWER = 1 / 2.8
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _halves(
 def _bent(tubes: Tubes, rng: np.random.Generator) -> Tubes:
     """Each tube as two, its middle a little aside."""
     length = np.linalg.norm(tubes.ends - tubes.starts, axis=1, keepdims=True)
-    middle = (tubes.starts + tubes.ends) / 2 + rng.normal(0, 0.07, tubes.starts.shape) * length
+    middle = (tubes.starts + tubes.ends) / 2 + rng.normal(0, 0.05, tubes.starts.shape) * length
     return Tubes(
         np.concatenate([tubes.starts, middle]),
         np.concatenate([middle, tubes.ends]),
