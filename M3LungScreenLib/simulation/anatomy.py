@@ -227,7 +227,7 @@ def _trees(
 ) -> tuple[Tubes, Tubes]:
     tall, deep = record.lung_height, record.half_depth
     carina = np.array([0.62 * tall, spine_y(record) - record.spine_radius - 20, 0.0])
-    top = carina + [0.7 * tall, -6, 0]
+    top = carina + np.array([0.7 * tall, -6, 0])
     radius = record.trachea
     lumina = Tubes(top[None], carina[None], np.array([radius]))
     vessels: list[Tubes] = []
