@@ -272,7 +272,11 @@ def _add_fissures(hu: np.ndarray, lungs: np.ndarray, record: AnatomyRecord, axes
     local = tuple((axis - axis[0]).astype(np.float32) for axis in axes)
     blur = 0.45 * spacing[1] + 0.22 * spacing[0]
     for side in frame.bounds_mm:
+        box = ndimage.find_objects((lungs == side).view(np.uint8))[0]
+        part = tuple(axis[cut] for axis, cut in zip(local, box, strict=True))
         for lobe in ("lower", "middle") if side == 1 else ("lower",):
-            distance = frame.lobe_at(side, lobe, local)  # type: ignore[arg-type]
-            line = np.exp(-((distance / np.float32(blur + 0.3)) ** 2)) * (lungs == side)
-            hu += line * np.float32(record.fissure / (record.fissure + 2 * blur)) * (20 - hu)
+            distance = frame.lobe_at(side, lobe, part)
+            line = np.exp(-((distance / np.float32(blur + 0.3)) ** 2)) * (lungs[box] == side)
+            hu[box] += (
+                line * np.float32(record.fissure / (record.fissure + 2 * blur)) * (20 - hu[box])
+            )

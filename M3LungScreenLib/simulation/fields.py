@@ -7,6 +7,7 @@ three matrix products. Axes are z, y, x (slice, row, column) in mm throughout.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Axes = tuple[np.ndarray, np.ndarray, np.ndarray]
 BSPLINE_NOISE_SD = 0.33  # of unit white noise after cubic B-splines along three axes
@@ -118,7 +119,7 @@ def _fill(
 
 
 def deposit(
-    points_mm: np.ndarray, volumes_mm3: np.ndarray, spacing: Sequence[float], shape: Sequence[int]
+    points_mm: np.ndarray, volumes_mm3: np.ndarray, spacing: ArrayLike, shape: Sequence[int]
 ) -> np.ndarray:
     """The fraction of each voxel that is filled, [z, y, x] in [0, 1].
 
@@ -136,4 +137,4 @@ def deposit(
         inside = np.all((index >= 0) & (index < shape), axis=1)
         flat = np.ravel_multi_index(tuple(index[inside].T), tuple(shape))
         filled += np.bincount(flat, weight[inside], minlength=filled.size)
-    return np.minimum(1, filled / np.prod(spacing)).reshape(shape).astype(np.float32)
+    return np.minimum(1, filled / np.prod(np.asarray(spacing))).reshape(shape).astype(np.float32)

@@ -7,12 +7,14 @@ consolidated up to the fissure with air bronchograms, some ground glass around i
 tree-in-bud, at times an effusion.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from M3LungScreenLib.classes import class_by_key
-from M3LungScreenLib.simulation.lesion_record import LesionRecord, Vector
+from M3LungScreenLib.simulation.lesion_record import Kind, LesionRecord, Vector
 from M3LungScreenLib.simulation.lesion_shapes import Grid, corners, fill_of
 from M3LungScreenLib.simulation.lung_frame import LungFrame
 
@@ -46,7 +48,7 @@ def draw(
 
 
 def _cover(covered: np.ndarray, record: LesionRecord, frame: LungFrame) -> None:
-    whole = Grid(np.array(frame.origin_mm), np.array(frame.step_mm), frame.side.shape)  # type: ignore[arg-type]
+    whole = Grid(np.array(frame.origin_mm), np.array(frame.step_mm), frame.side.shape)
     found = whole.around(*corners(record, frame))
     if found:
         box, grid = found
@@ -146,17 +148,17 @@ def _peribronchial(
     way = way / far
     start = hilum + way * rng.uniform(0.1, 0.45) * far
     length = float(np.clip(rng.uniform(0.4, 0.75) * far, 12, 80))
-    width = float(np.clip(np.sqrt(volume / (2.2 * length)), 4.5, 26))
-    dense = rng.uniform() < 0.65
+    width = float(np.clip(np.sqrt(volume / (2.2 * length)), 4.5, 24))
+    dense = rng.uniform() < 0.6
     fill = float(rng.uniform(0.3, 0.55)) if dense else float(rng.uniform(0.18, 0.42))
     return _record(
         2, "tube", side, start, way, (length, width), rng,
         fill=fill,
         core_fill=float(rng.uniform(0.8, 0.97)) if dense else 0.0,
-        core_level=float(rng.uniform(0.0, 0.45)),
+        core_level=float(rng.uniform(0.15, 0.75)),
         soft=float(rng.uniform(0.2, 0.42)),
-        warp=float(rng.uniform(0.3, 0.5)),
-        texture=float(rng.uniform(0.1, 0.3)),
+        warp=float(rng.uniform(0.35, 0.6)),
+        texture=float(rng.uniform(0.15, 0.4)),
         bronchograms=int(dense and rng.integers(0, 3)),
         half_angle=0.3,
     )  # fmt: skip
@@ -268,13 +270,13 @@ _PLANS = {"healthy": _healthy, "covid19": _covid19, "h1n1": _h1n1, "cap": _cap}
 
 def _record(
     class_index: int,
-    kind: str,
+    kind: Kind,
     side: int,
-    center: Sequence[float],
-    axis: Sequence[float],
+    center: ArrayLike,
+    axis: ArrayLike,
     radii: tuple[float, float],
     rng: np.random.Generator,
-    **values: object,
+    **values: Any,
 ) -> LesionRecord:
     seed = int(rng.integers(2**31))
     return LesionRecord(
@@ -285,7 +287,7 @@ def _record(
         _vector(axis),
         radii,
         seed=seed,
-        **values,  # type: ignore[arg-type]
+        **values,
     )
 
 
@@ -327,8 +329,8 @@ def _direction(rng: np.random.Generator) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def _vector(values: Sequence[float]) -> Vector:
-    z, y, x = (float(v) for v in values)
+def _vector(values: ArrayLike) -> Vector:
+    z, y, x = (float(v) for v in np.asarray(values))
     return z, y, x
 
 

@@ -10,7 +10,7 @@ from M3LungScreenLib.simulation.lesion_record import LesionRecord
 from M3LungScreenLib.simulation.lung_frame import LungFrame
 
 Box = tuple[slice, slice, slice]
-LOBULE_MM = 9.0
+LOBULE_MM = 8.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _inside(
         core = smoothstep((level + 0.12 * lobular - record.core_level) / 0.25 + 0.5)
         fill = fill + (record.core_fill - fill) * core
     if record.pattern == "crazy_paving":
-        fill = fill + 0.3 * _web(record, outline, grid, rng)
+        fill = fill + 0.2 * _web(record, outline, grid, rng) * np.clip(0.7 + 0.5 * lobular, 0, 1.5)
     return fill
 
 

@@ -62,7 +62,7 @@ def apply_lesions(
     if not records or not np.any(lungs):
         return hu.copy(), truth
     spacing = np.asarray(spacing_mm, float)[::-1]
-    whole = Grid(np.zeros(3), spacing, hu.shape)  # type: ignore[arg-type]
+    whole = Grid(np.zeros(3), spacing, hu.shape)
     frame = LungFrame.of(lungs, spacing_mm)
     air = np.ones(hu.shape, np.float32)
     for record in records:
@@ -104,23 +104,30 @@ def _mix(hu: np.ndarray, air: np.ndarray, seed: int) -> np.ndarray:
     changed = np.flatnonzero((air < 0.999).any(axis=(1, 2)))
     out = hu.copy()
     rng = np.random.default_rng(seed)
+    noise_hu = _noise_sd(hu, air, changed)
     for k in changed:
         before = hu[k].astype(np.float32)
-        after = np.where(before < FLUID_HU, FLUID_HU - (FLUID_HU - before) * air[k], before)
-        lost = np.where(before < FLUID_HU, 1 - air[k], 0)
-        after += lost * _noise_sd(before, air[k]) * _grain(before.shape, rng)
-        if out.dtype.kind == "i":
-            after = np.rint(after)
-        out[k] = after
+        airy = before < FLUID_HU
+        after = np.where(airy, FLUID_HU - (FLUID_HU - before) * air[k], before)
+        if noise_hu > 0:
+            after += np.where(airy, 1 - air[k], 0) * noise_hu * _grain(before.shape, rng)
+        out[k] = np.rint(after) if out.dtype.kind == "i" else after
     return out
 
 
-def _noise_sd(plane: np.ndarray, air: np.ndarray) -> float:
-    """The noise of a slice in HU, from the soft tissue that no lesion touched."""
+def _noise_sd(hu: np.ndarray, air: np.ndarray, changed: np.ndarray) -> float:
+    """The scan's noise in HU, from soft tissue that no lesion touched in up to five slices."""
+    found = [
+        _slice_noise(hu[k].astype(np.float32), air[k]) for k in changed[:: len(changed) // 5 + 1]
+    ]
+    return float(np.median(found)) if found else 0.0
+
+
+def _slice_noise(plane: np.ndarray, air: np.ndarray) -> float:
     fine = plane - ndimage.uniform_filter(plane, 3)
     soft = np.abs(plane - 30) < 60
     calm = fine[ndimage.binary_erosion(soft, iterations=2) & (air > 0.999)]
-    return float(1.4826 * np.median(np.abs(calm)) * 1.06) if calm.size > 50 else 0.0
+    return 1.57 * float(np.median(np.abs(calm))) if calm.size > 50 else 0.0
 
 
 def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
