@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from M3LungScreenLib.lungs import peripheral, vertical_zones
+from M3LungScreenLib.lung_zones import LOWER, MIDDLE, UPPER, peripheral, vertical_zones
+from M3LungScreenLib.lungs import LEFT, RIGHT
 
 # Ground glass leaves vessels visible; above about -300 HU the lung has lost most of
 # its air and reads as consolidation (Fleischner glossary, Hansell 2008, in HU terms).
 CONSOLIDATION_HU = -300
-RIGHT, LEFT = 1, 2
-LOWER, MIDDLE, UPPER = 1, 2, 3
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ CLEANING_PIXELS = 5
 # A region under 0.1 % of the image is no lung.
 SMALLEST_REGION_SHARE = 0.001
 EIGHT_CONNECTED = 2
-# Less than this much lung in a slice tells nothing (about a 13 × 13 mm patch).
-SMALLEST_LUNG_AREA_SHARE = 0.0015
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def find_crop(
     covers the paper's 2D regions where they overlap the lung mask, and the whole
     lung mask: no lung voxel lies outside.
     """
-    if np.count_nonzero(lung_slice) < SMALLEST_LUNG_AREA_SHARE * lung_slice.size:
+    if not lung_slice.any():
         return None
     regions = label(air_regions(hu_slice, settings), connectivity=EIGHT_CONNECTED)
     touched = np.unique(regions[lung_slice > 0])

@@ -1,0 +1,293 @@
+"""The lungs as a volume, left and right apart, consolidated lung inside.
+
+A classical method in 3D on a copy of about 2 mm: air inside the body, without
+airways and bowel gas; split into two; closed over vessels and opacities at the
+pleura; a lung that lost its air is filled after its opposite. Crop, involvement and
+refusal all stand on this mask.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from M3LungScreenLib.ct import CTVolume
+
+RIGHT, LEFT = 1, 2
+WORKING_SPACING_MM = 2.0
+# Ground glass stays below this after averaging; soft tissue does not.
+AIR_BELOW_HU = -300
+# The core of gas in bowel or trachea reads -1000; lung, even with emphysema, more.
+GAS_BELOW_HU = -958
+# Trachea and main bronchi together, in one axial slice.
+LARGEST_AIRWAY_AREA_MM2 = 900
+# A region of air smaller than this is no lung: in 3D, and in a single slice.
+SMALLEST_LUNG_ML = 15
+SMALLEST_LUNG_AREA_MM2 = 400
+# Vessels, fissures and opacities up to twice this wide are closed over.
+CLOSING_RADIUS_MM = 12.0
+# Hollow tables, mattresses and gaps under an arm lie this near to the air outside;
+# of a lung only a small share does.
+WALL_MM = 10.0
+LARGEST_SHALLOW_SHARE = 0.3
+# Of two lungs a smaller share than this of either is no cut between them.
+SMALLEST_SIDE_SHARE = 0.12
+# A side with less air than this share of its opposite in a slice is opaque there,
+# unless the diaphragm is near: right and left dome lie at most so far apart.
+OPAQUE_BELOW_SHARE = 0.5
+DOME_DISTANCE_MM = 35.0
+# Less than this, filled in one piece, is an apex that ends lower than its opposite.
+SMALLEST_FILLING_ML = 40
+# Less lung than this in a slice tells nothing.
+SMALLEST_AREA_IN_SLICE_MM2 = 150
+
+
+def segment_lungs(volume: CTVolume) -> np.ndarray:
+    """Lung mask uint8 `[slice, row, column]` on `volume.hu`: 1 right, 2 left, 0 elsewhere.
+
+    All zero where there is no lung. Right is the side of the lower columns, as LPS
+    axial arrays lie. A single slice is segmented in 2D.
+    """
+    work = _WorkingCopy.of(volume)
+    outside = _outside(work.hu)
+    body = ~outside
+    air = (work.hu < AIR_BELOW_HU) & body
+    lung_air = _lung_regions(air & ~_airways(air, work), outside, work)
+    if not lung_air.any():
+        return np.zeros(volume.hu.shape, np.uint8)
+    sides = _split(lung_air, _midline(body), work)
+    closed = _closed(sides, body, work)
+    filled = _fill_opaque(closed, body, work)
+    return work.back(_without_traces(filled, work), air)
+
+
+@dataclass(frozen=True)
+class _WorkingCopy:
+    """HU averaged over `factor` × `factor` pixels; slices are kept."""
+
+    hu: np.ndarray
+    spacing_mm: tuple[float, float, float]  # slice, row, column
+    factor: int
+    full: np.ndarray
+
+    @classmethod
+    def of(cls, volume: CTVolume) -> "_WorkingCopy":
+        x_mm, y_mm, z_mm = volume.spacing_mm
+        factor = max(1, round(WORKING_SPACING_MM / x_mm))
+        hu = np.maximum(volume.hu, -1024)
+        _, rows, columns = hu.shape
+        pad = ((0, 0), (0, -rows % factor), (0, -columns % factor))
+        padded = np.pad(hu, pad, mode="edge") if factor > 1 else hu
+        blocks = padded.reshape(len(hu), padded.shape[1] // factor, factor, -1, factor)
+        small = blocks.mean(axis=(2, 4), dtype=np.float32)
+        return cls(small, (z_mm, y_mm * factor, x_mm * factor), factor, volume.hu)
+
+    @property
+    def pixel_mm2(self) -> float:
+        return self.spacing_mm[1] * self.spacing_mm[2]
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self.spacing_mm)) / 1000
+
+    @property
+    def is_single(self) -> bool:
+        return len(self.hu) == 1
+
+    def back(self, sides: np.ndarray, air: np.ndarray) -> np.ndarray:
+        """Sides in full resolution; the border of aerated lung follows the full HU."""
+        grown = ndimage.grey_dilation(sides, footprint=_CROSS)
+        inner = ndimage.binary_erosion(sides > 0, _CROSS) | ((sides > 0) & ~air)
+        labels, certain = self._enlarged(grown), self._enlarged(inner)
+        return np.where(certain | (self.full < AIR_BELOW_HU), labels, 0).astype(np.uint8)
+
+    def _enlarged(self, small: np.ndarray) -> np.ndarray:
+        whole = small.repeat(self.factor, axis=1).repeat(self.factor, axis=2)
+        return whole[:, : self.full.shape[1], : self.full.shape[2]]
+
+
+_PLANE = np.ones((1, 3, 3), bool)
+_CROSS = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
+
+
+def _outside(hu: np.ndarray) -> np.ndarray:
+    """Air around the patient: what reaches the border of its slice.
+
+    Leaks of a few millimetres (air under the skin, a thin chest wall) are no way in.
+    """
+    air = hu < AIR_BELOW_HU
+    wide = ndimage.binary_erosion(air, _CROSS, border_value=1)
+    outside = np.stack([_touching_border(each) for each in wide])
+    return ndimage.binary_dilation(outside, _CROSS) & air
+
+
+def _touching_border(mask: np.ndarray) -> np.ndarray:
+    """Regions of `mask` `[row, column]` that reach its border."""
+    regions, _ = ndimage.label(mask)
+    edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    return np.isin(regions, np.unique(edge[edge > 0]))
+
+
+def _airways(air: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+    """Trachea and main bronchi, followed from the head down until they enter the lungs."""
+    airways = np.zeros_like(air)
+    previous = np.zeros(air.shape[1:], bool)
+    for k in range(len(air) - 1, -1, -1):
+        regions, count = ndimage.label(air[k])
+        if count == 0:
+            previous[:] = False
+            continue
+        areas = ndimage.sum_labels(air[k], regions, np.arange(1, count + 1)) * work.pixel_mm2
+        fits = _gas_like(regions, count, work.hu[k]) & (areas < LARGEST_AIRWAY_AREA_MM2)
+        if previous.any():
+            met = np.zeros(count, bool)
+            met[np.unique(regions[previous & (regions > 0)]) - 1] = True
+            fits &= met
+        airways[k] = np.isin(regions, 1 + np.flatnonzero(fits))
+        previous = airways[k] if airways[k].any() else previous & False
+    return ndimage.binary_dilation(airways, _CROSS) & air
+
+
+def _gas_like(regions: np.ndarray, count: int, hu: np.ndarray) -> np.ndarray:
+    """For each region whether its darkest tenth is pure gas."""
+    index = np.arange(1, count + 1)
+    return np.asarray(ndimage.minimum(hu, regions, index)) < GAS_BELOW_HU + 20
+
+
+def _lung_regions(air: np.ndarray, outside: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+    """Regions of air large enough for lung, whose core is no pure gas, deep in the body."""
+    regions, count = ndimage.label(air)
+    if count == 0:
+        return air
+    index = np.arange(1, count + 1)
+    pixels = np.asarray(ndimage.sum_labels(air, regions, index))
+    if work.is_single:
+        large = pixels * work.pixel_mm2 >= SMALLEST_LUNG_AREA_MM2
+    else:
+        large = pixels * work.voxel_ml >= SMALLEST_LUNG_ML
+    core = ndimage.binary_erosion(air, _PLANE) & air
+    inside = np.where(core, regions, 0)
+    has_core = np.asarray(ndimage.sum_labels(core, inside, index)) > 0
+    median = np.asarray(ndimage.median(work.hu, np.where(core, regions, 0), index))
+    is_gas = ~has_core | (median < GAS_BELOW_HU)
+    depth_mm = np.stack(
+        [ndimage.distance_transform_edt(~each, sampling=work.spacing_mm[1:]) for each in outside]
+    )
+    near = (depth_mm < WALL_MM) & air
+    is_shallow = np.asarray(ndimage.mean(near, regions, index)) > LARGEST_SHALLOW_SHARE
+    return np.isin(regions, index[large & ~is_gas & ~is_shallow])
+
+
+def _midline(body: np.ndarray) -> float:
+    """The column halfway through the trunk, over all slices."""
+    weight = body.sum(axis=(0, 1))
+    return float(np.average(np.arange(len(weight)), weights=weight + 1e-9))
+
+
+def _split(lung_air: np.ndarray, midline: float, work: _WorkingCopy) -> np.ndarray:
+    """1 right, 2 left. Lungs that touch are cut where they are thinnest."""
+    distance = ndimage.distance_transform_edt(lung_air, sampling=work.spacing_mm)
+    for depth_mm in (0.0, 2.0, 4.0, 6.0, 9.0, 12.0):
+        cores, count = ndimage.label(distance > depth_mm)
+        sides = _sides_of(cores, count, midline)
+        total = max(1, np.count_nonzero(sides))
+        if min(np.count_nonzero(sides == side) for side in (RIGHT, LEFT)) > (
+            SMALLEST_SIDE_SHARE * total
+        ):
+            return np.asarray(watershed(-distance, sides, mask=lung_air), np.uint8)
+    cores, count = ndimage.label(lung_air)
+    return _sides_of(cores, count, midline)
+
+
+def _sides_of(regions: np.ndarray, count: int, midline: float) -> np.ndarray:
+    """Each region is of the side on which its centre lies."""
+    if count == 0:
+        return np.zeros(regions.shape, np.uint8)
+    centres = ndimage.center_of_mass(regions > 0, regions, np.arange(1, count + 1))
+    side = [0] + [RIGHT if column < midline else LEFT for _, _, column in centres]
+    return np.array(side, np.uint8)[regions]
+
+
+def _closed(sides: np.ndarray, body: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+    """Each lung closed over vessels and opacities, its holes filled in each slice."""
+    reach = [int(np.ceil(CLOSING_RADIUS_MM / step)) for step in work.spacing_mm]
+    closed = sides.copy()
+    for side in (RIGHT, LEFT):
+        lung = sides == side
+        if not lung.any():
+            continue
+        box = _grown_box(lung, reach)
+        part = _fast_closing(lung[box], CLOSING_RADIUS_MM, work.spacing_mm)
+        part = np.stack([ndimage.binary_fill_holes(each) for each in part])
+        free = closed[box] == 0
+        closed[box][part & free & body[box]] = side
+    return closed
+
+
+def _fast_closing(
+    mask: np.ndarray, radius_mm: float, spacing_mm: tuple[float, float, float]
+) -> np.ndarray:
+    """Closing by a ball, by two distance transforms."""
+    reach = [int(np.ceil(radius_mm / step)) for step in spacing_mm]
+    if len(mask) == 1:
+        reach[0] = 0
+    padded = np.pad(mask, [(n, n) for n in reach], mode="edge" if len(mask) == 1 else "constant")
+    grown = ndimage.distance_transform_edt(~padded, sampling=spacing_mm) <= radius_mm
+    kept = ndimage.distance_transform_edt(grown, sampling=spacing_mm) > radius_mm
+    inner = tuple(slice(n, n + size) for n, size in zip(reach, mask.shape, strict=True))
+    return (kept | padded)[inner]
+
+
+def _grown_box(mask: np.ndarray, by: list[int]) -> tuple[slice, ...]:
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    return tuple(
+        slice(max(0, each.start - n), min(size, each.stop + n))
+        for each, n, size in zip(box, by, mask.shape, strict=True)
+    )
+
+
+def _fill_opaque(sides: np.ndarray, body: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+    """A side that lost its air in a slice gets the mirrored form of its opposite.
+
+    Only well above the opposite's diaphragm: nearer to it the liver's dome looks the
+    same as a consolidated base. Bone and what lies behind the mirrored form stay out.
+    """
+    midline = round(_midline(body))
+    steps = max(1, round(DOME_DISTANCE_MM / work.spacing_mm[0]))
+    soft = (work.hu < 150) & body
+    filled = sides.copy()
+    for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
+        filling = np.zeros_like(body)
+        area = (sides == side).sum(axis=(1, 2))
+        opposite = (sides == other).sum(axis=(1, 2))
+        for k in range(steps, len(sides)):
+            above_dome = opposite[k - steps] >= 0.6 * opposite[k] > 0
+            if above_dome and area[k] < OPAQUE_BELOW_SHARE * opposite[k]:
+                mirrored = _mirrored(sides[k] == other, midline)
+                filling[k] = mirrored & soft[k] & (sides[k] == 0)
+        filled[_large(filling, SMALLEST_FILLING_ML / work.voxel_ml)] = side
+    return filled
+
+
+def _large(mask: np.ndarray, voxels: float) -> np.ndarray:
+    """The regions of `mask` with at least so many voxels."""
+    regions, count = ndimage.label(mask)
+    sizes = np.asarray(ndimage.sum_labels(mask, regions, np.arange(1, count + 1)))
+    return np.isin(regions, 1 + np.flatnonzero(sizes >= voxels))
+
+
+def _without_traces(sides: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+    """No lung in a slice that has next to none."""
+    enough = (sides > 0).sum(axis=(1, 2)) * work.pixel_mm2 >= SMALLEST_AREA_IN_SLICE_MM2
+    return sides * enough[:, None, None]
+
+
+def _mirrored(mask: np.ndarray, midline: int) -> np.ndarray:
+    """`mask` `[row, column]` reflected at a column."""
+    rows, columns = np.nonzero(mask)
+    reflected = 2 * midline - columns
+    inside = (reflected >= 0) & (reflected < mask.shape[1])
+    out = np.zeros_like(mask)
+    out[rows[inside], reflected[inside]] = True
+    return out
