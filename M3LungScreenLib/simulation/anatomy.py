@@ -91,7 +91,7 @@ class _Painter:
         """[coarse z, row, column]: the two costly products, done once."""
         return self.y @ (coarse @ self.x.T)
 
-    def share(self, planes: np.ndarray, ks: slice, depth: bool = False) -> np.ndarray:
+    def share(self, planes: np.ndarray, ks: slice) -> np.ndarray:
         """The share inside, averaged over the slice's thickness; `planes` from in_plane."""
         total = np.zeros((len(self.axes[0][ks]), *planes.shape[1:]), np.float32)
         for offset in self.offsets:
@@ -121,13 +121,16 @@ def _paint(
     shape = tuple(len(axis) for axis in axes)
     hu = np.full(shape, AIR_HU, np.float32)
     lung_share = np.zeros(shape, np.float32)
-    body, soft, bone, lungs, gas, soft_hu = (
-        painter.in_plane(each) for each in (s.body, s.soft, s.bone, s.lungs, s.gas, s.soft_hu)
+    body, soft, bone, lungs, gas, soft_hu, clothes = (
+        painter.in_plane(each)
+        for each in (s.body, s.soft, s.bone, s.lungs, s.gas, s.soft_hu, s.clothes)
     )
     _add_table(hu, record, axes)
     for first in range(0, shape[0], CHUNK):
         ks = slice(first, first + CHUNK)
         part = hu[ks]
+        if record.clothes_hu > AIR_HU:
+            part += painter.share(clothes, ks) * (record.clothes_hu - part)
         skin = painter.share(body, ks)
         part += skin * (FAT_HU - part)
         part += (skin * painter.share(1.8 - body, ks)) * (30 - part)  # skin of 2 mm
@@ -207,7 +210,7 @@ def _add_tubes(
     """Vessels and airways, in place; the share of lumen comes back."""
     vessels, lumina = _trees(record, shapes, coarse, rng)
     blood = _deposit(vessels, axes)
-    walls = _deposit(Tubes(lumina.starts, lumina.ends, lumina.radii * 1.18 + 0.45), axes)
+    walls = _deposit(Tubes(lumina.starts, lumina.ends, lumina.radii * 1.15 + 0.3), axes)
     lumen = _deposit(lumina, axes)
     hu += np.maximum(blood, walls) * lung_share * (42 - hu)
     hu += lumen * (LUMEN_HU - hu)
@@ -241,8 +244,8 @@ def _trees(
         arteries = grow_tree(hilum, targets[:half], leaf, rng)
         veins = grow_tree(hilum - [22, 8, 0], targets[half:], leaf, rng)
         aside = np.array([0.3, 0.8, 0.5 * side]) / np.linalg.norm([0.3, 0.8, 0.5])
-        inner = bronchi_beside(arteries, 3.2 * leaf, aside)
-        begin = hilum + aside * (1.9 * arteries.radii.max() + 0.4)
+        inner = bronchi_beside(arteries, 3.4 * leaf, aside)
+        begin = hilum + aside * (1.85 * arteries.radii.max() + 0.3)
         main = Tubes(carina[None], begin[None], np.array([0.72 * radius]))
         lumina = lumina.joined(main, inner)
         vessels += [arteries, veins]

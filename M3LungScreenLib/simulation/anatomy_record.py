@@ -42,6 +42,7 @@ class AnatomyRecord:
     table_gap: float
     table_bend: float
     arms_down: bool
+    clothes_hu: float
     seed: int
 
 
@@ -54,7 +55,7 @@ def draw_anatomy(rng: np.random.Generator) -> AnatomyRecord:
         female=female,
         lung_height=float(np.clip(250 * size * rng.normal(1, 0.09), 185, 320)),
         half_width=float(np.clip(132 * size * rng.normal(1, 0.05), 105, 165)),
-        half_depth=float(np.clip(88 * size * rng.normal(1, 0.1), 66, 122)),
+        half_depth=float(np.clip(94 * size * rng.normal(1, 0.1), 70, 126)),
         squareness=float(rng.uniform(2.1, 2.7)),
         wall=float(rng.uniform(13, 23)),
         fat=fat,
@@ -74,11 +75,12 @@ def draw_anatomy(rng: np.random.Generator) -> AnatomyRecord:
         dependent_hu=float(rng.choice([0.0, rng.uniform(60, 380)], p=[0.45, 0.55])),
         dependent_mm=float(rng.uniform(3, 13)),
         vessel_leaves=int(rng.integers(600, 1200)),
-        vessel_radius=float(rng.uniform(0.45, 0.66)),
+        vessel_radius=float(rng.uniform(0.5, 0.76)),
         fissure=float(max(0.0, rng.uniform(-0.4, 0.6))),
         gas=float(rng.uniform(0, 1)),
         table_gap=float(rng.uniform(0, 25)),
         table_bend=float(rng.uniform(0, 0.0022)),
         arms_down=bool(rng.uniform() < 0.08),
+        clothes_hu=float(rng.choice([-1000.0, rng.uniform(-930, -600)], p=[0.4, 0.6])),
         seed=int(rng.integers(2**31)),
     )

@@ -98,7 +98,7 @@ def _covid_lesion(
         pattern = "plain"
     solid = pattern != "plain" or rng.uniform() < 0.15 + 0.5 * stage
     common = {
-        "fill": float(rng.uniform(0.2, 0.5)),
+        "fill": float(rng.uniform(0.15, 0.5)),
         "core_fill": float(rng.uniform(0.8, 0.97)) if solid else 0.0,
         "core_level": float(rng.uniform(0.3, 0.95)) if pattern != "halo" else 0.45,
         "soft": float(rng.uniform(0.22, 0.5)),

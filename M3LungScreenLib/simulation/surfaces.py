@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from M3LungScreenLib.simulation.anatomy_record import AnatomyRecord
-from M3LungScreenLib.simulation.fields import Axes
+from M3LungScreenLib.simulation.fields import Axes, smoothstep, volume_noise
 
 # Rib cage's width and depth from below the bases (-0.4) to the apices (1), of the largest.
 HEIGHTS = (-0.4, 0.0, 0.15, 0.35, 0.55, 0.7, 0.82, 0.91, 0.97, 1.0, 1.05)
@@ -25,6 +25,7 @@ class Surfaces:
     heart: np.ndarray
     dome: np.ndarray
     soft_hu: np.ndarray
+    clothes: np.ndarray
 
 
 def smooth_min(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:
@@ -57,17 +58,55 @@ def spine_y(a: AnatomyRecord) -> float:
 
 def surfaces(a: AnatomyRecord, axes: Axes) -> Surfaces:
     """Every surface of `a` on the grid of `axes` (z, y, x in mm)."""
-    cage = _cage(a, axes)
+    rng = np.random.default_rng((a.seed, 1))
+    cage = _cage(a, axes) + _uneven(rng, axes, 70.0, 2.5)
     heart, between = _mediastinum(a, axes)
-    dome = _above_diaphragm(a, axes)
+    between += _uneven(rng, axes, 26.0, 2.2)
+    dome = _above_diaphragm(a, axes) + _uneven(rng, axes, 60.0, 3.0)
     spine = _spine_bulge(a, axes)
-    lungs = smooth_min(cage, -between, 7.0)
-    lungs = smooth_min(lungs, -spine, 9.0)
+    lungs = smooth_min(cage + _ribs_ripple(a, axes), -between, 7.0)
+    lungs = smooth_min(lungs, -spine, 22.0)
     lungs = smooth_min(lungs, dome, 4.0)
     body, muscle = _outline(a, axes)
-    bone = _bones(a, axes, cage, body)
-    soft, soft_hu, gas = _soft(a, axes, cage, dome, between, heart, muscle)
-    return Surfaces(body, soft, bone, lungs, gas, heart, dome, soft_hu)
+    clothes = _clothes(a, axes, body, rng)
+    arms = _arms(a, axes)
+    body, muscle = np.maximum(body, arms), np.maximum(muscle, arms - 7)
+    bone = np.maximum(_bones(a, axes, cage, body), arms - 34)
+    streaks = _uneven(rng, axes, 15.0, 1.0)
+    soft, soft_hu, gas = _soft(a, axes, cage, dome, np.maximum(between, spine), muscle)
+    soft_hu -= 130 * smoothstep(2.0 * streaks - 1.2) * np.clip(-(cage + 10) / 3, 0, 1)
+    return Surfaces(body, soft, bone, lungs, gas, heart, dome, soft_hu, clothes)
+
+
+def _uneven(rng: np.random.Generator, axes: Axes, cell_mm: float, height: float) -> np.ndarray:
+    """Smooth unevenness of a surface, so that no two sides are alike."""
+    return volume_noise(rng, axes, cell_mm) * np.float32(height)
+
+
+def _ribs_ripple(a: AnatomyRecord, axes: Axes) -> np.ndarray:
+    """The pleura bulges a little between the ribs."""
+    z, y, _ = _open(axes)
+    phase = 2 * np.pi * (z - a.rib_slope * y) / a.rib_gap
+    return (1.1 * np.cos(phase)).astype(np.float32)
+
+
+def _arms(a: AnatomyRecord, axes: Axes) -> np.ndarray:
+    """Arms beside the chest, where the patient could not raise them."""
+    z, y, x = _open(axes)
+    if not a.arms_down:
+        return np.full(np.broadcast_shapes(z.shape, y.shape, x.shape), -1e3, np.float32)
+    beside = a.half_width + a.wall + 0.6 * a.fat + 52
+    return (43 - np.hypot(y - 20, np.abs(x) - beside) + 0 * z).astype(np.float32)
+
+
+def _clothes(
+    a: AnatomyRecord, axes: Axes, body: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """A sheet that lies over the chest in folds."""
+    _, y, _ = _open(axes)
+    gap = 7 + _uneven(rng, axes, 45.0, 5.0) + _uneven(rng, axes, 16.0, 1.5)
+    sheet = 0.9 - np.abs(body + gap) * 0.8
+    return np.minimum(sheet, 20 - y).astype(np.float32)
 
 
 def _cage(a: AnatomyRecord, axes: Axes) -> np.ndarray:
@@ -117,7 +156,7 @@ def _mediastinum(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
 def _spine_bulge(a: AnatomyRecord, axes: Axes) -> np.ndarray:
     z, y, x = _open(axes)
     beyond = np.maximum(0, spine_y(a) - y)
-    wide = a.spine_radius + 6 + 0.45 * np.maximum(0, y - spine_y(a))
+    wide = a.spine_radius + 5 + 0.25 * np.maximum(0, y - spine_y(a))
     flat = wide - np.sqrt(x**2 + beyond**2)
     return (flat + 0 * z).astype(np.float32)
 
@@ -201,7 +240,6 @@ def _soft(
     cage: np.ndarray,
     dome: np.ndarray,
     between: np.ndarray,
-    heart: np.ndarray,
     muscle: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What is denser than fat, its HU, and gas in the stomach and colon."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Murray's law, a little steeper, as measured in pulmonary arteries.
-BRANCHING_POWER = 1 / 2.8
+# Murray's law: the cubes of the radii add up.
+BRANCHING_POWER = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,5 @@ def _bent(tubes: Tubes, rng: np.random.Generator) -> Tubes:
 def bronchi_beside(arteries: Tubes, least_radius: float, aside: np.ndarray) -> Tubes:
     """The lumina that accompany the larger arteries, on the side `aside` [3] (a unit vector)."""
     large = arteries.chosen(arteries.radii > least_radius)
-    shift = aside * (1.9 * large.radii + 0.4)[:, None]
-    return Tubes(large.starts + shift, large.ends + shift, 0.8 * large.radii)
+    shift = aside * (1.85 * large.radii + 0.3)[:, None]
+    return Tubes(large.starts + shift, large.ends + shift, 0.68 * large.radii)
