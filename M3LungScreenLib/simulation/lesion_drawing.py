@@ -133,6 +133,8 @@ def _h1n1(frame: LungFrame, rng: np.random.Generator, severity: float) -> Plan:
         volume = missing_mm3 * float(np.clip(rng.lognormal(-np.log(count) + 0.5, 0.6), 0.05, 1))
         if calls <= 6 and rng.uniform() < 0.25 + 0.5 * nodular:
             return [_nodule_cluster(frame, rng, side, severity)]
+        if rng.uniform() < min(0.7, 0.15 + 2 * severity):
+            return [_haze(frame, rng, side, volume)]
         return [_peribronchial(frame, rng, side, volume)]
 
     return plan
@@ -161,6 +163,23 @@ def _peribronchial(
         texture=float(rng.uniform(0.15, 0.4)),
         bronchograms=int(dense and rng.integers(0, 3)),
         half_angle=0.3,
+    )  # fmt: skip
+
+
+def _haze(frame: LungFrame, rng: np.random.Generator, side: int, volume: float) -> LesionRecord:
+    """Ground glass around the bronchi, that can reach the pleura."""
+    center = _pick(frame, rng, side, 0.1 + np.clip(frame.depth / 35, 0, 1))
+    radius = float(np.clip((volume / 3.6) ** (1 / 3), 7, 55))
+    stretch = float(rng.uniform(1.0, 1.6))
+    return _record(
+        2, "patch", side, center, _direction(rng), (radius * stretch, radius / stretch**0.5), rng,
+        fill=float(rng.uniform(0.15, 0.45)),
+        core_fill=float(rng.choice([0.0, rng.uniform(0.6, 0.95)], p=[0.6, 0.4])),
+        core_level=float(rng.uniform(0.4, 0.9)),
+        soft=float(rng.uniform(0.25, 0.5)),
+        warp=float(rng.uniform(0.25, 0.5)),
+        texture=float(rng.uniform(0.1, 0.3)),
+        pattern="cloudy" if rng.uniform() < 0.4 else "plain",
     )  # fmt: skip
 
 
