@@ -113,7 +113,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "settings") 
     made: dict[str, Any] = {}
     for name, value in values.items():
         kind = hints[name]
-        if is_dataclass(kind):
+        if is_dataclass(kind) and isinstance(value, Mapping):
             made[name] = from_dict(kind, value, f"{where}.{name}")  # type: ignore[arg-type]
         else:
             made[name] = tuple(value) if isinstance(value, list) else value

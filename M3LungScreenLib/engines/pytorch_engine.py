@@ -20,51 +20,27 @@ def available_devices() -> list[str]:
     return [*devices, "cpu"]
 
 
-class PyTorchEngine:
-    """A bundle's networks, ready; half precision on CUDA for the slice level alone.
+class SliceRunner:
+    """The slice-level network on one device, arrays in and out.
 
-    Where CUDA memory runs out a batch is halved until it fits.
+    Half precision on CUDA; where its memory runs out a batch is halved until it fits.
     """
 
-    def __init__(self, bundle: Bundle, device: str) -> None:
+    def __init__(self, network: SliceNetwork, device: str = "cpu") -> None:
         self._device = torch.device(device)
-        settings = bundle.settings
-        slices, patient = (
-            SliceNetwork(settings.slice_network),
-            PatientNetwork(settings.patient_network),
-        )
-        if slices.feature_size != settings.patient_network.feature_size:
-            raise ModelRefused(
-                "model_settings",
-                f"The slice-level network gives {slices.feature_size} features, the patient-level "
-                f"network takes {settings.patient_network.feature_size}. Export the bundle anew.",
-            )
-        self._slice_network = _ready(slices, bundle.weights("slice"), self._device)
-        self._slice_network = self._slice_network.to(memory_format=torch.channels_last)
-        self._patient_network = _ready(patient, bundle.weights("patient"), self._device)
+        self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
-    @property
-    def device(self) -> str:
-        if self._device.type != "cuda":
-            return self._device.type
-        return f"cuda ({torch.cuda.get_device_name(self._device)})"
-
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
-        outputs = _halving(self._slices, torch.from_numpy(images))
+    def run(self, images: np.ndarray) -> SliceBatch:
+        """float32 `[B, 3, S, S]` in [0, 1]."""
+        outputs = _halving(self._forward, torch.from_numpy(images))
         return SliceBatch(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
 
     @torch.inference_mode()
-    def run_patient(self, features: np.ndarray) -> PatientScores:
-        rows = torch.from_numpy(np.asarray(features, np.float32)).to(self._device)
-        out = self._patient_network(rows[None])
-        return PatientScores(_array(out.logits[0]), _array(out.weights[0]))
-
-    @torch.inference_mode()
-    def _slices(self, images: Tensor) -> tuple[np.ndarray, ...]:
+    def _forward(self, images: Tensor) -> tuple[np.ndarray, ...]:
         images = images.to(self._device, memory_format=torch.channels_last)
         half = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.float16, enabled=half):
-            out: SliceOutput = self._slice_network(images)
+            out: SliceOutput = self._network(images)
         classes = out.class_logits.float().softmax(dim=1)
         if out.lesion_logits is None or out.map_logits is None:
             # A plain ResNet's p is P_multi-class alone, and it has no map.
@@ -73,6 +49,41 @@ class PyTorchEngine:
             p_lesion = out.lesion_logits.float().softmax(dim=1)[:, 1]
             location_map = out.map_logits.float().sigmoid()
         return tuple(_array(each) for each in (p_lesion, classes, location_map, out.features))
+
+
+class PyTorchEngine:
+    """A bundle's two networks, ready; the patient level always in float32."""
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self._device = torch.device(device)
+        settings = bundle.settings
+        slices = SliceNetwork(settings.slice_network)
+        patient = PatientNetwork(settings.patient_network)
+        if slices.feature_size != settings.patient_network.feature_size:
+            raise ModelRefused(
+                "model_settings",
+                f"The slice-level network gives {slices.feature_size} features, the patient-level "
+                f"network takes {settings.patient_network.feature_size}. Export the bundle anew.",
+            )
+        _load(slices, bundle.weights("slice"))
+        _load(patient, bundle.weights("patient"))
+        self._slices = SliceRunner(slices, device)
+        self._patient_network = patient.eval().to(self._device)
+
+    @property
+    def device(self) -> str:
+        if self._device.type != "cuda":
+            return self._device.type
+        return f"cuda ({torch.cuda.get_device_name(self._device)})"
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        return self._slices.run(images)
+
+    @torch.inference_mode()
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        rows = torch.from_numpy(np.asarray(features, np.float32)).to(self._device)
+        out = self._patient_network(rows[None])
+        return PatientScores(_array(out.logits[0]), _array(out.weights[0]))
 
 
 def _halving(
@@ -88,9 +99,7 @@ def _halving(
     return _halving(run, images[:half]) + _halving(run, images[half:])
 
 
-def _ready(
-    network: nn.Module, weights: Mapping[str, np.ndarray], device: torch.device
-) -> nn.Module:
+def _load(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
     state = {name: torch.from_numpy(array) for name, array in weights.items()}
     try:
         network.load_state_dict(state, strict=True)
@@ -100,7 +109,6 @@ def _ready(
             "model_settings",
             f"The model's weights do not fit its settings ({difference}). Export the bundle anew.",
         ) from wrong
-    return network.eval().to(device)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

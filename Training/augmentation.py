@@ -1,0 +1,83 @@
+"""What is random about a training image: drawn as records, applied as arithmetic."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CENTERS_HU = (-700.0, -500.0)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One draw. Angles in degrees, shifts in half widths of the image, HU in HU."""
+
+    flip: bool
+    angle: float
+    scale: float
+    shift: tuple[float, float]
+    center_hu: float
+    offset_hu: float
+    noise_hu: float
+    blur_px: float
+    noise_seed: int
+
+
+NONE = Augmentation(False, 0, 1, (0, 0), -600, 0, 0, 0, 0)
+
+
+def draw(seed: int, epoch: int, sample: int) -> Augmentation:
+    """The draw of one sample in one epoch; the same numbers give the same draw."""
+    rng = np.random.default_rng((seed, epoch, sample))
+    return Augmentation(
+        flip=bool(rng.random() < 0.5),
+        angle=float(rng.uniform(-12, 12)),
+        scale=float(rng.uniform(0.88, 1.12)),
+        shift=(float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05))),
+        center_hu=float(rng.uniform(*CENTERS_HU)),
+        offset_hu=float(rng.normal(0, 15)),
+        noise_hu=float(rng.uniform(0, 40) * (rng.random() < 0.5)),
+        blur_px=float(rng.uniform(0.4, 1.2) * (rng.random() < 0.4)),
+        noise_seed=int(rng.integers(2**31)),
+    )
+
+
+def apply(hu: Tensor, drawn: list[Augmentation], window_width_hu: float) -> Tensor:
+    """HU `[B, S, S]` to network input `[B, 3, S, S]` in [0, 1], each by its own draw."""
+    moved = place(hu.float() + 1024, drawn) - 1024
+    seen = [_degrade(image, each) for image, each in zip(moved, drawn, strict=True)]
+    lowest = torch.tensor([each.center_hu for each in drawn]).view(-1, 1, 1) - window_width_hu / 2
+    windowed = ((torch.stack(seen) - lowest) / window_width_hu).clamp(0, 1)
+    return windowed[:, None].expand(-1, 3, -1, -1)
+
+
+def place(images: Tensor, drawn: list[Augmentation]) -> Tensor:
+    """Flip, turn, scale and shift images or masks `[B, S, S]`; 0 comes in at the edges."""
+    matrices = torch.stack([_matrix(each) for each in drawn])
+    grid = F.affine_grid(matrices, [len(images), 1, *images.shape[1:]], align_corners=False)
+    return F.grid_sample(images.float()[:, None], grid, align_corners=False)[:, 0]
+
+
+def _matrix(drawn: Augmentation) -> Tensor:
+    angle = np.deg2rad(drawn.angle)
+    cosine, sine = np.cos(angle) / drawn.scale, np.sin(angle) / drawn.scale
+    mirror = -1 if drawn.flip else 1
+    rows = [[cosine * mirror, -sine, drawn.shift[0]], [sine * mirror, cosine, drawn.shift[1]]]
+    return torch.tensor(rows, dtype=torch.float32)
+
+
+def _degrade(hu: Tensor, drawn: Augmentation) -> Tensor:
+    """Kernel, noise and calibration of another scanner."""
+    hu = hu + drawn.offset_hu
+    if drawn.blur_px > 0:
+        reach = torch.arange(-3, 4, dtype=torch.float32)
+        kernel = torch.exp(-((reach / drawn.blur_px) ** 2) / 2)
+        kernel = kernel / kernel.sum()
+        padded = F.pad(hu[None, None], (3, 3, 3, 3), mode="replicate")
+        hu = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[0, 0]
+    if drawn.noise_hu > 0:
+        generator = torch.Generator().manual_seed(drawn.noise_seed)
+        hu = hu + drawn.noise_hu * torch.randn(hu.shape, generator=generator)
+    return hu

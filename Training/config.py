@@ -1,0 +1,114 @@
+"""Settings of a training run: frozen, checked when made, filled from YAML and `--set`."""
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.settings import PRESETS, ModelSettings, from_dict, with_values
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How many simulated patients of each disease, and lesions set into each real volume.
+
+    Seeds of training, validation and test patients never meet: each split has a
+    block of its own.
+    """
+
+    seed: int = 1
+    simulated_per_class: int = 30
+    copies_per_background: int = 6
+    validation_simulated_per_class: int = 6
+    validation_copies_per_background: int = 3
+    validation_backgrounds: tuple[str, ...] = ("crlm-1006", "lidc-0003")
+    slices_per_patient: int = 10
+    smallest_lesion_share: float = 0.0015
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """`pairs` slices with their lesion and the same without it make one batch."""
+
+    name: str = "adamw"
+    epochs: int = 4
+    pairs: int = 12
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    map_loss_weight: float = 1.0
+    checkpoint_every_steps: int = 50
+
+
+@dataclass(frozen=True)
+class PatientSettings:
+    """The patient level: patients that the slice level never saw."""
+
+    simulated_per_class: int = 18
+    copies_per_background: int = 4
+    validation_simulated_per_class: int = 6
+    validation_copies_per_background: int = 2
+    largest_slice_count: int = 40
+    epochs: int = 60
+    batch: int = 8
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-2
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """One run: the model it makes, its data, both optimisations."""
+
+    name: str = "compact"
+    seed: int = 1
+    model: ModelSettings = field(default_factory=lambda: PRESETS["compact"])
+    data: DataSettings = field(default_factory=DataSettings)
+    slice: OptimiserSettings = field(default_factory=OptimiserSettings)
+    patient: PatientSettings = field(default_factory=PatientSettings)
+
+
+def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
+    """The YAML file at `path` with 'key=value' overrides (dotted keys, YAML values).
+
+    `preset: NAME` in the file chooses the model settings to start from. UsageError
+    names what is unknown.
+    """
+    try:
+        values: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
+        preset = values.pop("preset", "compact")
+        config = TrainingConfig(model=PRESETS[preset])
+        return with_values(
+            from_dict(TrainingConfig, {"model": config.model, **values}), _parsed(overrides)
+        )
+    except OSError as wrong:
+        raise UsageError("config", f"The config {path} cannot be read: {wrong.strerror}.") from None
+    except KeyError as wrong:
+        raise UsageError("config", f"No preset {wrong}; there are {', '.join(PRESETS)}.") from None
+    except (ValueError, TypeError, yaml.YAMLError) as wrong:
+        raise UsageError("config", f"The config {path} does not fit: {wrong}.") from None
+
+
+def _parsed(overrides: list[str]) -> dict[str, Any]:
+    values = {}
+    for each in overrides:
+        key, equals, value = each.partition("=")
+        if not equals:
+            raise ValueError(f"--set {each} has no '='; write --set key=value")
+        values[key.strip()] = yaml.safe_load(value)
+    return values
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every training script is told."""
+    parser.add_argument("--config", type=Path, required=True, help="YAML under Training/configs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--backgrounds", type=Path, help="real volumes to set lesions into")
+    parser.add_argument("--cache", type=Path, default=Path("build/samples"))
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+
+
+def config_of(parsed: argparse.Namespace) -> TrainingConfig:
+    return load_config(parsed.config, parsed.settings)

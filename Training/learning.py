@@ -1,0 +1,124 @@
+"""What the training scripts share: batches by seed, checkpoints that survive a kill."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+
+
+@dataclass
+class Run:
+    """A model under training at one step; `folder` keeps what a resume needs."""
+
+    folder: Path
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    step: int = 0
+    best: float = -1.0
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "best": self.best,
+        }
+        save_atomically(state, self.folder / CHECKPOINT)
+
+    def resume(self) -> bool:
+        """Go on from the checkpoint, where there is one."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return False
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self.best = state["step"], state["best"]
+        return True
+
+    def keep_if_best(self, score: float, metrics: dict[str, Any]) -> None:
+        """Keep the weights of the best validation score, with its metrics beside them."""
+        if score <= self.best:
+            return
+        self.best = score
+        save_atomically(self.network.state_dict(), self.folder / BEST)
+        (self.folder / "best.json").write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
+
+    def log(self, **values: float) -> None:
+        """Append one line to the run's log."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = {"step": self.step, **{name: round(value, 5) for name, value in values.items()}}
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def save_atomically(state: Any, path: Path) -> None:
+    beside = path.with_suffix(".part")
+    torch.save(state, beside)
+    os.replace(beside, path)
+
+
+def make_optimiser(
+    network: nn.Module, name: str, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """'adamw', or 'sgd' with momentum 0.9 (method, Training)."""
+    if name == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay
+        )
+    if name == "adamw":
+        return torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    raise ValueError(f"no optimiser {name!r}; there are 'adamw' and 'sgd'")
+
+
+def one_cycle(
+    optimiser: torch.optim.Optimizer, learning_rate: float, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """A short warm-up, then down to nothing."""
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, learning_rate, total_steps=max(steps, 2) + 1, pct_start=0.1
+    )
+
+
+def balanced_order(classes: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Indices of one epoch, every class as often as the most frequent one, shuffled."""
+    rng = np.random.default_rng((seed, epoch))
+    largest = int(np.bincount(classes).max())
+    drawn = [
+        np.resize(rng.permutation(np.flatnonzero(classes == each)), largest)
+        for each in np.unique(classes)
+    ]
+    return np.asarray(rng.permutation(np.concatenate(drawn)))
+
+
+def batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Whole batches of `size`; what is left over comes in another epoch."""
+    for start in range(0, len(order) - size + 1, size):
+        yield order[start : start + size]
+
+
+def steps_per_epoch(classes: np.ndarray, size: int) -> int:
+    count = int(np.bincount(classes).max()) * len(np.unique(classes))
+    steps = count // size
+    if steps == 0:
+        raise ValueError(f"{count} samples make no batch of {size}; lower the batch or add data")
+    return steps
+
+
+def pooled_truth(truth: Tensor, side: int) -> Tensor:
+    """The share of each map cell that is lesion: `[B, S, S]` to `[B, side, side]`."""
+    return nn.functional.adaptive_avg_pool2d(truth[:, None].float(), side)[:, 0]

@@ -1,0 +1,162 @@
+"""Whole patients for the patient level: crops of all slices, then their features."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from M3LungScreenLib.classes import CLASS_KEYS
+from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.engines.pytorch_engine import SliceRunner
+from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crops
+from M3LungScreenLib.schedule import first_look
+from M3LungScreenLib.settings import PreprocessingSettings
+from Training.config import TrainingConfig
+from Training.samples import (
+    PATIENT_TRAINING,
+    PATIENT_VALIDATION,
+    Source,
+    list_sources,
+    make_pair,
+)
+
+
+@dataclass(frozen=True)
+class PatientCrops:
+    """One patient's informative slices from feet to head: int16 HU `[N, S, S]`."""
+
+    hu: np.ndarray
+    class_index: int
+
+
+@dataclass(frozen=True)
+class PatientFeatures:
+    """`features` float32 `[window, N, D]` of one patient."""
+
+    features: np.ndarray
+    class_index: int
+
+
+def patient_sources(
+    config: TrainingConfig, backgrounds: list[str], validation: bool
+) -> list[Source]:
+    """Patients other than the slice level's; the same backgrounds are held out."""
+    data, patient = config.data, config.patient
+    held_out = set(data.validation_backgrounds)
+    if validation:
+        chosen = [name for name in backgrounds if name in held_out]
+        simulated = patient.validation_simulated_per_class
+        copies, block = patient.validation_copies_per_background, PATIENT_VALIDATION
+    else:
+        chosen = [name for name in backgrounds if name not in held_out]
+        simulated, copies = patient.simulated_per_class, patient.copies_per_background
+        block = PATIENT_TRAINING
+    return list_sources(chosen, simulated, copies, block + 10_000 * data.seed)
+
+
+def cached_patients(
+    sources: list[Source], folder: Path, backgrounds: Path | None, config: TrainingConfig
+) -> list[PatientCrops]:
+    """Each ill patient and, of each body, the healthy one; made where missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [source for source in sources if not _shard(folder, source).exists()]
+    settings, count = config.model.preprocessing, config.patient.largest_slice_count
+    jobs = [(source, folder, backgrounds, settings, count) for source in missing]
+    if jobs:
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            list(tqdm(pool.map(_write_shard, jobs), total=len(jobs), desc="making patients"))
+    patients, healthy_seen = [], set()
+    for source in sources:
+        with np.load(_shard(folder, source)) as shard:
+            patients.append(PatientCrops(shard["ill"], CLASS_KEYS.index(source.class_key)))
+            body = source.background or source.seed
+            if body not in healthy_seen:
+                healthy_seen.add(body)
+                patients.append(PatientCrops(shard["clean"], 0))
+    return patients
+
+
+def features_of(
+    patients: list[PatientCrops], runner: SliceRunner, settings: PreprocessingSettings
+) -> list[PatientFeatures]:
+    """Every patient through the slice-level network, each window apart."""
+    return [
+        PatientFeatures(_features(each.hu, runner, settings), each.class_index)
+        for each in tqdm(patients, desc="features", mininterval=10)
+    ]
+
+
+def _features(hu: np.ndarray, runner: SliceRunner, settings: PreprocessingSettings) -> np.ndarray:
+    windows = apply_windows(hu, settings.window_centers_hu, settings.window_width_hu)
+    rows = [
+        np.concatenate(
+            [_run(runner, images[start : start + 16]) for start in range(0, len(hu), 16)]
+        )
+        for images in windows
+    ]
+    return np.stack(rows)
+
+
+def _run(runner: SliceRunner, images: np.ndarray) -> np.ndarray:
+    return runner.run(np.repeat(images[:, None], 3, axis=1)).features
+
+
+def _write_shard(
+    job: tuple[Source, Path, Path | None, PreprocessingSettings, int],
+) -> None:
+    source, folder, backgrounds, settings, count = job
+    pair = make_pair(source, backgrounds)
+    crop = _cropper(pair.lungs, settings, count)
+    path = _shard(folder, source)
+    beside = path.with_suffix(f".{os.getpid()}.part")
+    with beside.open("wb") as file:
+        np.savez(file, ill=crop(pair.ill), clean=crop(pair.clean))
+    os.replace(beside, path)
+
+
+def _cropper(
+    lungs: np.ndarray, settings: PreprocessingSettings, count: int
+) -> Callable[[CTVolume], np.ndarray]:
+    def crop(volume: CTVolume) -> np.ndarray:
+        crops = find_crops(volume, lungs, settings)
+        informative = [k for k, each in enumerate(crops) if each is not None]
+        cut = [(k, each) for k in first_look(informative, count) if (each := crops[k])]
+        return np.stack([crop_hu(volume.hu[k], each, settings.input_size) for k, each in cut])
+
+    return crop
+
+
+def _shard(folder: Path, source: Source) -> Path:
+    return folder / f"patient-{source.name}.npz"
+
+
+def padded(
+    chosen: list[PatientFeatures], seed: int, epoch: int, augment: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features `[B, N, D]` and mask `[B, N]`; where `augment`, of a drawn window and run.
+
+    A drawn run leaves out up to a fifth of the slices at either end and thins the
+    rest, so that slabs and thick slices are known.
+    """
+    rng = np.random.default_rng((seed, epoch, len(chosen)))
+    rows = [_drawn(each.features, rng) if augment else each.features.mean(0) for each in chosen]
+    longest = max(len(each) for each in rows)
+    features = np.zeros((len(rows), longest, rows[0].shape[1]), np.float32)
+    mask = np.zeros((len(rows), longest), bool)
+    for i, each in enumerate(rows):
+        features[i, : len(each)], mask[i, : len(each)] = each, True
+    return features, mask
+
+
+def _drawn(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    windows, count, _ = features.shape
+    start = int(rng.integers(0, count // 5 + 1))
+    end = count - int(rng.integers(0, count // 5 + 1))
+    step = int(rng.choice([1, 1, 2]))
+    chosen = features[:, start:end:step]
+    shares = rng.dirichlet(np.ones(windows)).astype(np.float32)
+    return np.einsum("w,wnd->nd", shares, chosen)

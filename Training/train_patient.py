@@ -1,0 +1,130 @@
+"""Train the patient-level network on features of a trained slice level (III-C, IV-A).
+
+    python -m Training.train_patient --config Training/configs/compact.yaml \
+        --backgrounds DATA/backgrounds --out runs/compact
+    python -m Training.train_patient … --set model.patient_network.correlation=signed_sum
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from M3LungScreenLib.engines.pytorch_engine import SliceRunner
+from M3LungScreenLib.networks.patient_network import PatientNetwork
+from M3LungScreenLib.networks.slice_network import SliceNetwork
+from Training.config import TrainingConfig, add_config_arguments, config_of
+from Training.learning import (
+    BEST,
+    Run,
+    balanced_order,
+    batches,
+    make_optimiser,
+    one_cycle,
+    steps_per_epoch,
+)
+from Training.patients import (
+    PatientFeatures,
+    cached_patients,
+    features_of,
+    padded,
+    patient_sources,
+)
+from Training.samples import background_names
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    config = config_of(parsed)
+    training, validation = (load_features(config, parsed, held_out) for held_out in (False, True))
+    network = PatientNetwork(config.model.patient_network)
+    run = fit(network, training, validation, config, parsed.out / "patient", parsed.resume)
+    print(f"best accuracy on {len(validation)} validation patients: {run.best:.3f}")
+
+
+def load_features(
+    config: TrainingConfig, parsed: argparse.Namespace, validation: bool
+) -> list[PatientFeatures]:
+    """Features of one split's patients by the slice level in `--out`, kept beside it."""
+    sources = patient_sources(config, background_names(parsed.backgrounds), validation)
+    folder = parsed.cache / config.name
+    patients = cached_patients(sources, folder, parsed.backgrounds, config)
+    network = SliceNetwork(config.model.slice_network)
+    network.load_state_dict(torch.load(parsed.out / "slice" / BEST, weights_only=True))
+    return features_of(patients, SliceRunner(network), config.model.preprocessing)
+
+
+def fit(
+    network: PatientNetwork,
+    training: list[PatientFeatures],
+    validation: list[PatientFeatures],
+    config: TrainingConfig,
+    folder: Path,
+    resume: bool,
+) -> Run:
+    """Train to the end; the best epoch by validation lies in `folder`/best.pt."""
+    torch.manual_seed(config.seed)
+    chosen = config.patient
+    classes = np.array([each.class_index for each in training])
+    steps = steps_per_epoch(classes, chosen.batch)
+    optimiser = make_optimiser(network, "adamw", chosen.learning_rate, chosen.weight_decay)
+    schedule = one_cycle(optimiser, chosen.learning_rate, steps * chosen.epochs)
+    run = Run(folder, network, optimiser, schedule)
+    if resume:
+        run.resume()
+    for epoch in tqdm(range(run.step // steps, chosen.epochs), desc="patient level"):
+        order = balanced_order(classes, config.seed, epoch)
+        for batch in batches(order, chosen.batch):
+            loss = take_step(run, [training[i] for i in batch], epoch, config)
+        metrics = validate(network, validation, config)
+        run.log(loss=loss, **metrics)
+        run.keep_if_best(metrics["accuracy"] - 0.01 * metrics["cross_entropy"], metrics)
+        run.save()
+    return run
+
+
+def take_step(
+    run: Run, patients: list[PatientFeatures], epoch: int, config: TrainingConfig
+) -> float:
+    run.network.train()
+    features, mask = padded(patients, config.seed + run.step, epoch, True)
+    classes = torch.tensor([each.class_index for each in patients])
+    out = run.network(torch.from_numpy(features), torch.from_numpy(mask))
+    loss = F.cross_entropy(out.logits, classes)
+    run.optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+    run.optimiser.step()
+    run.schedule.step()
+    run.step += 1
+    return float(loss.detach())
+
+
+@torch.inference_mode()
+def validate(
+    network: PatientNetwork, patients: list[PatientFeatures], config: TrainingConfig
+) -> dict[str, float]:
+    """Accuracy, cross-entropy and the paper's three errors (IV-B) on whole patients."""
+    network.eval()
+    features, mask = padded(patients, config.seed, 0, False)
+    logits = network(torch.from_numpy(features), torch.from_numpy(mask)).logits
+    truth = torch.tensor([each.class_index for each in patients])
+    called, ill = logits.argmax(1), truth > 0
+    return {
+        "accuracy": float((called == truth).float().mean()),
+        "cross_entropy": float(F.cross_entropy(logits, truth)),
+        "false_positive_error": float((called[~ill] > 0).float().mean()),
+        "false_negative_error": float((called[ill] == 0).float().mean()),
+        "false_disease_prediction_error": float(
+            ((called[ill] > 0) & (called[ill] != truth[ill])).float().mean()
+        ),
+    }
+
+
+if __name__ == "__main__":
+    main()

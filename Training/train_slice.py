@@ -1,0 +1,183 @@
+"""Train the slice-level network (Sections III-B and IV-A).
+
+    python -m Training.train_slice --config Training/configs/compact.yaml \
+        --backgrounds DATA/backgrounds --out runs/compact [--set slice.epochs=2]
+    python -m Training.train_slice --config … --out runs/compact --resume
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from M3LungScreenLib.bundle import load_bundle
+from M3LungScreenLib.networks.backbones import imagenet_weights
+from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
+from Training.augmentation import NONE, apply, draw, place
+from Training.config import TrainingConfig, add_config_arguments, config_of
+from Training.learning import (
+    Run,
+    balanced_order,
+    batches,
+    make_optimiser,
+    one_cycle,
+    pooled_truth,
+    steps_per_epoch,
+)
+from Training.samples import SliceSamples, background_names, cached_slices, slice_sources
+
+VALIDATION_BATCH = 32
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_config_arguments(parser)
+    parser.add_argument("--init", type=Path, help="bundle whose weights to start from")
+    parser.add_argument("--backbone-weights", type=Path, help="ImageNet weights as a file")
+    parsed = parser.parse_args(arguments)
+    config = config_of(parsed)
+    training, validation = (load_samples(config, parsed, held_out) for held_out in (False, True))
+    network = make_network(config, parsed.init, parsed.backbone_weights)
+    fit(network, training, validation, config, parsed.out / "slice", parsed.resume)
+
+
+def load_samples(
+    config: TrainingConfig, parsed: argparse.Namespace, validation: bool
+) -> SliceSamples:
+    """The slices of one split, made once and kept under `--cache`."""
+    sources = slice_sources(config.data, background_names(parsed.backgrounds), validation)
+    folder = parsed.cache / config.name
+    return cached_slices(
+        sources, folder, parsed.backgrounds, config.data, config.model.preprocessing
+    )
+
+
+def make_network(
+    config: TrainingConfig, init: Path | None, backbone_weights: Path | None
+) -> SliceNetwork:
+    """The network with ImageNet weights, or with those of a bundle."""
+    settings = config.model.slice_network
+    if init is None:
+        return SliceNetwork(settings, imagenet_weights(settings.backbone, backbone_weights))
+    network = SliceNetwork(settings)
+    weights = load_bundle(init).weights("slice")
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return network
+
+
+def fit(
+    network: SliceNetwork,
+    training: SliceSamples,
+    validation: SliceSamples,
+    config: TrainingConfig,
+    folder: Path,
+    resume: bool,
+) -> Run:
+    """Train to the end; the best epoch by validation lies in `folder`/best.pt."""
+    torch.manual_seed(config.seed)
+    chosen = config.slice
+    steps = steps_per_epoch(training.classes, chosen.pairs)
+    optimiser = make_optimiser(network, chosen.name, chosen.learning_rate, chosen.weight_decay)
+    schedule = one_cycle(optimiser, chosen.learning_rate, steps * chosen.epochs)
+    run = Run(folder, network, optimiser, schedule)
+    if resume:
+        run.resume()
+    for epoch in range(run.step // steps, chosen.epochs):
+        order = balanced_order(training.classes, config.seed, epoch)
+        todo = list(batches(order, chosen.pairs))[run.step - epoch * steps :]
+        for pairs in tqdm(todo, desc=f"epoch {epoch + 1} of {chosen.epochs}", mininterval=10):
+            losses = take_step(run, training, pairs, epoch, config)
+            if run.step % chosen.checkpoint_every_steps == 0:
+                run.log(**losses)
+                run.save()
+        metrics = validate(network, validation, config)
+        run.log(**metrics)
+        run.keep_if_best(metrics["slice_auc"] + metrics["disease_accuracy"], metrics)
+        run.save()
+    return run
+
+
+def take_step(
+    run: Run, samples: SliceSamples, pairs: np.ndarray, epoch: int, config: TrainingConfig
+) -> dict[str, float]:
+    """One batch: each slice with its lesion and, beside it, without."""
+    run.network.train()
+    images, truth, classes = pair_batch(samples, pairs, epoch, config)
+    losses = loss_terms(run.network(images), truth, classes, config.slice.map_loss_weight)
+    run.optimiser.zero_grad()
+    losses["loss"].backward()
+    torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
+    run.optimiser.step()
+    run.schedule.step()
+    run.step += 1
+    return {name: float(value.detach()) for name, value in losses.items()}
+
+
+def pair_batch(
+    samples: SliceSamples, pairs: np.ndarray, epoch: int, config: TrainingConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images `[2P, 3, S, S]`, truth `[2P, S, S]`, classes `[2P]`: lesions first, then none.
+
+    Both of a pair are drawn apart, so that noise tells nothing.
+    """
+    hu = torch.from_numpy(np.concatenate([samples.ill[pairs], samples.clean[pairs]]))
+    count = len(samples)
+    drawn = [draw(config.seed, epoch, int(i)) for i in (*pairs, *(pairs + count))]
+    truth = torch.from_numpy(samples.truth[pairs]).float()
+    truth = torch.cat([place(truth, drawn[: len(pairs)]), torch.zeros_like(truth)])
+    classes = torch.from_numpy(np.concatenate([samples.classes[pairs], 0 * pairs]))
+    return apply(hu, drawn, config.model.preprocessing.window_width_hu), truth, classes
+
+
+def loss_terms(
+    out: SliceOutput, truth: Tensor, classes: Tensor, map_loss_weight: float
+) -> dict[str, Tensor]:
+    """Cross-entropy of both heads, equal weights (III-B), and of the map where it is asked."""
+    terms = {"class_loss": F.cross_entropy(out.class_logits, classes)}
+    if out.lesion_logits is not None:
+        terms["lesion_loss"] = F.cross_entropy(out.lesion_logits, (classes > 0).long())
+    if out.map_logits is not None and map_loss_weight > 0:
+        target = pooled_truth(truth, out.map_logits.shape[-1])
+        map_loss = F.binary_cross_entropy_with_logits(out.map_logits, target)
+        terms["map_loss"] = map_loss_weight * map_loss
+    total = torch.stack(list(terms.values())).sum()
+    return {"loss": total, **terms}
+
+
+@torch.inference_mode()
+def validate(
+    network: SliceNetwork, samples: SliceSamples, config: TrainingConfig
+) -> dict[str, float]:
+    """Slice AUC (lesion against its clean twin) and the share of diseases called right."""
+    network.eval()
+    p_lesion, classes = [], []
+    hu = np.concatenate([samples.ill, samples.clean])
+    for start in range(0, len(hu), VALIDATION_BATCH):
+        part = torch.from_numpy(hu[start : start + VALIDATION_BATCH])
+        images = apply(part, [NONE] * len(part), config.model.preprocessing.window_width_hu)
+        out: SliceOutput = network(images)
+        classes.append(out.class_logits.softmax(1).numpy())
+        p_lesion.append(1 - classes[-1][:, 0] if out.lesion_logits is None else _p(out))
+    p, multi = np.concatenate(p_lesion), np.concatenate(classes)
+    is_ill = np.arange(len(hu)) < len(samples)
+    called = multi[: len(samples), 1:].argmax(1) + 1
+    return {
+        "slice_auc": float(roc_auc_score(is_ill, p)),
+        "sensitivity": float((p[is_ill] > 0.5).mean()),
+        "false_slices": float((p[~is_ill] > 0.5).mean()),
+        "disease_accuracy": float((called == samples.classes).mean()),
+    }
+
+
+def _p(out: SliceOutput) -> np.ndarray:
+    assert out.lesion_logits is not None
+    return np.asarray(out.lesion_logits.softmax(1)[:, 1].numpy())
+
+
+if __name__ == "__main__":
+    main()
