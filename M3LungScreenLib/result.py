@@ -50,9 +50,12 @@ class InputSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
+    """Which model; `notes` are sentences on training data and unverified classes."""
+
     name: str
     version: str
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
