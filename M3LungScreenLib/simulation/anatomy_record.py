@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Height × half width × half depth: lungs of about 2 to 7 litres.
+CAGE_MM3 = (1.5e6, 4.3e6)
+
 
 @dataclass(frozen=True)
 class AnatomyRecord:
@@ -50,12 +53,14 @@ def draw_anatomy(rng: np.random.Generator) -> AnatomyRecord:
     """A person of either sex and almost any size."""
     female = bool(rng.integers(2))
     size = rng.normal(0.95 if female else 1.04, 0.06)
+    cage = np.array([250, 132, 94]) * size * rng.normal(1, (0.09, 0.05, 0.1))
+    cage *= np.cbrt(np.clip(cage.prod(), *CAGE_MM3) / cage.prod())
     fat = float(np.clip(rng.lognormal(np.log(13), 0.55), 3, 50))
     return AnatomyRecord(
         female=female,
-        lung_height=float(np.clip(250 * size * rng.normal(1, 0.09), 185, 320)),
-        half_width=float(np.clip(132 * size * rng.normal(1, 0.05), 105, 165)),
-        half_depth=float(np.clip(94 * size * rng.normal(1, 0.1), 70, 126)),
+        lung_height=float(np.clip(cage[0], 185, 320)),
+        half_width=float(np.clip(cage[1], 100, 165)),
+        half_depth=float(np.clip(cage[2], 68, 126)),
         squareness=float(rng.uniform(2.1, 2.7)),
         wall=float(rng.uniform(13, 23)),
         fat=fat,

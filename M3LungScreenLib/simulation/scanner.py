@@ -49,7 +49,7 @@ def draw_scanner(rng: np.random.Generator) -> ScannerRecord:
         blur_px=float(rng.uniform(0.35, 0.5) if sharp else rng.uniform(0.5, 0.85)),
         sharpen=float(rng.uniform(0.4, 1.3)) if sharp else 0.0,
         noise_hu=noise / float(np.sqrt(max(thickness, 1) / 2)),
-        noise_cutoff=float(rng.uniform(0.7, 1.0) if sharp else rng.uniform(0.3, 0.6)),
+        noise_cutoff=float(rng.uniform(0.7, 1.0) if sharp else rng.uniform(0.4, 0.65)),
         pulsation_mm=float(rng.choice([0.0, rng.uniform(2, 8)], p=[0.45, 0.55])),
         breathing_mm=float(rng.choice([0.0, rng.uniform(3, 14)], p=[0.75, 0.25])),
         padding=-2000 if rng.uniform() < 0.12 else -1024 if rng.uniform() < 0.5 else None,

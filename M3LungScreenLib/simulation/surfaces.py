@@ -145,7 +145,7 @@ def _mediastinum(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     back = 12 * m - np.abs(x - 5) - 0.6 * np.maximum(0, -y)
     behind = np.minimum(back, 8 + y + 0 * z).astype(np.float32)
     both = smooth_max(both, behind, 12)
-    junction = 1.5 + 5 * np.clip(-y / deep - 0.55, 0, 1) ** 1.5 * 6 - np.abs(x - 2)
+    junction = 2.4 + 5 * np.clip(-y / deep - 0.55, 0, 1) ** 1.5 * 6 - np.abs(x - 2)
     junction = np.minimum(junction, -y - 0.2 * deep) + 0 * z
     both = smooth_max(both, junction.astype(np.float32), 7)
     aorta = 12.5 * m - np.hypot(x - 22, y - spine_y(a) + 16)

@@ -108,7 +108,7 @@ def test_lungs_have_a_human_volume_and_two_sides():
         assert right < left
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     slice_count=st.integers(24, 60),
     thickness=st.floats(1, 10),
