@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 from skimage.segmentation import watershed
 
 from M3LungScreenLib.ct import CTVolume
@@ -31,11 +32,14 @@ CLOSING_RADIUS_MM = 12.0
 # of a lung only a small share does.
 WALL_MM = 10.0
 LARGEST_SHALLOW_SHARE = 0.3
-# Of two lungs a smaller share than this of either is no cut between them.
-SMALLEST_SIDE_SHARE = 0.12
-# A side with less air than this share of its opposite in a slice is opaque there,
-# unless the diaphragm is near: right and left dome lie at most so far apart.
-OPAQUE_BELOW_SHARE = 0.5
+# One lung reaches across the midline with less than this share of it.
+LARGEST_SHARE_ACROSS = 0.3
+# Lung without air is looked for where its opposite has air: broad regions, a good
+# part of whose border lies along the ribs, and well above the diaphragm, whose
+# right and left dome lie at most so far apart.
+SLIMMEST_FILLING_MM = 14.0
+COSTAL_MM = 8.0
+SMALLEST_SHARE_AT_RIBS = 0.25
 DOME_DISTANCE_MM = 35.0
 # Less than this, filled in one piece, is an apex that ends lower than its opposite.
 SMALLEST_FILLING_ML = 40
@@ -190,14 +194,21 @@ def _split(lung_air: np.ndarray, midline: float, work: _WorkingCopy) -> np.ndarr
     distance = ndimage.distance_transform_edt(lung_air, sampling=work.spacing_mm)
     for depth_mm in (0.0, 2.0, 4.0, 6.0, 9.0, 12.0):
         cores, count = ndimage.label(distance > depth_mm)
-        sides = _sides_of(cores, count, midline)
-        total = max(1, np.count_nonzero(sides))
-        if min(np.count_nonzero(sides == side) for side in (RIGHT, LEFT)) > (
-            SMALLEST_SIDE_SHARE * total
-        ):
+        if not _any_spans(cores, count, midline):
+            sides = _sides_of(cores, count, midline)
             return np.asarray(watershed(-distance, sides, mask=lung_air), np.uint8)
-    cores, count = ndimage.label(lung_air)
-    return _sides_of(cores, count, midline)
+    columns = np.arange(lung_air.shape[2])
+    return np.where(lung_air, np.where(columns < midline, RIGHT, LEFT), 0).astype(np.uint8)
+
+
+def _any_spans(regions: np.ndarray, count: int, midline: float) -> bool:
+    """Whether a region is both lungs at once: large, with much of it on either side."""
+    index = np.arange(1, count + 1)
+    sizes = np.asarray(ndimage.sum_labels(regions > 0, regions, index))
+    is_right = np.arange(regions.shape[2]) < midline
+    right = np.asarray(ndimage.mean(np.broadcast_to(is_right, regions.shape), regions, index))
+    spans = np.minimum(right, 1 - right) > LARGEST_SHARE_ACROSS
+    return bool((spans & (sizes > 0.1 * sizes.sum())).any())
 
 
 def _sides_of(regions: np.ndarray, count: int, midline: float) -> np.ndarray:
@@ -248,10 +259,10 @@ def _grown_box(mask: np.ndarray, by: list[int]) -> tuple[slice, ...]:
 
 
 def _fill_opaque(sides: np.ndarray, body: np.ndarray, work: _WorkingCopy) -> np.ndarray:
-    """A side that lost its air in a slice gets the mirrored form of its opposite.
+    """Lung that lost its air, a lobe or a whole side, after the mirrored opposite.
 
     Only well above the opposite's diaphragm: nearer to it the liver's dome looks the
-    same as a consolidated base. Bone and what lies behind the mirrored form stay out.
+    same as a consolidated base. Bone stays out.
     """
     midline = round(_midline(body))
     steps = max(1, round(DOME_DISTANCE_MM / work.spacing_mm[0]))
@@ -259,15 +270,37 @@ def _fill_opaque(sides: np.ndarray, body: np.ndarray, work: _WorkingCopy) -> np.
     filled = sides.copy()
     for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
         filling = np.zeros_like(body)
-        area = (sides == side).sum(axis=(1, 2))
         opposite = (sides == other).sum(axis=(1, 2))
         for k in range(steps, len(sides)):
-            above_dome = opposite[k - steps] >= 0.6 * opposite[k] > 0
-            if above_dome and area[k] < OPAQUE_BELOW_SHARE * opposite[k]:
+            if opposite[k - steps] >= 0.6 * opposite[k] > 0:
                 mirrored = _mirrored(sides[k] == other, midline)
-                filling[k] = mirrored & soft[k] & (sides[k] == 0)
+                missing = mirrored & soft[k] & (sides[k] == 0)
+                filling[k] = _at_the_ribs(missing, mirrored | (sides[k] == other), work)
         filled[_large(filling, SMALLEST_FILLING_ML / work.voxel_ml)] = side
     return filled
+
+
+def _at_the_ribs(missing: np.ndarray, thorax: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+    """The broad parts of `missing` whose border lies along the costal surface.
+
+    Heart and mediastinum, where the lungs differ too, touch it but little. All
+    `[row, column]`; the convex hull of `thorax` ends at the ribs.
+    """
+    row_mm, column_mm = work.spacing_mm[1:]
+    inner = ndimage.distance_transform_edt(missing, sampling=(row_mm, column_mm))
+    if inner.max() <= SLIMMEST_FILLING_MM / 2:
+        return missing & False
+    core = inner > SLIMMEST_FILLING_MM / 2
+    back = ndimage.distance_transform_edt(~core, sampling=(row_mm, column_mm))
+    broad = missing & (back <= SLIMMEST_FILLING_MM / 2)
+    hull = np.pad(convex_hull_image(thorax), 1)
+    depth = ndimage.distance_transform_edt(hull, sampling=(row_mm, column_mm))[1:-1, 1:-1]
+    regions, count = ndimage.label(broad)
+    border = broad & ~ndimage.binary_erosion(broad)
+    at_ribs = ndimage.mean(
+        depth <= COSTAL_MM, np.where(border, regions, 0), np.arange(1, count + 1)
+    )
+    return np.isin(regions, 1 + np.flatnonzero(np.asarray(at_ribs) > SMALLEST_SHARE_AT_RIBS))
 
 
 def _large(mask: np.ndarray, voxels: float) -> np.ndarray:

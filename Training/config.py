@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -39,6 +39,8 @@ class OptimiserSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     map_loss_weight: float = 1.0
+    # 'bfloat16' halves the time on processors that have it; weights stay float32.
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
     checkpoint_every_steps: int = 50
 
 

@@ -108,7 +108,9 @@ def take_step(
     """One batch: each slice with its lesion and, beside it, without."""
     run.network.train()
     images, truth, classes = pair_batch(samples, pairs, epoch, config)
-    losses = loss_terms(run.network(images), truth, classes, config.slice.map_loss_weight)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.slice.precision == "bfloat16"):
+        out = run.network(images)
+    losses = loss_terms(in_float32(out), truth, classes, config.slice.map_loss_weight)
     run.optimiser.zero_grad()
     losses["loss"].backward()
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
@@ -132,6 +134,13 @@ def pair_batch(
     truth = torch.cat([place(truth, drawn[: len(pairs)]), torch.zeros_like(truth)])
     classes = torch.from_numpy(np.concatenate([samples.classes[pairs], 0 * pairs]))
     return apply(hu, drawn, config.model.preprocessing.window_width_hu), truth, classes
+
+
+def in_float32(out: SliceOutput) -> SliceOutput:
+    """Losses are summed in full precision."""
+    lesion = None if out.lesion_logits is None else out.lesion_logits.float()
+    location = None if out.map_logits is None else out.map_logits.float()
+    return SliceOutput(lesion, out.class_logits.float(), location, out.features.float())
 
 
 def loss_terms(
