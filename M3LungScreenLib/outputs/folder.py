@@ -1,0 +1,119 @@
+"""The result folder: complete or absent, and never over something else."""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.outputs.html import report_html
+from M3LungScreenLib.outputs.montage import draw_montage
+from M3LungScreenLib.outputs.nrrd import write_nrrd
+from M3LungScreenLib.outputs.tables import slices_csv
+from M3LungScreenLib.result import Result
+
+RESULT_FILE = "result.json"
+
+
+def check_target(folder: str | Path) -> None:
+    """Whether `write` may use `folder`, to be asked before any work is done.
+
+    UsageError 'output_not_empty' for a file, or for a folder that holds something
+    but no result.json; 'output_not_writable' where nothing can be made.
+    """
+    place = Path(folder).resolve()
+    if place.exists() and not place.is_dir():
+        raise UsageError("output_not_empty", f"{folder} is a file. Name a new or empty folder.")
+    if place.is_dir() and any(place.iterdir()) and not (place / RESULT_FILE).is_file():
+        raise UsageError(
+            "output_not_empty",
+            f"{folder} is not empty and holds no {RESULT_FILE} of an earlier screening. "
+            "Name a new or empty folder.",
+        )
+    standing = next(each for each in place.parents if each.exists())
+    if not standing.is_dir() or not os.access(standing, os.W_OK):
+        raise UsageError(
+            "output_not_writable", f"No folder can be made in {standing}. Name another place."
+        )
+
+
+def write(result: Result, folder: str | Path) -> Path:
+    """Write all files of `result` beside `folder`, then move them into place.
+
+    A folder of an earlier screening is replaced once the new one is complete. On any
+    exception what was there before is there again, and nothing else. Raises as
+    `check_target` does; UsageError 'output_not_written' where the disk refuses.
+    """
+    start = time.perf_counter()
+    check_target(folder)
+    place = Path(folder).resolve()
+    try:
+        with _beside(place) as new:
+            _write_files(result, new, start)
+            _put_in_place(new, place)
+    except OSError as wrong:
+        why = wrong.strerror or wrong
+        raise UsageError(
+            "output_not_written",
+            f"The result could not be written to {folder}: {why}. Make room or name another place.",
+        ) from wrong
+    return Path(folder)
+
+
+def _write_files(result: Result, folder: Path, start: float) -> None:
+    volume, arrays = result.volume, result.arrays
+    for name in ("lesion_location_map", "lesions", "lungs"):
+        write_nrrd(volume.to_stored(getattr(arrays, name)), folder / f"{name}.nrrd")
+    (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
+    draw_montage(result).save(folder / "montage.png", optimize=True)
+    (folder / "report.html").write_text(report_html(result), "utf-8")
+    seconds = time.perf_counter() - start
+    timing = replace(result.timing_s, write=seconds, total=result.timing_s.total + seconds)
+    plain = replace(result, timing_s=timing).to_dict()
+    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / RESULT_FILE).write_text(text + "\n", "utf-8")
+
+
+@contextmanager
+def _beside(place: Path) -> Iterator[Path]:
+    """A new sibling folder of `place`; it and parents made for it go if this fails."""
+    made = [each for each in place.parents if not each.exists()]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    new = _sibling(place)
+    try:
+        yield new
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def _put_in_place(new: Path, place: Path) -> None:
+    """Rename the old aside, the new in, then delete the old; on failure the old comes back."""
+    if not place.exists():
+        new.rename(place)
+        return
+    aside = _sibling(place)
+    aside.rmdir()
+    place.rename(aside)
+    try:
+        new.rename(place)
+    except BaseException:
+        aside.rename(place)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _sibling(place: Path) -> Path:
+    sibling = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    mask = os.umask(0)
+    os.umask(mask)
+    sibling.chmod(0o777 & ~mask)  # mkdtemp's are for the owner alone
+    return sibling

@@ -1,0 +1,154 @@
+"""report.html: one file that needs nothing else, the clinician's page first."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
+from M3LungScreenLib.involvement import LungInvolvement
+from M3LungScreenLib.outputs.charts import (
+    along_volume,
+    involvement_bars,
+    percent,
+    probability_bars,
+)
+from M3LungScreenLib.outputs.montage import class_of, draw_montage, likeliest, slice_map
+from M3LungScreenLib.outputs.pictures import ct_picture, data_uri, view_of
+from M3LungScreenLib.result import Result
+
+KEY_SLICES = 3
+KEY_SLICE_WIDTH = 520
+# Neighbours look alike; three views a tenth of the lungs apart show more.
+APART = 0.1
+KINDS = {
+    "dicom_series": "DICOM series",
+    "dicom_file": "DICOM file",
+    "file": "Image file",
+    "array": "Array",
+}
+
+
+@dataclass(frozen=True)
+class KeySlice:
+    """A slice shown large; `picture_map` is None where it is called Healthy."""
+
+    title: str
+    caption: str
+    color: str
+    picture: str
+    picture_map: str | None
+
+
+def report_html(result: Result) -> str:
+    """The whole report; every text that comes from outside is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    return environment.get_template("report.html").render(contents(result))
+
+
+def contents(result: Result) -> dict[str, Any]:
+    """What the template shows, by name."""
+    probabilities = likeliest(result)
+    predicted = _predicted(result)
+    several = result.volume.slice_count > 1
+    return {
+        "result": result,
+        "patient": result.patient,
+        "several": several,
+        "preview": result.settings["detail"] == "preview",
+        "headline": headline(result),
+        "top": getattr(probabilities, predicted) if probabilities and predicted else None,
+        "class_names": [(each.key, each.name) for each in CLASSES],
+        "lungs": _lungs(result),
+        "kind": KINDS.get(result.input.kind, result.input.kind),
+        "spacing": " × ".join(f"{each:.4g}" for each in result.input.spacing_mm),
+        "times": _times(result),
+        "accent": _accent(result),
+        "predicted": class_by_key(predicted).name if predicted else None,
+        "counted": class_by_key(result.patient.nonparametric.predicted) if result.patient else None,
+        "bars": probability_bars(probabilities, predicted or "") if probabilities else None,
+        "involvement_bars": involvement_bars(result.involvement) if several else None,
+        "along": along_volume(result) if several else None,
+        "key_slices": [key_slice(result, k) for k in most_suspicious(result)],
+        "montage": data_uri(draw_montage(result), 80) if several else None,
+    }
+
+
+def headline(result: Result) -> str:
+    """The verdict in words, with a capital."""
+    called = result.patient.verdict if result.patient else _predicted(result)
+    if called == INDETERMINATE:
+        return "Indeterminate"
+    if called is None:
+        return "Not screened: no lung in this slice"
+    words = class_by_key(called).verdict
+    return words[0].upper() + words[1:]
+
+
+def most_suspicious(result: Result, count: int = KEY_SLICES) -> list[int]:
+    """Axial slices with the highest probability of disease, apart from one another."""
+    by_k = {k: result.slice_of(k) for k in range(result.volume.slice_count)}
+    doubt = {k: 1 - each.probabilities.healthy for k, each in by_k.items() if each.probabilities}
+    gap = max(1, round(APART * len(doubt)))
+    chosen: list[int] = []
+    for k in sorted(doubt, key=lambda k: (-doubt[k], k)):
+        if len(chosen) < count and all(abs(k - other) >= gap for other in chosen):
+            chosen.append(k)
+    return chosen
+
+
+def key_slice(result: Result, k: int) -> KeySlice:
+    """Axial slice `k` with its CT, its map and what is known of it."""
+    one = result.slice_of(k)
+    view = view_of(result, KEY_SLICE_WIDTH)
+    name, color = class_of(one)
+    share = getattr(one.probabilities, one.predicted) if one.predicted else 0.0
+    x, y, z = one.position_mm
+    healthy = one.predicted == "healthy"
+    return KeySlice(
+        title=f"Slice {one.index}",
+        caption=f"{name} {percent(share)} · lesion {percent(one.p_lesion or 0.0)} · "
+        f"{percent(one.involvement or 0.0)} of its lung involved · "
+        f"centre {x:.1f}, {y:.1f}, {z:.1f} mm (LPS)",
+        color=color,
+        picture=data_uri(ct_picture(result, k, view)),
+        picture_map=None if healthy else data_uri(slice_map(result, k, view, outline=True)),
+    )
+
+
+def _predicted(result: Result) -> str | None:
+    if result.patient:
+        return result.patient.predicted
+    return next((each.predicted for each in result.slices if each.predicted), None)
+
+
+def _accent(result: Result) -> str:
+    called = result.patient.verdict if result.patient else _predicted(result)
+    if called in (None, INDETERMINATE):
+        return "#6b6b6b"
+    return class_by_key(str(called)).color
+
+
+def _lungs(result: Result) -> list[tuple[str, LungInvolvement, float]]:
+    share, volume = result.involvement, result.lung_volume_ml
+    return [
+        ("Right lung", share.right, volume.right),
+        ("Left lung", share.left, volume.left),
+        ("Both", share.total, volume.total),
+    ]
+
+
+def _times(result: Result) -> str:
+    """Total and steps without writing, which is not over while this is written."""
+    steps = {name: each for name, each in asdict(result.timing_s).items() if name != "write"}
+    total = steps.pop("total")
+    parts = ", ".join(f"{name.replace('_', ' ')} {each:.1f}" for name, each in steps.items())
+    return f"{total:.1f} s ({parts})"
