@@ -34,9 +34,11 @@ class OptimiserSettings:
     """`pairs` slices with their lesion and the same without it make one batch."""
 
     name: str = "adamw"
-    epochs: int = 4
+    epochs: int = 5
     pairs: int = 12
     learning_rate: float = 1e-3
+    # The heads start from nothing, the backbone from ImageNet.
+    head_learning_rate_factor: float = 10.0
     weight_decay: float = 1e-4
     map_loss_weight: float = 1.0
     # 'bfloat16' halves the time on processors that have it; weights stay float32.

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,24 +73,22 @@ def save_atomically(state: Any, path: Path) -> None:
 
 
 def make_optimiser(
-    network: nn.Module, name: str, learning_rate: float, weight_decay: float
+    groups: Sequence[tuple[nn.Module, float]], name: str, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """'adamw', or 'sgd' with momentum 0.9 (method, Training)."""
+    """'adamw', or 'sgd' with momentum 0.9 (method, Training), over modules and their rates."""
+    parameters = [{"params": list(each.parameters()), "lr": rate} for each, rate in groups]
     if name == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), learning_rate, momentum=0.9, weight_decay=weight_decay
-        )
+        return torch.optim.SGD(parameters, momentum=0.9, weight_decay=weight_decay)
     if name == "adamw":
-        return torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+        return torch.optim.AdamW(parameters, weight_decay=weight_decay)
     raise ValueError(f"no optimiser {name!r}; there are 'adamw' and 'sgd'")
 
 
-def one_cycle(
-    optimiser: torch.optim.Optimizer, learning_rate: float, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """A short warm-up, then down to nothing."""
+def one_cycle(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """A short warm-up to each group's rate, then down to nothing."""
+    rates = [group["lr"] for group in optimiser.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, learning_rate, total_steps=max(steps, 2) + 1, pct_start=0.1
+        optimiser, rates, total_steps=max(steps, 2) + 1, pct_start=0.1
     )
 
 

@@ -72,8 +72,8 @@ def fit(
     chosen = config.patient
     classes = np.array([each.class_index for each in training])
     steps = steps_per_epoch(classes, chosen.batch)
-    optimiser = make_optimiser(network, "adamw", chosen.learning_rate, chosen.weight_decay)
-    schedule = one_cycle(optimiser, chosen.learning_rate, steps * chosen.epochs)
+    optimiser = make_optimiser([(network, chosen.learning_rate)], "adamw", chosen.weight_decay)
+    schedule = one_cycle(optimiser, steps * chosen.epochs)
     run = Run(folder, network, optimiser, schedule)
     if resume:
         run.resume()

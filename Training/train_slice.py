@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -82,8 +82,11 @@ def fit(
     torch.manual_seed(config.seed)
     chosen = config.slice
     steps = steps_per_epoch(training.classes, chosen.pairs)
-    optimiser = make_optimiser(network, chosen.name, chosen.learning_rate, chosen.weight_decay)
-    schedule = one_cycle(optimiser, chosen.learning_rate, steps * chosen.epochs)
+    rate, factor = chosen.learning_rate, chosen.head_learning_rate_factor
+    heads = nn.ModuleList(each for each in (network.lesion_head, network.class_head) if each)
+    groups = [(network.backbone, rate), (heads, rate * factor)]
+    optimiser = make_optimiser(groups, chosen.name, chosen.weight_decay)
+    schedule = one_cycle(optimiser, steps * chosen.epochs)
     run = Run(folder, network, optimiser, schedule)
     if resume:
         run.resume()

@@ -55,16 +55,19 @@ class SliceNetwork(nn.Module):
     def forward(self, images: Tensor) -> SliceOutput:
         """`images` B, 3, S, S in [0, 1]; S a multiple of 32."""
         x = self.backbone.first_blocks((images - self.mean) / self.std)  # B, C, h, w
+        # ResNet's X is rectified; a mobile backbone's is not, and the mean of linear
+        # features would let a small lesion drown.
+        rectified = F.relu(x)
         lesion_logits = map_logits = None
         fed = [x]
         if self.lesion_head is not None:
-            lesion_logits, map_logits = self.lesion_head(x)  # B, 2;  B, h, w
+            lesion_logits, map_logits = self.lesion_head(rectified)  # B, 2;  B, h, w
         if self.settings.attention and lesion_logits is not None and map_logits is not None:
             fed.append(own_view(lesion_logits, map_logits)[:, None])  # B, 1, h, w
         if self.settings.coordinates:
             fed.append(coordinate_maps(x))  # B, 3, h, w
         y = self.backbone.last_block(torch.cat(fed, dim=1))  # B, C', h/2, w/2
-        pooled_x, pooled_y = x.mean(dim=(2, 3)), y.mean(dim=(2, 3))  # B, C;  B, C'
+        pooled_x, pooled_y = rectified.mean(dim=(2, 3)), y.mean(dim=(2, 3))  # B, C;  B, C'
         features = torch.cat([pooled_x, pooled_y], dim=1)  # B, D
         return SliceOutput(lesion_logits, self.class_head(pooled_y), map_logits, features)
 
