@@ -128,7 +128,7 @@ def screen(
 
     return Result(
         input=_input_summary(volume),
-        model=ModelSummary(bundle.name, bundle.version, bundle.sha256),
+        model=_model_summary(bundle),
         settings={
             "detail": detail,
             "window_centers_hu": list(settings.window_centers_hu),
@@ -308,3 +308,8 @@ def _input_summary(volume: CTVolume) -> InputSummary:
         hu_range=(int(volume.hu.min()), int(volume.hu.max())),
         series_uid_sha256=volume.series_uid_sha256,
     )
+
+
+def _model_summary(bundle: Bundle) -> ModelSummary:
+    notes = tuple(str(each) for each in bundle.card.get("notes", ()))
+    return ModelSummary(bundle.name, bundle.version, bundle.sha256, notes)

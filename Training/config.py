@@ -50,11 +50,11 @@ class OptimiserSettings:
 class PatientSettings:
     """The patient level: patients that the slice level never saw."""
 
-    simulated_per_class: int = 18
-    copies_per_background: int = 4
-    validation_simulated_per_class: int = 6
+    simulated_per_class: int = 14
+    copies_per_background: int = 3
+    validation_simulated_per_class: int = 4
     validation_copies_per_background: int = 2
-    largest_slice_count: int = 40
+    largest_slice_count: int = 24
     epochs: int = 60
     batch: int = 8
     learning_rate: float = 3e-4
