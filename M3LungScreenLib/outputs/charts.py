@@ -69,12 +69,12 @@ def along_volume(result: Result) -> Markup:
 
 
 def percent(share: float) -> str:
-    """One decimal below 99.95 %, never a false 0 or 100."""
+    """One decimal, never a false 0 or 100; its spaces do not break."""
     if 0 < share < 0.0005:
-        return "< 0.1 %"
+        return "<\N{NO-BREAK SPACE}0.1\N{NO-BREAK SPACE}%"
     if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{share * 100:.1f} %"
+        return ">\N{NO-BREAK SPACE}99.9\N{NO-BREAK SPACE}%"
+    return f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _lung_bars(lung: LungInvolvement, side: int, scale: float) -> list[Markup]:

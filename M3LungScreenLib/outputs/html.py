@@ -66,18 +66,22 @@ def contents(result: Result) -> dict[str, Any]:
         "preview": result.settings["detail"] == "preview",
         "headline": headline(result),
         "top": getattr(probabilities, predicted) if probabilities and predicted else None,
+        "needed": result.settings["model"]["assessment"]["healthy_fraction_threshold"],
         "class_names": [(each.key, each.name) for each in CLASSES],
         "lungs": _lungs(result),
         "kind": KINDS.get(result.input.kind, result.input.kind),
         "spacing": " × ".join(f"{each:.4g}" for each in result.input.spacing_mm),
         "times": _times(result),
+        "windows": ", ".join(map(with_minus, result.settings["window_centers_hu"])),
+        "hu_range": " to ".join(map(with_minus, result.input.hu_range)),
         "accent": _accent(result),
         "predicted": class_by_key(predicted).name if predicted else None,
         "counted": class_by_key(result.patient.nonparametric.predicted) if result.patient else None,
         "bars": probability_bars(probabilities, predicted or "") if probabilities else None,
         "involvement_bars": involvement_bars(result.involvement) if several else None,
         "along": along_volume(result) if several else None,
-        "key_slices": [key_slice(result, k) for k in most_suspicious(result)],
+        "key_slices": (keys := [key_slice(result, k) for k in most_suspicious(result)]),
+        "any_map": any(each.picture_map for each in keys),
         "montage": data_uri(draw_montage(result), 80) if several else None,
     }
 
@@ -90,7 +94,8 @@ def headline(result: Result) -> str:
     if called is None:
         return "Not screened: no lung in this slice"
     words = class_by_key(called).verdict
-    return words[0].upper() + words[1:]
+    place = "" if result.patient else " in this slice"
+    return words[0].upper() + words[1:] + place
 
 
 def most_suspicious(result: Result, count: int = KEY_SLICES) -> list[int]:
@@ -111,17 +116,22 @@ def key_slice(result: Result, k: int) -> KeySlice:
     view = view_of(result, KEY_SLICE_WIDTH)
     name, color = class_of(one)
     share = getattr(one.probabilities, one.predicted) if one.predicted else 0.0
-    x, y, z = one.position_mm
+    centre = ", ".join(with_minus(f"{each:.1f}") for each in one.position_mm)
     healthy = one.predicted == "healthy"
     return KeySlice(
         title=f"Slice {one.index}",
         caption=f"{name} {percent(share)} · lesion {percent(one.p_lesion or 0.0)} · "
         f"{percent(one.involvement or 0.0)} of its lung involved · "
-        f"centre {x:.1f}, {y:.1f}, {z:.1f} mm (LPS)",
+        f"centre {centre} mm (LPS)",
         color=color,
         picture=data_uri(ct_picture(result, k, view)),
         picture_map=None if healthy else data_uri(slice_map(result, k, view, outline=True)),
     )
+
+
+def with_minus(number: float | str) -> str:
+    """A number with a real minus sign."""
+    return str(number).replace("-", "−")
 
 
 def _predicted(result: Result) -> str | None:

@@ -46,8 +46,8 @@ def likeliest(result: Result) -> ClassProbabilities | None:
 def _columns(count: int, view: View) -> int:
     width, height = view.size
     ideal = math.sqrt(count * SHEET_ASPECT * 2 * height / width)
-    rows = max(1, round(count / ideal))
-    return math.ceil(count / rows)
+    near = range(max(1, math.floor(0.8 * ideal)), math.ceil(1.3 * ideal) + 1)
+    return min(near, key=lambda columns: (-count % columns, abs(columns - ideal)))
 
 
 def _sheet(cells: list[Image.Image], columns: int) -> Image.Image:

@@ -17,9 +17,9 @@ from M3LungScreenLib.result import Result
 WINDOW_CENTER_HU, WINDOW_WIDTH_HU = -600, 1200
 MARGIN_MM = 12.0
 LOWEST_SHOWN = 0.1  # the map is never quite 0; below this it would tint the whole lung
-STRONGEST_TINT = 0.6  # so that the CT shines through where the map is 1
-WARM = np.array([[110, 0, 0], [205, 30, 10], [245, 120, 20], [255, 200, 70], [255, 250, 190]])
-OUTLINE = (80, 235, 255)
+STRONGEST_TINT = 0.5  # so that the CT shines through where the map is 1
+WARM = np.array([[120, 0, 0], [210, 20, 10], [250, 90, 10], [255, 165, 20], [255, 225, 60]])
+OUTLINE = (0, 235, 255)
 
 
 @dataclass(frozen=True)
@@ -108,4 +108,4 @@ def _widened(low: int, high: int, limit: int, margin: float) -> slice:
 def _border(lesions: np.ndarray, view: View) -> np.ndarray:
     mask = Image.fromarray((lesions > 0).astype(np.uint8) * 255)
     large = np.asarray(mask.resize(view.size, Image.Resampling.BILINEAR)) > 127
-    return np.asarray(ndimage.binary_dilation(large) & ~large)
+    return np.asarray(ndimage.binary_dilation(large, iterations=2) & ~large)
