@@ -1,0 +1,437 @@
+"""The result folder: complete or absent, exact in geometry, readable by people and programs."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.outputs import folder as folder_module
+from M3LungScreenLib.outputs.charts import along_volume, percent
+from M3LungScreenLib.outputs.folder import check_target, write
+from M3LungScreenLib.outputs.html import headline, most_suspicious, report_html
+from M3LungScreenLib.outputs.montage import _columns, draw_montage, shown_slices
+from M3LungScreenLib.outputs.nrrd import axis_vector, write_nrrd
+from M3LungScreenLib.outputs.pictures import view_of, warm_colors
+from M3LungScreenLib.outputs.tables import COLUMNS
+from M3LungScreenLib.result import ModelSummary, Warning
+
+FILES = {
+    "result.json",
+    "slices.csv",
+    "lesion_location_map.nrrd",
+    "lesions.nrrd",
+    "lungs.nrrd",
+    "report.html",
+    "montage.png",
+}
+VOLUMES = {"lesion_location_map": np.float32, "lesions": np.uint8, "lungs": np.uint8}
+HOSTILE = "<script>alert('x')</script>&\"<img src=http://evil.example/a.png>"
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+def geometry(image):
+    return image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection()
+
+
+def names(folder):
+    return sorted(each.name for each in folder.iterdir())
+
+
+# --- the folder
+
+
+def test_a_folder_holds_exactly_the_seven_files(make_result, tmp_path):
+    assert write(make_result(), tmp_path / "deep" / "out") == tmp_path / "deep" / "out"
+    assert set(names(tmp_path / "deep" / "out")) == FILES
+    assert names(tmp_path / "deep") == ["out"]
+    mode = (tmp_path / "deep" / "out").stat().st_mode
+    assert mode == (tmp_path / "deep").stat().st_mode
+
+
+def test_an_empty_folder_is_filled(make_result, tmp_path):
+    (tmp_path / "out").mkdir()
+    make_result().write(str(tmp_path / "out"))
+    assert set(names(tmp_path / "out")) == FILES
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_with_something_else_in_it_is_refused(make_result, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="not empty") as refusal:
+        write(make_result(), tmp_path)
+    assert refusal.value.kind == "output_not_empty"
+    assert names(tmp_path) == ["thesis.tex"]
+
+
+def test_a_file_in_the_place_is_refused_before_any_work(tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UsageError, match="is a file") as refusal:
+        check_target(tmp_path / "out")
+    assert refusal.value.kind == "output_not_empty"
+    with pytest.raises(UsageError, match="No folder can be made"):
+        check_target(tmp_path / "out" / "below a file")
+
+
+def test_an_earlier_result_is_replaced(make_result, tmp_path):
+    write(make_result("covid19"), tmp_path / "out")
+    (tmp_path / "out" / "stale.txt").write_text("of the old one")
+    write(make_result("cap"), tmp_path / "out")
+    assert set(names(tmp_path / "out")) == FILES
+    assert json.loads((tmp_path / "out/result.json").read_text())["patient"]["predicted"] == "cap"
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("step", ["write_nrrd", "slices_csv", "draw_montage", "report_html"])
+@pytest.mark.parametrize("exception", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_midway_leaves_the_old_result_and_nothing_beside(
+    make_result, tmp_path, monkeypatch, step, exception
+):
+    write(make_result("covid19"), tmp_path / "out")
+    before = (tmp_path / "out" / "result.json").read_bytes()
+
+    def fail(*_):
+        raise exception
+
+    monkeypatch.setattr(folder_module, step, fail)
+    with pytest.raises(exception):
+        write(make_result("cap"), tmp_path / "out")
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+    with pytest.raises(exception):
+        write(make_result("cap"), tmp_path / "new" / "deep" / "out")
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_failed_move_brings_the_old_result_back(make_result, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write(make_result("covid19"), out)
+    rename = type(out).rename
+
+    def fails_on_the_new(self, target):
+        if (
+            target == out
+            and '"predicted": "cap",\n  "verdict"' in (self / "result.json").read_text()
+        ):
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(out), "rename", fails_on_the_new)
+    with pytest.raises(UsageError, match="No space left") as refusal:
+        write(make_result("cap"), out)
+    assert refusal.value.kind == "output_not_written"
+    assert json.loads((out / "result.json").read_text())["patient"]["predicted"] == "covid19"
+    assert names(tmp_path) == ["out"]
+
+
+def test_writing_is_timed_in_the_result(make_result, tmp_path):
+    result = make_result()
+    write(result, tmp_path / "out")
+    timing = json.loads((tmp_path / "out" / "result.json").read_text())["timing_s"]
+    assert timing["write"] > 0
+    assert timing["total"] == pytest.approx(result.timing_s.total + timing["write"])
+    assert timing["read"] == result.timing_s.read
+
+
+# --- volumes
+
+
+@pytest.mark.parametrize("axes", list(permutations(range(3))))
+def test_volumes_have_exactly_the_geometry_of_the_input_in_all_48_orders(
+    make_result, tmp_path, axes
+):
+    for signs in product((1, -1), repeat=3):
+        direction = tuple((np.eye(3)[:, list(axes)] * signs).ravel())
+        result = make_result(direction=direction, spacing_mm=(0.7421875, 1.25, 5.0))
+        source = result.volume.to_stored(result.volume.hu)
+        for name, kind in VOLUMES.items():
+            write_nrrd(result.volume.to_stored(getattr(result.arrays, name)), tmp_path / "v.nrrd")
+            read = sitk.ReadImage(str(tmp_path / "v.nrrd"))
+            assert geometry(read) == geometry(source)
+            assert sitk.GetArrayViewFromImage(read).dtype == kind
+
+
+def test_lungs_lie_on_the_lungs_of_an_oblique_input_read_from_disk(make_result, tmp_path):
+    direction = Rotation.from_euler("xyz", (17, -11, 163), degrees=True).as_matrix().ravel()
+    made = make_result(direction=tuple(direction), spacing_mm=(0.703125, 0.703125, 1.3))
+    hu = made.volume.to_stored(made.volume.hu)
+    sitk.WriteImage(hu, str(tmp_path / "ct.nrrd"))
+    source = sitk.ReadImage(str(tmp_path / "ct.nrrd"))
+    result = replace(made, volume=type(made.volume).from_image(source))
+    write(result, tmp_path / "out")
+    for name in VOLUMES:
+        assert geometry(sitk.ReadImage(str(tmp_path / f"out/{name}.nrrd"))) == geometry(source)
+    lungs = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out/lungs.nrrd")))
+    assert (sitk.GetArrayFromImage(source)[lungs > 0] == -850).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    spacing=st.floats(0.2, 8),
+    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+)
+def test_no_axis_is_off_by_more_than_the_last_digits(spacing, angles):
+    direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()[:, 0]
+    vector = axis_vector(spacing, direction)
+    np.testing.assert_allclose(np.linalg.norm(vector), spacing, rtol=5e-16)
+    np.testing.assert_allclose(vector / np.linalg.norm(vector), direction, rtol=1e-15, atol=3e-16)
+
+
+def test_what_was_read_from_nrrd_is_written_bit_for_bit(tmp_path):
+    rng = np.random.default_rng(7)
+    for turn in Rotation.random(20, random_state=1).as_matrix():
+        image = sitk.Image([4, 3, 2], sitk.sitkUInt8)
+        image.SetSpacing(rng.uniform(0.3, 6, 3).tolist())
+        image.SetOrigin(rng.uniform(-500, 500, 3).tolist())
+        image.SetDirection(turn.ravel().tolist())
+        sitk.WriteImage(image, str(tmp_path / "in.nrrd"))
+        read = sitk.ReadImage(str(tmp_path / "in.nrrd"))
+        write_nrrd(read, tmp_path / "out.nrrd")
+        assert geometry(sitk.ReadImage(str(tmp_path / "out.nrrd"))) == geometry(read)
+
+
+def test_volumes_are_compressed_and_hold_the_arrays(make_result, tmp_path):
+    result = make_result(direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    write(result, tmp_path / "out")
+    path = tmp_path / "out" / "lesion_location_map.nrrd"
+    assert b"encoding: gzip" in path.read_bytes()[:800]
+    read = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS"))
+    np.testing.assert_array_equal(read, result.arrays.lesion_location_map)
+
+
+# --- slices.csv
+
+
+def flattened(one):
+    for held in one.values():
+        parts = held.values() if isinstance(held, dict) else held
+        yield from parts if isinstance(held, (dict, list)) else [held]
+
+
+@pytest.mark.parametrize("screened", [lambda k: True, lambda k: k % 3 == 0])
+def test_the_table_says_what_the_json_says(make_result, tmp_path, screened):
+    write(make_result(screened=screened), tmp_path / "out")
+    with (tmp_path / "out" / "slices.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    plain = json.loads((tmp_path / "out" / "result.json").read_text())["slices"]
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == len(plain) == 30
+    for row, one in zip(rows, plain, strict=True):
+        assert float(row["position_mm_z"]) == one["position_mm"][2]
+        texts = ["" if v is None else json.dumps(v).strip('"') for v in flattened(one)]
+        if one["screened"]:
+            assert list(row.values()) == texts
+        assert [c for c in row.values() if c] == [text for text in texts if text]
+        assert row["probabilities_h1n1"] == (
+            repr(one["probabilities"]["h1n1"]) if one["probabilities"] else ""
+        )
+
+
+# --- report.html
+
+
+class Page(HTMLParser):
+    """Checks that tags nest; collects texts, pictures and every attribute."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.attributes, self.texts, self.tags = [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+KINDS = {
+    "covid19": {},
+    "healthy": {"called": "healthy"},
+    "indeterminate": {"called": "cap", "top": 0.4},
+    "single": {"slices": slice(14, 15)},
+    "preview": {"screened": lambda k: k % 2 == 0, "warnings": (Warning("preview", "A preview."),)},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_report_is_whole_and_refers_to_nothing_outside(make_result, kind):
+    page = Page(report_html(make_result(**KINDS[kind])))
+    for name, value in page.attributes:
+        if name == "src":
+            assert value.startswith("data:image/jpeg;base64,")
+        assert name not in {"href", "srcset", "action", "onclick", "onload"}
+    text = report_html(make_result(**KINDS[kind]))
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r"base64,[^\"]*", "", text))
+    assert {"script", "link", "iframe"}.isdisjoint(page.tags)
+    assert page.words.count("Research use only: not for clinical decisions.") == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("covid19", ["Pattern of COVID-19 pneumonia", "92.0 %", "/ 24", "Both assessments agree"]),
+        ("healthy", ["No pneumonia pattern found", "all called Healthy"]),
+        ("indeterminate", ["Indeterminate", "has a probability of only 40%"]),
+        ("single", ["Pattern of COVID-19 pneumonia in this slice", "no verdict on a patient"]),
+        ("preview", ["A preview.", "12 of 24 slices", "The slices that were screened"]),
+    ],
+)
+def test_the_report_says_what_was_found(make_result, kind, words):
+    said = Page(report_html(make_result(**KINDS[kind]))).words.replace("\N{NO-BREAK SPACE}", " ")
+    for each in [*words, "compact 0.1", "Trained on made-up lesions.", "ab" * 32]:
+        assert each in said
+
+
+def test_disagreement_is_said(make_result):
+    result = make_result(called="covid19")
+    patient = replace(
+        result.patient,
+        agreement=False,
+        nonparametric=replace(result.patient.nonparametric, predicted="cap"),
+    )
+    said = Page(report_html(replace(result, patient=patient))).words
+    assert "The two assessments disagree: the network says COVID-19, the count CAP." in said
+
+
+def test_a_hostile_name_stays_text(make_result):
+    result = replace(
+        make_result(warnings=(Warning("x", HOSTILE),)),
+        model=ModelSummary(HOSTILE, HOSTILE, "0" * 64, (HOSTILE,)),
+        device=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+    )
+    page = Page(report_html(result))
+    assert "script" not in page.tags
+    assert page.words.count(HOSTILE) == 7
+    assert not any("evil" in (value or "") for _, value in page.attributes)
+
+
+def test_a_slice_without_lung_is_reported_as_not_screened(make_result):
+    result = make_result(slices=slice(14, 15))
+    bare = replace(
+        result.slices[0],
+        informative=False,
+        screened=False,
+        p_lesion=None,
+        probabilities=None,
+        predicted=None,
+        crop=None,
+    )
+    empty = replace(result, slices=(bare,))
+    assert headline(empty).startswith("Not screened")
+    assert "Not screened" in Page(report_html(empty)).words
+
+
+def test_the_most_suspicious_slices_are_apart_and_the_highest_comes_first(make_result):
+    result = make_result()
+    chosen = most_suspicious(result)
+    doubt = [1 - e.probabilities.healthy for e in result.slices if e.probabilities]
+    assert 1 - result.slice_of(chosen[0]).probabilities.healthy == max(doubt)
+    assert len(chosen) == 3
+    assert min(abs(a - b) for a in chosen for b in chosen if a != b) >= 2
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0, "0.0 %"), (0.0001, "< 0.1 %"), (0.1234, "12.3 %"), (0.9999, "> 99.9 %"), (1, "100.0 %")],
+)
+def test_a_percentage_is_never_a_false_0_or_100(share, words):
+    assert percent(share).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_no_two_lines_of_the_chart_look_alike_without_colour(make_result):
+    chart = along_volume(make_result())
+    dashes = re.findall(r'stroke-dasharray="([^"]*)"', chart)
+    assert len(dashes) == 9  # P(lesion), four classes, four samples in the legend
+    assert len(set(dashes[1:5])) == 4
+    assert dashes[1:5] == dashes[5:]
+
+
+# --- montage.png
+
+
+def test_the_montage_shows_every_fifth_informative_slice(make_result):
+    result = make_result()
+    informative = [k for k in range(30) if result.slice_of(k).informative]
+    assert shown_slices(result) == informative[::5]
+    sheet = draw_montage(result)
+    width, height = view_of(result, 360).size
+    assert sheet.width % (width + 6) == 6
+    assert (sheet.width // (width + 6)) * (sheet.height // (2 * height + 6)) >= 6
+
+
+def test_a_preview_shows_what_was_screened(make_result):
+    result = make_result(screened=lambda k: k % 7 == 0)
+    assert shown_slices(result) == [7, 14, 21]
+
+
+def test_a_flipped_volume_gives_the_same_pictures_but_for_the_numbers(make_result):
+    straight, flipped = make_result(), make_result(direction=(1, 0, 0, 0, 1, 0, 0, 0, -1))
+    assert shown_slices(straight) == shown_slices(flipped)
+    one, other = (np.asarray(draw_montage(each), int) for each in (straight, flipped))
+    assert (one != other).any(axis=-1).mean() < 0.01
+
+
+def test_only_a_slice_not_called_healthy_wears_warm_colours(make_result):
+    def colored(called):
+        sheet = np.asarray(draw_montage(make_result(called)).convert("HSV"), int)
+        red = (sheet[..., 0] < 45) & (sheet[..., 1] > 150)
+        return int(red.sum())
+
+    assert colored("covid19") > 20 * colored("healthy") + 2000
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 13, 25, 100])
+def test_a_sheet_is_neither_a_ribbon_nor_a_tower(make_result, count):
+    view = view_of(make_result(), 200)
+    columns = _columns(count, view)
+    rows = -(-count // columns)
+    assert columns * rows - count < columns
+    if count > 5:
+        assert 0.7 < columns * view.size[0] / (rows * 2 * view.size[1]) < 3
+
+
+def test_pixels_of_the_montage_are_square_millimetres(make_result):
+    wide = view_of(make_result(spacing_mm=(10.0, 5.0, 9.0)), 300).size
+    tall = view_of(make_result(spacing_mm=(5.0, 10.0, 9.0)), 300).size
+    assert tall[1] / wide[1] == pytest.approx(4, rel=0.15)
+
+
+def test_the_scale_of_the_map_grows_brighter_and_stays_warm():
+    colors = warm_colors(np.linspace(0, 1, 11))
+    assert (np.diff(colors @ [0.2126, 0.7152, 0.0722]) > 0).all()
+    assert (colors[:, 0] > colors[:, 2]).all()
+
+
+def test_the_montage_on_disk_opens(make_result, tmp_path):
+    write(make_result(), tmp_path / "out")
+    with Image.open(tmp_path / "out" / "montage.png") as sheet:
+        sheet.load()
+        assert sheet.mode == "RGB"
