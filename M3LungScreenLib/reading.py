@@ -3,15 +3,16 @@
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
+from M3LungScreenLib.completeness import check_complete, unreadable
 from M3LungScreenLib.ct import CTVolume, Geometry
 from M3LungScreenLib.dicom.series import (
     DicomSeries,
     DicomSlice,
     check_positions,
     choose_series,
+    is_dicom,
     read_header,
 )
 from M3LungScreenLib.errors import InputRefused
@@ -36,7 +37,13 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
         raise InputRefused("not_found", f"There is no file or folder {path}. Check the name.")
     if path.name.lower().endswith(SUFFIXES):
         return _checked(_read_file(path), "file")
+    return _read_dicom(path)
+
+
+def _read_dicom(path: Path) -> CTVolume:
     header = read_header(path)
+    if header is None and is_dicom(path):
+        raise unreadable(path.name)
     if header is None:
         raise InputRefused(
             "unreadable",
@@ -44,8 +51,7 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
             "of these.",
         )
     _check_header(header, path.name)
-    digest = _digest(header.series_uid)
-    return _checked(_read_file(path), "dicom_file", digest)
+    return _checked(_read_image(path), "dicom_file", _digest(header.series_uid))
 
 
 def _read_folder(folder: Path, wanted: str | None) -> CTVolume:
@@ -57,21 +63,29 @@ def _read_folder(folder: Path, wanted: str | None) -> CTVolume:
 
 def _read_series(series: DicomSeries) -> sitk.Image:
     if len(series.slices) == 1:
-        return _read_file(series.slices[0].path)
+        return _read_image(series.slices[0].path)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([str(each.path) for each in series.slices])
     try:
         return reader.Execute()
     except RuntimeError:
-        raise _unreadable(str(series)) from None
+        raise unreadable(str(series)) from None
 
 
 def _read_file(path: Path) -> sitk.Image:
-    _check_length(path)
+    check_complete(path)
+    return _read_image(path)
+
+
+def _read_image(path: Path) -> sitk.Image:
     try:
         image = sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise _unreadable(path.name) from None
+    except RuntimeError as error:
+        raise (
+            _sheared(path.name) if "orthonormal" in str(error) else unreadable(path.name)
+        ) from None
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        return image[:, :, :, 0]
     return sitk.JoinSeries(image) if image.GetDimension() == 2 else image
 
 
@@ -92,68 +106,16 @@ def _check_header(header: DicomSlice, name: str) -> None:
         raise InputRefused(
             "not_ct", f"{name} is {header.modality or 'of no modality'}, not CT. Choose a chest CT."
         )
+    if header.is_localizer:
+        raise InputRefused(
+            "not_axial", f"{name} is a localizer (scout). Choose the axial chest series."
+        )
     if not header.has_rescale:
         raise InputRefused(
             "not_hu",
             f"{name} has no rescale intercept: its values cannot be turned into Hounsfield "
             "units. Load the original CT series.",
         )
-
-
-def _check_length(path: Path) -> None:
-    """Refuse an uncompressed file that is shorter than its header says.
-
-    ITK's readers fill the rest with zeros or old memory.
-    """
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        raise _unreadable(path.name) from None
-    data = _raw_data_file(path)
-    if data is None:
-        return
-    pixel_bytes = np.dtype(_NUMPY_TYPES.get(reader.GetPixelID(), "u1")).itemsize
-    expected = int(np.prod(reader.GetSize())) * pixel_bytes * reader.GetNumberOfComponents()
-    found = data.stat().st_size if data.is_file() else 0
-    if found < expected:
-        raise InputRefused(
-            "truncated",
-            f"{path.name} promises {expected:,} bytes of pixels, {data.name} holds {found:,}. "
-            "Copy it again from where it came.",
-        )
-
-
-_NUMPY_TYPES = {
-    sitk.sitkInt16: "i2",
-    sitk.sitkUInt16: "u2",
-    sitk.sitkInt32: "i4",
-    sitk.sitkUInt32: "u4",
-    sitk.sitkInt64: "i8",
-    sitk.sitkUInt64: "u8",
-    sitk.sitkFloat32: "f4",
-    sitk.sitkFloat64: "f8",
-}
-
-
-def _raw_data_file(path: Path) -> Path | None:
-    """Where uncompressed pixels lie, None where they are compressed (and checked by that)."""
-    name = path.name.lower()
-    if name.endswith(".nii"):
-        return path
-    if not name.endswith((".nrrd", ".mha", ".mhd")):
-        return None
-    head = path.read_bytes()[:8192].decode("latin-1").replace(" ", "").lower().splitlines()
-    if name.endswith(".nrrd"):
-        return path if "encoding:raw" in head else None
-    if "compresseddata=true" in head:
-        return None
-    for line in path.read_bytes()[:8192].decode("latin-1").splitlines():
-        key, _, value = line.partition("=")
-        if key.strip() == "ElementDataFile" and value.strip().upper() != "LOCAL":
-            return path.with_name(value.strip())
-    return path
 
 
 def _several(chosen: DicomSeries, others: list[DicomSeries]) -> tuple[tuple[str, str], ...]:
@@ -169,11 +131,10 @@ def _several(chosen: DicomSeries, others: list[DicomSeries]) -> tuple[tuple[str,
     )
 
 
-def _unreadable(name: str) -> InputRefused:
+def _sheared(name: str) -> InputRefused:
     return InputRefused(
-        "unreadable",
-        f"{name} cannot be read: it is damaged, cut short or in an unknown format. Copy it again "
-        "from where it came.",
+        "sheared",
+        f"{name} has axes that are not at right angles. Resample it to a straight grid first.",
     )
 
 

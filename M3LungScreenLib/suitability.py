@@ -20,18 +20,22 @@ THICK_SPACING_MM = 5.0
 # Slices farther apart than this along a non-axial direction are a sagittal or coronal
 # acquisition; thinner ones are a volume that was stored in another order of axes.
 THICKEST_NON_AXIAL_MM = 2.5
+# In a thinned volume two axes are coarse alike; an acquisition has one coarse axis.
+COARSER_THAN_OTHERS = 1.5
 # A field of view (mm) in which an adult's or child's chest may lie.
-FIELD_OF_VIEW_MM = (100.0, 1000.0)
-# Air is near -1000 HU: some of any chest CT lies below this, even in one slice.
-AIR_HU = -800
+FIELD_OF_VIEW_MM = (120.0, 1000.0)
+# Air is near -1000 HU: some of any chest CT lies here, even in one slice; padding is below.
+AIR_HU = (-1100, -800)
 SMALLEST_AIR_SHARE = 0.005
 # Soft tissue between fat and muscle; a chest without any is no HU.
 SOFT_TISSUE_HU = (-150, 150)
 SMALLEST_SOFT_TISSUE_SHARE = 0.01
+# Inverted, the air around the body is up here, where else only bone and metal are.
+DENSE_HU = 800
 # Metal and bone end here; larger values are another quantity.
 LARGEST_HU = 32000
 # Two lungs of a small child; shorter volumes hold part of them.
-SMALLEST_LUNGS_ML = 250.0
+SMALLEST_LUNGS_ML = 300.0
 WHOLE_CHEST_MM = 150.0
 # Lung cut by the first or last slice: more than this area (mm²) there.
 CUT_AREA_MM2 = 2500.0
@@ -62,17 +66,16 @@ def check_values(array: np.ndarray) -> None:
         raise _no_hu(f"its values reach {high:.0f}")
     if high - low < 300:
         raise _no_hu(f"its values lie between {low:g} and {high:g}, a chest's span over 1000")
-    if low > AIR_HU:
+    air, soft = _share(array, *AIR_HU), _share(array, *SOFT_TISSUE_HU)
+    if air < SMALLEST_AIR_SHARE:
         raise _no_hu(
-            f"its lowest value is {low:.0f}, air would be near -1000; the rescale intercept may "
-            "be missing"
+            f"hardly any of it is near -1000, as the air around a body is, and its lowest value "
+            f"is {low:.0f}; the rescale intercept may be missing"
         )
-    air, soft = _share(array, -np.inf, AIR_HU), _share(array, *SOFT_TISSUE_HU)
-    if air < SMALLEST_AIR_SHARE or soft < SMALLEST_SOFT_TISSUE_SHARE:
-        raise _no_hu(
-            f"{air:.1%} of it is as dark as air and {soft:.1%} as dense as soft tissue; it may be "
-            "inverted or no body"
-        )
+    if _share(array, DENSE_HU, np.inf) > air:
+        raise _no_hu(f"more of it lies above {DENSE_HU} than is air; it may be inverted")
+    if soft < SMALLEST_SOFT_TISSUE_SHARE:
+        raise _no_hu("hardly any of it is as dense as soft tissue (near 0)")
 
 
 def check_geometry(geometry: Geometry) -> Warned:
@@ -120,8 +123,6 @@ def check_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
             "no_lungs",
             f"There are {found} in this {what}. Choose a chest CT, or a slice through the chest.",
         )
-    if volume.slice_count == 1:
-        return ()
     return (*_one_lung(lungs), *_cut_lungs(lungs, volume))
 
 
@@ -139,6 +140,8 @@ def _one_lung(lungs: np.ndarray) -> Warned:
 
 
 def _cut_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
+    if volume.slice_count == 1:
+        return ()
     area_mm2 = volume.spacing_mm[0] * volume.spacing_mm[1]
     ends = {"below": lungs[0], "above": lungs[-1]}
     cut = [name for name, end in ends.items() if np.count_nonzero(end) * area_mm2 > CUT_AREA_MM2]
@@ -159,17 +162,19 @@ def _feet_head_axis(geometry: Geometry) -> int:
 
 
 def _check_acquisition(geometry: Geometry, axis: int) -> None:
-    """The direction of acquisition is the axis with the largest spacing, or of one slice."""
+    """Refuse slices across the body: along one of the other axes, single or far apart."""
     for other in {0, 1, 2} - {axis}:
-        one_slice = geometry.size[other] == 1 and geometry.size[axis] > 1
-        if one_slice or geometry.spacing_mm[other] > max(
-            THICKEST_NON_AXIAL_MM, 1.5 * geometry.spacing_mm[axis]
-        ):
+        spacing = geometry.spacing_mm[other]
+        finer = max(each for i, each in enumerate(geometry.spacing_mm) if i != other)
+        single = geometry.size[other] == 1 and geometry.size[axis] > 1
+        coarse = spacing > max(THICKEST_NON_AXIAL_MM, COARSER_THAN_OTHERS * finer)
+        if single or coarse:
             plane = "sagittal" if geometry.orientation[other] in "LR" else "coronal"
+            what = "slice" if single else f"series, {spacing:.1f} mm between its slices"
             raise InputRefused(
                 "not_axial",
-                f"This is a {plane} acquisition: its slices lie {geometry.spacing_mm[other]:.1f} "
-                "mm apart across the body. Choose the axial series.",
+                f"This is a {plane} {what}; only axial ones are screened. Choose the axial chest "
+                "series.",
             )
 
 

@@ -1,5 +1,6 @@
 """Which CT series lie in a folder, by their headers, and which is the chest CT."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,9 @@ TAGS = [
     "Rows",
     "Columns",
     "RescaleIntercept",
-    "PhotometricInterpretation",
     "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 ]
 # A slice's normal within about 45 degrees of feet–head is axial.
 AXIAL_COSINE = 0.7
@@ -42,6 +44,7 @@ class DicomSlice:
     place_mm: float  # along the slice's normal
     matrix: tuple[int, int]
     has_rescale: bool
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -57,23 +60,49 @@ class DicomSeries:
         first = self.slices[0]
         return first.modality == "CT" and first.is_axial and not first.is_localizer
 
+    @property
+    def slice_count(self) -> int:
+        return sum(each.frames for each in self.slices)
+
+    @property
+    def spacing_mm(self) -> float:
+        """The usual distance between slices; 0 of a single file."""
+        places = [each.place_mm for each in self.slices]
+        return float(np.median(np.diff(places))) if len(places) > 1 else 0.0
+
     def __str__(self) -> str:
-        return f"series {self.number} ({len(self.slices)} slices)"
+        count, first = self.slice_count, self.slices[0]
+        what = "localizer" if first.is_localizer else first.modality or "no modality"
+        return f"series {self.number} ({what}, {count} {'slice' if count == 1 else 'slices'})"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file says it is DICOM, however damaged the rest may be."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def read_header(path: Path) -> DicomSlice | None:
     """The header of a DICOM image, None for any other file."""
     try:
-        data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
-    except (InvalidDicomError, OSError, ValueError, AttributeError, KeyError):
+        # pydicom warns of values that break the standard; ITK reads the pixels anyhow.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+            return _slice_of(path, data) if _is_image(data) else None
+    except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
         return None
-    if "SeriesInstanceUID" not in data or "Rows" not in data:
-        return None
-    orientation = [
-        float(each) for each in data.get("ImageOrientationPatient") or (1, 0, 0, 0, 1, 0)
-    ]
-    position = [float(each) for each in data.get("ImagePositionPatient") or (0, 0, 0)]
-    normal = np.cross(orientation[:3], orientation[3:])
+
+
+def _is_image(data: pydicom.Dataset) -> bool:
+    return "SeriesInstanceUID" in data and "Rows" in data and "Columns" in data
+
+
+def _slice_of(path: Path, data: pydicom.Dataset) -> DicomSlice:
+    orientation = _numbers(_frame_value(data, "PlaneOrientation", "ImageOrientationPatient"), 6)
+    position = _numbers(_frame_value(data, "PlanePosition", "ImagePositionPatient"), 3)
+    normal = np.cross(orientation[:3], orientation[3:]) if orientation else np.array((0, 0, 1))
+    rescale = _frame_value(data, "PixelValueTransformation", "RescaleIntercept")
     return DicomSlice(
         path=path,
         modality=str(data.get("Modality", "")),
@@ -81,21 +110,53 @@ def read_header(path: Path) -> DicomSlice | None:
         series_number=str(data.get("SeriesNumber", "?")),
         is_axial=abs(float(normal[2])) > AXIAL_COSINE,
         is_localizer="LOCALIZER" in (data.get("ImageType") or []),
-        place_mm=float(np.dot(normal, position)),
+        place_mm=float(np.dot(normal, position)) if position else 0.0,
         matrix=(int(data.Rows), int(data.Columns)),
-        has_rescale="RescaleIntercept" in data,
+        has_rescale=rescale is not None,
+        frames=int(data.get("NumberOfFrames") or 1),
     )
+
+
+def _frame_value(data: pydicom.Dataset, group: str, keyword: str) -> object:
+    """A value of the image, or of the first frame of an enhanced (multi-frame) one."""
+    if keyword in data:
+        return data[keyword].value
+    for frames in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for frame in (data.get(frames) or [])[:1]:
+            for each in frame.get(f"{group}Sequence") or []:
+                if keyword in each:
+                    return each[keyword].value
+    return None
+
+
+def _numbers(value: object, count: int) -> list[float]:
+    numbers = [float(each) for each in value] if isinstance(value, Iterable) else []
+    return numbers if len(numbers) == count else []
 
 
 def find_series(folder: Path) -> list[DicomSeries]:
     """All image series below `folder`, the likeliest chest CT first."""
     headers = (read_header(path) for path in sorted(folder.rglob("*")) if path.is_file())
-    grouped: dict[tuple[str, tuple[int, int], bool], list[DicomSlice]] = {}
+    grouped: dict[tuple[object, ...], list[DicomSlice]] = {}
     for each in headers:
         if each is not None:
-            grouped.setdefault((each.series_uid, each.matrix, each.is_axial), []).append(each)
-    found = [_series(slices) for slices in grouped.values()]
-    return sorted(found, key=lambda one: (not one.is_chest_candidate, -len(one.slices), one.uid))
+            alone = each.path if each.frames > 1 else None
+            key = (each.series_uid, each.matrix, each.is_axial, each.is_localizer, alone)
+            grouped.setdefault(key, []).append(each)
+    return sorted(map(_series, grouped.values()), key=_preference)
+
+
+def _preference(series: DicomSeries) -> tuple[object, ...]:
+    """Sorts the chest CT first: axial CT in HU, most slices, then thinnest."""
+    first = series.slices[0]
+    return (
+        not series.is_chest_candidate,
+        not first.has_rescale,
+        -series.slice_count,
+        series.spacing_mm,
+        series.uid,
+        first.path,
+    )
 
 
 def choose_series(folder: Path, wanted: str | None) -> tuple[DicomSeries, list[DicomSeries]]:
@@ -118,7 +179,7 @@ def choose_series(folder: Path, wanted: str | None) -> tuple[DicomSeries, list[D
     candidates = [each for each in found if each.is_chest_candidate]
     if not candidates:
         _refuse_others(folder, found)
-    return candidates[0], [each for each in candidates[1:] if len(each.slices) > 1]
+    return candidates[0], [each for each in candidates[1:] if each.slice_count > 1]
 
 
 def check_positions(series: DicomSeries) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,117 @@
+"""Whether a file holds all the pixels its header promises.
+
+ITK refuses a short .nrrd, but of a short NIfTI file it returns old memory, and
+MetaImage writes to stderr: both are looked at before ITK reads them.
+"""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from M3LungScreenLib.errors import InputRefused
+
+_META_BYTES = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
+    "MET_FLOAT": 4,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+    "MET_DOUBLE": 8,
+}
+# MetaImage headers are a few hundred bytes; LOCAL pixels follow at once.
+_LONGEST_META_HEADER = 65536
+
+
+def check_complete(path: Path) -> None:
+    """InputRefused 'truncated' or 'unreadable' where pixels of `path` are missing."""
+    name = path.name.lower()
+    try:
+        if name.endswith((".nii", ".nii.gz")):
+            _check_nifti(path)
+        elif name.endswith((".mha", ".mhd")):
+            _check_meta(path)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, zlib.error):
+        raise unreadable(path.name) from None
+
+
+def unreadable(name: str) -> InputRefused:
+    return InputRefused(
+        "unreadable",
+        f"{name} cannot be read: it is damaged, cut short or in an unknown format. Copy it again "
+        "from where it came.",
+    )
+
+
+def _check_nifti(path: Path) -> None:
+    found = _unpacked_size(path) if path.suffix.lower() == ".gz" else path.stat().st_size
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    number = {key: float(reader.GetMetaData(key)) for key in ("bitpix", "vox_offset", "dim[0]")}
+    sizes = [int(reader.GetMetaData(f"dim[{i + 1}]")) for i in range(int(number["dim[0]"]))]
+    _compare(path, path, math.prod(sizes) * number["bitpix"] / 8, found - number["vox_offset"])
+
+
+def _unpacked_size(path: Path) -> int:
+    """Bytes of a whole gzip file; its checksum is looked at on the way."""
+    with gzip.open(path) as file:
+        return sum(len(chunk) for chunk in iter(lambda: file.read(1 << 22), b""))
+
+
+def _check_meta(path: Path) -> None:
+    header, start = _meta_header(path)
+    where = header["ElementDataFile"]
+    if where.upper().startswith("LIST") or "%" in where:
+        return
+    local = where.upper() == "LOCAL"
+    data = path if local else path.with_name(where)
+    begin = start if local else max(0, int(header.get("HeaderSize", 0)))
+    found = data.stat().st_size - begin if data.is_file() else 0
+    _compare(path, data, _meta_bytes(header), found)
+
+
+def _meta_header(path: Path) -> tuple[dict[str, str], int]:
+    """The header's keys, and where LOCAL pixels begin; KeyError where it is no whole header."""
+    header: dict[str, str] = {}
+    start = 0
+    with path.open("rb") as file:
+        lines = file.read(_LONGEST_META_HEADER).splitlines(keepends=True)
+    for line in lines:
+        start += len(line)
+        key, _, value = line.decode("latin-1").partition("=")
+        header[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            break
+    if not {"DimSize", "ElementType", "ElementDataFile"} <= header.keys():
+        raise KeyError(path.name)
+    # Names of files may be UTF-8, keys are ASCII.
+    header["ElementDataFile"] = header["ElementDataFile"].encode("latin-1").decode("utf-8")
+    return header, start
+
+
+def _meta_bytes(header: dict[str, str]) -> float:
+    if header.get("CompressedData", "False").lower() == "true":
+        return int(header.get("CompressedDataSize", 0))
+    voxels = math.prod(int(each) for each in header["DimSize"].split())
+    channels = int(header.get("ElementNumberOfChannels", 1))
+    return voxels * channels * _META_BYTES.get(header["ElementType"], 1)
+
+
+def _compare(path: Path, data: Path, expected: float, found: float) -> None:
+    if found >= expected:
+        return
+    place = "the file" if data == path else data.name
+    raise InputRefused(
+        "truncated",
+        f"{path.name} promises {expected:,.0f} bytes of pixels, {place} holds "
+        f"{max(0, found):,.0f}. Copy it again from where it came.",
+    )
