@@ -70,7 +70,7 @@ def _write_files(result: Result, folder: Path, start: float) -> None:
     for name in ("lesion_location_map", "lesions", "lungs"):
         write_nrrd(volume.to_stored(getattr(arrays, name)), folder / f"{name}.nrrd")
     (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
-    draw_montage(result).save(folder / "montage.png", optimize=True)
+    draw_montage(result).save(folder / "montage.png")
     (folder / "report.html").write_text(report_html(result), "utf-8")
     seconds = time.perf_counter() - start
     timing = replace(result.timing_s, write=seconds, total=result.timing_s.total + seconds)

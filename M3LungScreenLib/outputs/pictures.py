@@ -16,7 +16,7 @@ from M3LungScreenLib.result import Result
 
 WINDOW_CENTER_HU, WINDOW_WIDTH_HU = -600, 1200
 MARGIN_MM = 12.0
-LOWEST_SHOWN = 0.1  # the map is never quite 0; below this it would tint the whole lung
+LOWEST_SHOWN = 0.2  # the map is never quite 0; below this it would tint the whole lung
 STRONGEST_TINT = 0.5  # so that the CT shines through where the map is 1
 WARM = np.array([[120, 0, 0], [210, 20, 10], [250, 90, 10], [255, 165, 20], [255, 225, 60]])
 OUTLINE = (0, 235, 255)

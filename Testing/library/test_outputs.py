@@ -300,7 +300,7 @@ def test_the_report_is_whole_and_refers_to_nothing_outside(make_result, kind):
         ("healthy", ["No pneumonia pattern found", "all called Healthy"]),
         ("indeterminate", ["Indeterminate", "has a probability of only 40%"]),
         ("single", ["Pattern of COVID-19 pneumonia in this slice", "no verdict on a patient"]),
-        ("preview", ["A preview.", "12 of 24 slices", "The slices that were screened"]),
+        ("preview", ["A preview.", "12 of 25 slices", "The slices that were screened"]),
     ],
 )
 def test_the_report_says_what_was_found(make_result, kind, words):
