@@ -102,6 +102,7 @@ def save_bundle(
             "patient", patient_weights, dtype
         )
         save_file(stored, beside / WEIGHTS_FILE)
+        (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner alone
         weights = {"file": WEIGHTS_FILE, "dtype": dtype, "sha256": _sha256(beside / WEIGHTS_FILE)}
         head = {"format_version": FORMAT_VERSION, "name": name, "version": version}
         whole = {**head, "weights": weights, "settings": to_dict(settings), **card}

@@ -50,10 +50,10 @@ class OptimiserSettings:
 class PatientSettings:
     """The patient level: patients that the slice level never saw."""
 
-    simulated_per_class: int = 14
-    copies_per_background: int = 3
-    validation_simulated_per_class: int = 4
-    validation_copies_per_background: int = 2
+    simulated_per_class: int = 9
+    copies_per_background: int = 2
+    validation_simulated_per_class: int = 3
+    validation_copies_per_background: int = 1
     largest_slice_count: int = 24
     epochs: int = 60
     batch: int = 8

@@ -28,8 +28,11 @@ class ProgressBar:
     """One bar on stderr that is relabelled at each step."""
 
     def __init__(self) -> None:
+        self._step = ""
         self._bar: tqdm = tqdm(
-            bar_format="{desc:<40}{percentage:3.0f}% |{bar:30}| {remaining}", leave=False
+            bar_format="{desc:<40}{percentage:3.0f}% |{bar:30}| {remaining}",
+            leave=False,
+            disable=None,  # a log file wants no bar
         )
 
     def __enter__(self) -> Listener:
@@ -41,12 +44,12 @@ class ProgressBar:
     def _hear(self, event: Event) -> None:
         if isinstance(event, Progress):
             name = event.step.replace("_", " ")
-            if not self._bar.desc.startswith(name):
+            if self._step != name:
+                self._step = name
                 self._bar.reset(event.total)
             self._bar.total = event.total
             self._bar.set_description_str(name, refresh=False)
-            self._bar.n = event.done
-            self._bar.refresh()
+            self._bar.update(event.done - self._bar.n)
         elif isinstance(event, Provisional):
             share = event.probabilities[event.predicted]
             tqdm.write(f"First look     {event.predicted} {share:.0%}")

@@ -27,8 +27,12 @@ TAGS = [
 ]
 # A slice's normal within about 45 degrees of feet–head is axial.
 AXIAL_COSINE = 0.7
+# The first corners of straight slices lie above each other; a tilted gantry shifts them.
+LARGEST_SHIFT_MM = 5.0
 # Neighbouring distances that differ more than this have a slice missing between them.
 LARGEST_GAP_SHARE = 0.25
+
+Warned = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class DicomSlice:
     is_axial: bool
     is_localizer: bool
     place_mm: float  # along the slice's normal
+    shift_mm: tuple[float, ...]  # LPS, across it
     matrix: tuple[int, int]
     has_rescale: bool
     frames: int
@@ -102,6 +107,7 @@ def _slice_of(path: Path, data: pydicom.Dataset) -> DicomSlice:
     orientation = _numbers(_frame_value(data, "PlaneOrientation", "ImageOrientationPatient"), 6)
     position = _numbers(_frame_value(data, "PlanePosition", "ImagePositionPatient"), 3)
     normal = np.cross(orientation[:3], orientation[3:]) if orientation else np.array((0, 0, 1))
+    place = float(np.dot(normal, position)) if position else 0.0
     rescale = _frame_value(data, "PixelValueTransformation", "RescaleIntercept")
     return DicomSlice(
         path=path,
@@ -110,7 +116,8 @@ def _slice_of(path: Path, data: pydicom.Dataset) -> DicomSlice:
         series_number=str(data.get("SeriesNumber", "?")),
         is_axial=abs(float(normal[2])) > AXIAL_COSINE,
         is_localizer="LOCALIZER" in (data.get("ImageType") or []),
-        place_mm=float(np.dot(normal, position)) if position else 0.0,
+        place_mm=place,
+        shift_mm=tuple(np.array(position or (0, 0, 0)) - place * normal),
         matrix=(int(data.Rows), int(data.Columns)),
         has_rescale=rescale is not None,
         frames=int(data.get("NumberOfFrames") or 1),
@@ -182,8 +189,8 @@ def choose_series(folder: Path, wanted: str | None) -> tuple[DicomSeries, list[D
     return candidates[0], [each for each in candidates[1:] if each.slice_count > 1]
 
 
-def check_positions(series: DicomSeries) -> tuple[tuple[str, str], ...]:
-    """Refuse two slices at one place; warn where one is missing."""
+def check_positions(series: DicomSeries) -> Warned:
+    """Refuse two slices at one place; warn where one is missing or they are shifted."""
     places = np.array([each.place_mm for each in series.slices])
     if len(places) < 3:
         return ()
@@ -195,6 +202,10 @@ def check_positions(series: DicomSeries) -> tuple[tuple[str, str], ...]:
             f"{series} has several slices at one place, as two scans in one series have. Split "
             "them, or choose another series with --series.",
         )
+    return (*_uneven(steps, usual), *_tilted(series))
+
+
+def _uneven(steps: np.ndarray, usual: float) -> Warned:
     if np.abs(steps - usual).max() <= LARGEST_GAP_SHARE * usual:
         return ()
     return (
@@ -202,6 +213,19 @@ def check_positions(series: DicomSeries) -> tuple[tuple[str, str], ...]:
             "uneven_spacing",
             f"Slices lie {steps.min():.1f} to {steps.max():.1f} mm apart: some may be missing. "
             "Volumes and positions are computed as if they were even.",
+        ),
+    )
+
+
+def _tilted(series: DicomSeries) -> Warned:
+    shift = float(np.ptp([each.shift_mm for each in series.slices], axis=0).max())
+    if shift <= LARGEST_SHIFT_MM:
+        return ()
+    return (
+        (
+            "tilted_gantry",
+            f"Slices are shifted by up to {shift:.0f} mm, as by a tilted gantry. Positions are "
+            "computed as if they lay straight above each other.",
         ),
     )
 

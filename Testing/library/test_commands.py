@@ -169,13 +169,15 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(a_case, tmp_path):
     import signal
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "M3LungScreenLib", "screen", a_case, "-o", tmp_path / "out"],
+        [sys.executable, "-m", "M3LungScreenLib", "screen", a_case]
+        + ["-o", tmp_path / "out", "--progress", "jsonl"],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
     )
-    assert process.stderr is not None
-    process.stderr.read(1)  # the progress bar shows: the run is under way
+    assert process.stdout is not None
+    process.stdout.readline()  # the run is under way
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
