@@ -1,11 +1,13 @@
 """Whether a file holds all the pixels its header promises.
 
-ITK refuses a short .nrrd, but of a short NIfTI file it returns old memory, and
-MetaImage writes to stderr: both are looked at before ITK reads them.
+ITK refuses a short raw .nrrd and .dcm, but takes a compressed .nrrd without its
+end, fills a short NIfTI file with old memory, and writes of a short MetaImage to
+stderr: these are looked at before ITK reads them.
 """
 
 import gzip
 import math
+import re
 import zlib
 from pathlib import Path
 
@@ -27,8 +29,8 @@ _META_BYTES = {
     "MET_ULONG_LONG": 8,
     "MET_DOUBLE": 8,
 }
-# MetaImage headers are a few hundred bytes; LOCAL pixels follow at once.
-_LONGEST_META_HEADER = 65536
+# Headers are a few hundred bytes of text; pixels follow at once.
+_LONGEST_HEADER = 65536
 
 
 def check_complete(path: Path) -> None:
@@ -39,6 +41,8 @@ def check_complete(path: Path) -> None:
             _check_nifti(path)
         elif name.endswith((".mha", ".mhd")):
             _check_meta(path)
+        elif name.endswith(".nrrd"):
+            _check_nrrd(path)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, zlib.error):
         raise unreadable(path.name) from None
 
@@ -52,7 +56,8 @@ def unreadable(name: str) -> InputRefused:
 
 
 def _check_nifti(path: Path) -> None:
-    found = _unpacked_size(path) if path.suffix.lower() == ".gz" else path.stat().st_size
+    packed = path.suffix.lower() == ".gz"
+    found = _unpacked_size(path) if packed else path.stat().st_size
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
@@ -61,10 +66,20 @@ def _check_nifti(path: Path) -> None:
     _compare(path, path, math.prod(sizes) * number["bitpix"] / 8, found - number["vox_offset"])
 
 
-def _unpacked_size(path: Path) -> int:
-    """Bytes of a whole gzip file; its checksum is looked at on the way."""
-    with gzip.open(path) as file:
-        return sum(len(chunk) for chunk in iter(lambda: file.read(1 << 22), b""))
+def _check_nrrd(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER)
+    end = re.search(rb"\r?\n\r?\n", head)
+    if end and re.search(rb"(?im)^encoding:\s*gz", head[: end.start()]):
+        _unpacked_size(path, end.end())
+
+
+def _unpacked_size(path: Path, start: int = 0) -> int:
+    """Bytes that a gzip stream from byte `start` holds; EOFError, OSError where it is damaged."""
+    with path.open("rb") as packed:
+        packed.seek(start)
+        with gzip.open(packed) as file:
+            return sum(len(chunk) for chunk in iter(lambda: file.read(1 << 22), b""))
 
 
 def _check_meta(path: Path) -> None:
@@ -84,7 +99,7 @@ def _meta_header(path: Path) -> tuple[dict[str, str], int]:
     header: dict[str, str] = {}
     start = 0
     with path.open("rb") as file:
-        lines = file.read(_LONGEST_META_HEADER).splitlines(keepends=True)
+        lines = file.read(_LONGEST_HEADER).splitlines(keepends=True)
     for line in lines:
         start += len(line)
         key, _, value = line.decode("latin-1").partition("=")

@@ -67,13 +67,11 @@ def check_values(array: np.ndarray) -> None:
     if high - low < 300:
         raise _no_hu(f"its values lie between {low:g} and {high:g}, a chest's span over 1000")
     air, soft = _share(array, *AIR_HU), _share(array, *SOFT_TISSUE_HU)
-    if air < SMALLEST_AIR_SHARE:
+    if air < max(SMALLEST_AIR_SHARE, _share(array, DENSE_HU, np.inf)):
         raise _no_hu(
-            f"hardly any of it is near -1000, as the air around a body is, and its lowest value "
-            f"is {low:.0f}; the rescale intercept may be missing"
+            "too little of it is near -1000, as the air around a body is, and its lowest value is "
+            f"{low:.0f}; the rescale intercept may be missing or the picture inverted"
         )
-    if _share(array, DENSE_HU, np.inf) > air:
-        raise _no_hu(f"more of it lies above {DENSE_HU} than is air; it may be inverted")
     if soft < SMALLEST_SOFT_TISSUE_SHARE:
         raise _no_hu("hardly any of it is as dense as soft tissue (near 0)")
 

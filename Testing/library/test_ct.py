@@ -10,6 +10,12 @@ AXES = ("RL", "AP", "IS")
 ORIENTATIONS = ["".join(letters) for order in permutations(AXES) for letters in product(*order)]
 TILT = (0.9950041652780258, -0.09983341664682815, 0.0, 0.09983341664682815, 0.9950041652780258)
 OBLIQUE = (*TILT, 0.0, 0.0, 0.0, 1.0)
+# Turned by 20° about x, then 10° about y, then 5° about z.
+TWISTED = (
+    *(0.981060262190407, -0.022734435055296, 0.192363997186601),
+    *(0.085831651177431, 0.941293088598988, -0.326496935685365),
+    *(-0.173648177666930, 0.336824088833465, 0.925416578398323),
+)
 
 
 def a_volume(orientation: str = "LPS", direction: tuple[float, ...] | None = None) -> sitk.Image:
@@ -47,6 +53,23 @@ def test_every_order_of_axes_is_the_same_axial_array(orientation):
     assert volume.geometry.position_mm((1, 2, 3)) == pytest.approx(
         straight.geometry.position_mm((1, 2, 3))
     )
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_landmark_keeps_its_place(orientation):
+    """The brightest voxel lies at one place in mm, as stored, as axial and on the way back."""
+    straight = a_volume("LPS", TWISTED)
+    straight[4, 1, 3] = 3000
+    stored = sitk.DICOMOrient(straight, orientation)
+    volume = CTVolume.from_image(stored)
+    back = volume.to_stored(volume.hu)
+    k, row, column = np.argwhere(volume.hu == 3000)[0]
+    expected = straight.TransformIndexToPhysicalPoint((4, 1, 3))
+    assert volume.geometry.position_mm((column, row, k)) == pytest.approx(expected)
+    z, y, x = (int(each) for each in np.argwhere(sitk.GetArrayFromImage(back) == 3000)[0])
+    assert back.TransformIndexToPhysicalPoint((x, y, z)) == pytest.approx(expected)
+    axis = next(i for i, letter in enumerate(orientation) if letter in "IS")
+    assert volume.stored_slice_index(k) == (x, y, z)[axis]
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

@@ -266,8 +266,13 @@ def a_mixed_study(tmp_path) -> tuple[Path, dict[str, str]]:
     uids = {"thin": write_series(tmp_path / "a", a_chest(12), number=4)}
     uids["thick"] = write_series(tmp_path / "a", a_chest(9), number=3)
     write_series(tmp_path / "a", a_chest(1), number=1, image_type="LOCALIZER")
-    coronal = (1, 0, 0, 0, 0, -1)
-    uids["coronal"] = write_series(tmp_path / "b", a_chest(40), number=5, orientation=coronal)
+    uids["coronal"] = write_series(
+        tmp_path / "b",
+        a_chest(40),
+        number=5,
+        orientation=(1, 0, 0, 0, 0, -1),
+        places=10.0 * np.arange(40),
+    )
     write_series(tmp_path / "b", a_chest(50), number=6, modality="MR")
     report = a_dataset(generate_uid(), 9, "RTSTRUCT")
     report.save_as(tmp_path / "report.dcm", enforce_file_format=True)

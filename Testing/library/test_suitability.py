@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given
+from hypothesis import strategies as st
+
+from M3LungScreenLib.ct import CTVolume, Geometry
+from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.suitability import check_geometry, check_lungs, check_pixels, check_values
+
+
+def a_chest(slices: int = 10) -> np.ndarray:
+    """HU with air around, soft tissue, lung and some bone."""
+    hu = np.full((slices, 64, 64), -1000, np.int16)
+    hu[:, 10:54, 10:54] = 40
+    hu[:, 20:40, 15:30] = -850
+    hu[:, 44:48, 30:34] = 900
+    return hu
+
+
+def refusal(check, *arguments) -> InputRefused:
+    with pytest.raises(InputRefused) as caught:
+        check(*arguments)
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+def a_geometry(orientation="LPS", spacing=(0.7, 0.7, 3.0), size=(512, 512, 100)) -> Geometry:
+    """`spacing` and `size` are along x, y, z as stored in `orientation`."""
+    name = sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(orientation)
+    return Geometry(size, spacing, (0.0, 0.0, 0.0), name)
+
+
+# Values
+
+
+def test_hu_are_taken_with_and_without_padding():
+    check_values(a_chest())
+    padded = a_chest()
+    padded[:, :8] = -2048
+    check_values(padded)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda hu: hu + 1024, "its lowest value is 24; the rescale intercept may be missing or"),
+        (lambda hu: -hu, "its lowest value is -900; the rescale intercept may be missing or the"),
+        (lambda hu: (hu + 1000) / 2000, "its values lie between 0 and 0.95, a chest's span over"),
+        (lambda hu: (hu + 1000) / 10, "its values lie between 0 and 190"),
+        (lambda hu: np.where(hu == 900, np.nan, hu), "not numbers (NaN or infinite)"),
+        (lambda hu: np.where(hu == 900, np.inf, hu), "not numbers (NaN or infinite)"),
+        (lambda hu: np.where(hu == 900, 65535, hu.astype(np.int32)), "its values reach 65535"),
+        (lambda hu: np.where(hu == 40, -900, hu), "hardly any of it is as dense as soft tissue"),
+    ],
+)
+def test_what_is_no_hu_is_refused_with_the_reason(change, words):
+    refused = refusal(check_values, change(a_chest()))
+    assert refused.kind == "not_hu"
+    assert words in refused.message
+    assert refused.message.endswith(
+        "Load the original CT series, not a picture or a processed copy of it."
+    )
+
+
+def test_a_missing_intercept_is_noticed_behind_padding():
+    raw = a_chest() + 1024
+    raw[:, :8] = -2000
+    assert "intercept may be missing" in refusal(check_values, raw).message
+
+
+def test_an_inverted_image_is_noticed_behind_padding():
+    inverted = -a_chest()
+    inverted[:, :8] = -1000
+    assert "inverted" in refusal(check_values, inverted).message
+
+
+@given(st.integers(-30, 30), st.floats(0.95, 1.05))
+def test_a_scanner_a_little_off_is_still_hu(offset, scale):
+    check_values(a_chest() * scale + offset)
+
+
+def test_pictures_and_label_maps_are_refused():
+    picture = sitk.Image(16, 16, 16, sitk.sitkUInt8)
+    assert "8 bits" in refusal(check_pixels, picture).message
+    colours = sitk.Image([16, 16, 16], sitk.sitkVectorInt16, 3)
+    assert "colour" in refusal(check_pixels, colours).message
+    waves = sitk.Image(16, 16, 16, sitk.sitkComplexFloat32)
+    assert "complex" in refusal(check_pixels, waves).message
+
+
+# Geometry
+
+
+@pytest.mark.parametrize("count", range(2, 8))
+def test_two_to_seven_slices_are_refused(count):
+    refused = refusal(check_geometry, a_geometry(size=(512, 512, count)))
+    assert refused.message.startswith(f"This series has {count} axial slices; a volume needs at")
+
+
+@pytest.mark.parametrize("count", [1, 8, 495])
+def test_one_slice_and_eight_or_more_are_taken(count):
+    assert check_geometry(a_geometry(size=(512, 512, count))) == ()
+
+
+@pytest.mark.parametrize(("orientation", "plane"), [("PSL", "sagittal"), ("LSA", "coronal")])
+def test_thick_slices_across_the_body_are_refused(orientation, plane):
+    refused = refusal(check_geometry, a_geometry(orientation))
+    assert refused.kind == "not_axial"
+    assert refused.message.startswith(f"This is a {plane} series, 3.0 mm between its slices;")
+
+
+@pytest.mark.parametrize("orientation", ["PSL", "LSA", "SPR", "IAL", "LPS", "RAI"])
+def test_thin_volumes_are_taken_in_any_order_of_axes(orientation):
+    spacing = (0.8, 0.8, 0.8)
+    assert check_geometry(a_geometry(orientation, spacing, (400, 400, 400))) == ()
+
+
+def test_a_volume_thinned_in_its_slices_is_no_sagittal_one():
+    assert check_geometry(a_geometry(spacing=(5.0, 5.0, 3.0), size=(64, 64, 100))) == ()
+
+
+@pytest.mark.parametrize(
+    ("spacing", "codes"), [(5.0, []), (5.1, ["thick_slices"]), (10, ["thick_slices"])]
+)
+def test_thick_slices_are_warned_of(spacing, codes):
+    warned = check_geometry(a_geometry(spacing=(0.7, 0.7, spacing), size=(512, 512, 30)))
+    assert [code for code, _ in warned] == codes
+
+
+def test_slices_too_far_apart_are_refused():
+    refused = refusal(check_geometry, a_geometry(spacing=(0.7, 0.7, 12.5)))
+    assert refused.message == (
+        "The slices lie 12.5 mm apart; at most 10 mm are screened. Choose the series with thinner "
+        "slices."
+    )
+
+
+@pytest.mark.parametrize("pixel", [0.2, 2.2])
+def test_a_field_of_view_of_no_chest_is_refused(pixel):
+    refused = refusal(check_geometry, a_geometry(spacing=(pixel, pixel, 3.0)))
+    assert f"measure {512 * pixel:.0f} × {512 * pixel:.0f} mm" in refused.message
+
+
+# Lungs
+
+
+def with_lungs(slices: int = 60, ends: int = 10) -> tuple[np.ndarray, CTVolume]:
+    """Lungs of 2 × 100 × 100 mm a slice in 5 mm slices, none in the outer `ends`."""
+    lungs = np.zeros((slices, 64, 64), np.uint8)
+    inside = slice(ends, slices - ends)
+    lungs[inside, 20:40, 10:30], lungs[inside, 20:40, 34:54] = 1, 2
+    return lungs, CTVolume.from_array(a_chest(slices), (5.0, 5.0, 5.0))
+
+
+def test_whole_lungs_are_taken_without_a_word():
+    assert check_lungs(*with_lungs()) == ()
+
+
+@pytest.mark.parametrize(("slices", "what"), [(60, "scan"), (1, "slice")])
+def test_no_lungs_are_refused(slices, what):
+    lungs, volume = with_lungs(slices, ends=0)
+    refused = refusal(check_lungs, 0 * lungs, volume)
+    assert refused.kind == "no_lungs"
+    assert f"There are no lungs in this {what}." in refused.message
+
+
+def test_a_little_air_in_a_long_scan_is_no_lung_and_in_a_short_one_it_is():
+    lungs, volume = with_lungs()
+    lungs[12:] = 0
+    assert "only 200 ml of lung" in refusal(check_lungs, lungs, volume).message
+    short = CTVolume.from_array(a_chest(12), (5.0, 5.0, 5.0))
+    assert check_lungs(lungs[:12], short)[0][0] == "lungs_not_whole"
+
+
+@pytest.mark.parametrize(("side", "name"), [(1, "right"), (2, "left")])
+@pytest.mark.parametrize("slices", [60, 1])
+def test_a_side_without_lung_is_named(side, name, slices):
+    lungs, volume = with_lungs(slices, ends=10 if slices > 1 else 0)
+    [(code, message)] = check_lungs(np.where(lungs == side, 0, lungs), volume)
+    assert code == "one_lung"
+    assert message.startswith(f"No {name} lung was found")
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [(slice(15, None), "below:"), (slice(0, 45), "above:"), (slice(15, 45), "below and above:")],
+)
+def test_lungs_that_are_cut_off_are_warned_of(part, words):
+    lungs, _ = with_lungs()
+    volume = CTVolume.from_array(a_chest(len(lungs[part])), (5.0, 5.0, 5.0))
+    [(code, message)] = check_lungs(lungs[part], volume)
+    assert code == "lungs_not_whole"
+    assert f"cut off {words}" in message
