@@ -1,0 +1,99 @@
+"""Small chests as the DICOM files a scanner would write."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+AXIAL = (1, 0, 0, 0, 1, 0)
+
+
+def a_chest(slices: int = 12) -> np.ndarray:
+    """HU int16: air around, a body with a lung in it, noise so that no slice is another."""
+    hu = np.full((slices, 64, 64), -990, np.int16)
+    hu[:, 10:54, 10:54] = 40
+    hu[:, 20:40, 15:30] = -850
+    return hu + np.random.default_rng(0).integers(-20, 20, hu.shape).astype(np.int16)
+
+
+def a_dataset(uid: str, number: int, modality: str = "CT", sop_class: str = CT_IMAGE) -> Dataset:
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = sop_class
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.StudyInstanceUID, data.SeriesInstanceUID = generate_uid(), uid
+    data.SeriesNumber, data.Modality = number, modality
+    data.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 15, 0, 1
+    data.PhotometricInterpretation = "MONOCHROME2"
+    return data
+
+
+def set_pixels(data: Dataset, hu: np.ndarray) -> None:
+    data.Rows, data.Columns = hu.shape[-2:]
+    data.PixelData = (hu.astype(np.int32) + 1024).astype(np.uint16).tobytes()
+
+
+def write_series(
+    folder: Path,
+    hu: np.ndarray,
+    *,
+    uid: str | None = None,
+    number: int = 2,
+    modality: str = "CT",
+    orientation: tuple[float, ...] = AXIAL,
+    places: np.ndarray | None = None,
+    rescale: bool = True,
+    image_type: str = "AXIAL",
+    shift: float = 0.0,
+) -> str:
+    """A DICOM series, 3 mm apart along its normal, under names in a random order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    uid = uid or generate_uid()
+    normal = np.cross(orientation[:3], orientation[3:])
+    places = 3.0 * np.arange(len(hu)) if places is None else places
+    names = random.Random(number).sample(range(1000), len(hu))
+    for k, (name, place) in enumerate(zip(names, places, strict=True)):
+        data = a_dataset(uid, number, modality)
+        data.ImageType = ["ORIGINAL", "PRIMARY", image_type]
+        data.ImageOrientationPatient = list(orientation)
+        corner = np.array((-160.0, -150.0 + shift * k, 37.5)) + place * normal
+        data.ImagePositionPatient = [float(round(each, 4)) for each in corner]
+        data.PixelSpacing, data.SliceThickness, data.InstanceNumber = [5.0, 5.0], 3.0, k + 1
+        if rescale:
+            data.RescaleIntercept, data.RescaleSlope = -1024, 1
+        set_pixels(data, hu[k])
+        data.save_as(folder / f"{number}-{name:03d}", enforce_file_format=True)
+    return uid
+
+
+def write_enhanced(path: Path, hu: np.ndarray) -> None:
+    """A multi-frame CT: what a series has in files, it has in functional groups."""
+
+    def group(**values: object) -> list[Dataset]:
+        data = Dataset()
+        for key, value in values.items():
+            setattr(data, key, value)
+        return [data]
+
+    data = a_dataset(generate_uid(), 7, sop_class=ENHANCED_CT)
+    data.NumberOfFrames = len(hu)
+    data.SharedFunctionalGroupsSequence = group(
+        PlaneOrientationSequence=group(ImageOrientationPatient=list(AXIAL)),
+        PixelMeasuresSequence=group(PixelSpacing=[5.0, 5.0], SliceThickness=3.0),
+        PixelValueTransformationSequence=group(
+            RescaleIntercept=-1024, RescaleSlope=1, RescaleType="HU"
+        ),
+    )
+    data.PerFrameFunctionalGroupsSequence = [
+        group(PlanePositionSequence=group(ImagePositionPatient=[-160.0, -150.0, 3.0 * k]))[0]
+        for k in range(len(hu))
+    ]
+    set_pixels(data, hu)
+    data.save_as(path, enforce_file_format=True)
