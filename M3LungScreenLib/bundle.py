@@ -163,7 +163,7 @@ def _move_files(beside: Path, folder: Path) -> None:
 
 def _prefixed(network: str, weights: Mapping[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
     return {
-        f"{network}.{name}": np.ascontiguousarray(_narrowed(np.asarray(array), dtype))
+        f"{network}.{name}": np.asarray(_narrowed(np.asarray(array), dtype), order="C")
         for name, array in weights.items()
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import hypothesis
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -24,6 +25,10 @@ from M3LungScreenLib.result import (
     Warning,
 )
 from M3LungScreenLib.settings import ModelSettings, to_dict
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 SHAPE = (30, 40, 56)
 

@@ -1,0 +1,168 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from M3LungScreenLib.bundle import CARD_FILE, WEIGHTS_FILE, load_bundle, save_bundle
+from M3LungScreenLib.engines.choice import make_engine
+from M3LungScreenLib.errors import ModelRefused, UsageError
+from M3LungScreenLib.networks.patient_network import PatientNetwork
+from M3LungScreenLib.networks.slice_network import SliceNetwork
+from M3LungScreenLib.settings import PRESETS, with_values
+
+SETTINGS = PRESETS["compact"]
+
+
+def arrays(network):
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(0)
+    return SliceNetwork(SETTINGS.slice_network).eval(), PatientNetwork(
+        SETTINGS.patient_network
+    ).eval()
+
+
+@pytest.fixture
+def a_bundle(tmp_path, networks):
+    return saved(tmp_path / "bundle", networks)
+
+
+def saved(folder, networks, settings=SETTINGS, dtype="float32"):
+    slices, patient = map(arrays, networks)
+    return save_bundle(
+        folder,
+        name="test",
+        version="1",
+        settings=settings,
+        slice_weights=slices,
+        patient_weights=patient,
+        card={"notes": ["for tests"]},
+        dtype=dtype,
+    )
+
+
+def test_a_bundle_comes_back_as_it_was_saved(a_bundle, networks):
+    again = load_bundle(a_bundle.folder)
+    assert again == a_bundle
+    assert (again.name, again.settings, again.card["notes"]) == ("test", SETTINGS, ["for tests"])
+    for name, array in arrays(networks[0]).items():
+        assert np.array_equal(again.weights("slice")[name], array)
+
+
+def test_half_precision_halves_the_file_and_comes_back_as_float32(a_bundle, networks, tmp_path):
+    half = saved(tmp_path / "half", networks, dtype="float16")
+    size = [(each.folder / WEIGHTS_FILE).stat().st_size for each in (half, a_bundle)]
+    assert size[0] / size[1] == pytest.approx(0.5, abs=0.02)
+    assert half.weights("patient")["classifier.weight"].dtype == np.float32
+
+
+def test_a_bundle_may_be_saved_again_but_not_over_something_else(a_bundle, networks, tmp_path):
+    saved(a_bundle.folder, networks)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years")
+    with pytest.raises(ModelRefused, match="not empty"):
+        saved(tmp_path / "thesis", networks)
+    assert [each.name for each in (tmp_path / "thesis").iterdir()] == ["chapter.txt"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["bundle", "thesis"]
+
+
+def changed_card(bundle, **values):
+    path = bundle.folder / CARD_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+DAMAGES = {
+    "no card": (lambda each: (each.folder / CARD_FILE).unlink(), "model.json is missing"),
+    "no weights": (lambda each: (each.folder / WEIGHTS_FILE).unlink(), "weights .* are missing"),
+    "one bit": (lambda each: flip_a_bit(each.folder / WEIGHTS_FILE), "damaged"),
+    "no JSON": (lambda each: (each.folder / CARD_FILE).write_text("{"), "cannot be read"),
+    "a list": (lambda each: (each.folder / CARD_FILE).write_text("[]"), "holds no settings"),
+    "a later format": (lambda each: changed_card(each, format_version=2), "format version 2"),
+    "no settings": (lambda each: changed_card(each, settings=None), "not complete"),
+    "unknown setting": (lambda each: changed_card(each, settings={"colour": 1}), "colour"),
+}
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_bundle_is_refused_with_what_to_do(a_bundle, damage):
+    do, sentence = DAMAGES[damage]
+    do(a_bundle)
+    with pytest.raises(ModelRefused, match=sentence) as refusal:
+        load_bundle(a_bundle.folder)
+    assert refusal.value.exit_status == 4
+    assert "\n" not in refusal.value.message
+
+
+def test_a_card_is_read_without_torch(a_bundle):
+    code = (
+        "import sys; from M3LungScreenLib.bundle import load_bundle; "
+        f"load_bundle({str(a_bundle.folder)!r}); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_engine_gives_what_the_networks_give(a_bundle, networks):
+    engine = make_engine(a_bundle, "cpu")
+    images = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
+    batch = engine.run_slices(images)
+    with torch.inference_mode():
+        out = networks[0](torch.from_numpy(images))
+        patient = networks[1](out.features[None])
+    assert batch.p_lesion == pytest.approx(out.lesion_logits.softmax(1)[:, 1].numpy(), abs=1e-5)
+    assert batch.class_probabilities == pytest.approx(out.class_logits.softmax(1).numpy(), abs=1e-5)
+    assert batch.location_map == pytest.approx(out.map_logits.sigmoid().numpy(), abs=1e-5)
+    scores = engine.run_patient(batch.features)
+    assert scores.logits == pytest.approx(patient.logits[0].numpy(), abs=1e-3)
+    assert scores.weights.shape == (2,)
+
+
+def test_weights_that_do_not_fit_the_settings_are_refused(networks, tmp_path):
+    other = with_values(SETTINGS, {"patient_network.scales": [1, 2]})
+    bundle = saved(tmp_path / "bundle", networks, settings=other)
+    with pytest.raises(ModelRefused, match="do not fit"):
+        make_engine(bundle, "cpu")
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(a_bundle):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(UsageError, match="'cuda' is not available here; there is cpu"):
+        make_engine(a_bundle, "cuda")
+
+
+def test_a_plain_network_has_no_map_and_its_p_is_the_classes_alone(tmp_path, networks):
+    dotted = {
+        "slice_network.multi_task": False,
+        "slice_network.attention": False,
+        "slice_network.map_affine": False,
+    }
+    settings = with_values(SETTINGS, dotted)
+    plain = SliceNetwork(settings.slice_network)
+    engine = make_engine(saved(tmp_path / "plain", (plain, networks[1]), settings), "cpu")
+    batch = engine.run_slices(np.zeros((3, 3, 64, 64), np.float32))
+    assert batch.p_lesion.tolist() == [1, 1, 1]
+    assert batch.location_map.shape == (3, 1, 1)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved():
+    from M3LungScreenLib.engines.pytorch_engine import _halving
+
+    def run(images):
+        if len(images) > 2:
+            raise torch.cuda.OutOfMemoryError
+        return (images.numpy(),)
+
+    parts = _halving(run, torch.arange(7))
+    assert np.concatenate([each for (each,) in parts]).tolist() == list(range(7))

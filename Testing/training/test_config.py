@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from M3LungScreenLib.errors import UsageError
+from Training.config import load_config
+
+CONFIGS = Path(__file__).parents[2] / "Training" / "configs"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_that_ships_is_read(path):
+    assert load_config(path, []).name == path.stem
+
+
+def test_a_dotted_override_wins_over_the_file(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("slice: {epochs: 2}\n")
+    config = load_config(path, ["slice.epochs=7", "model.slice_network.similarity=cosine"])
+    assert config.slice.epochs == 7
+    assert config.slice.pairs == load_config(path, []).slice.pairs
+    assert config.model.slice_network.similarity == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "sentence"),
+    [
+        ("slices: {}", [], "has no slices"),
+        ("preset: tiny", [], "No preset 'tiny'; there are paper, compact"),
+        ("", ["slice.epochs"], "write --set key=value"),
+        ("", ["slice.epoch=3"], "no setting 'epoch'"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, text, override, sentence):
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=sentence):
+        load_config(path, override)
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml", [])
