@@ -3,11 +3,13 @@ PYTHON ?= python3
 CT ?=
 OUT ?= screened
 MODEL ?= Resources/Models/compact
+CONFIG ?= compact
+BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),$(M3LUNGSCREEN_DATA)/backgrounds)
 BIN := .venv/bin
 MARK = $(BIN)/.installed-
 
 .DEFAULT_GOAL := help
-.PHONY: help screen test test-all lint bench clean
+.PHONY: help screen test test-all lint train bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -17,7 +19,7 @@ $(BIN)/python:
 	  || { echo "M3LungScreen needs Python 3.11 to 3.13; set PYTHON=/path/to/one"; exit 2; }
 	$(PYTHON) -m venv .venv
 
-$(MARK)%: requirements/%.txt requirements/runtime.txt | $(BIN)/python
+$(MARK)%: requirements/%.txt $(wildcard requirements/*.txt) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
@@ -29,16 +31,24 @@ endif
 	$(BIN)/python -m M3LungScreenLib screen "$(or $(CT),build/simulated-covid19.nrrd)" -o "$(OUT)" --model "$(MODEL)"
 
 test: $(MARK)test ## the tests (under 15 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-all: $(MARK)test ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(MARK)test ## ruff, mypy, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Each step goes on from its last checkpoint where it was stopped.
+TRAINING = --config Training/configs/$(CONFIG).yaml --out runs/$(CONFIG) \
+  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
+train: $(MARK)training ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
+	$(BIN)/python -m Training.train_slice $(TRAINING) --resume
+	$(BIN)/python -m Training.train_patient $(TRAINING) --resume
+	$(BIN)/python -m Training.export $(TRAINING) --bundle runs/$(CONFIG)/bundle
 
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	$(BIN)/python Testing/benchmarks/screening.py
