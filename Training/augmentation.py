@@ -1,6 +1,6 @@
 """What is random about a training image: drawn as records, applied as arithmetic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,9 +28,15 @@ class Augmentation:
 NONE = Augmentation(False, 0, 1, (0, 0), -600, 0, 0, 0, 0)
 
 
-def draw(seed: int, epoch: int, sample: int) -> Augmentation:
-    """The draw of one sample in one epoch; the same numbers give the same draw."""
+def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation:
+    """The draw of one sample in one epoch; the same numbers give the same draw.
+
+    'flips' draws only what the paper names: a flip and the window's center.
+    """
     rng = np.random.default_rng((seed, epoch, sample))
+    if kind == "flips":
+        flip, center = bool(rng.random() < 0.5), float(rng.uniform(*CENTERS_HU))
+        return replace(NONE, flip=flip, center_hu=center)
     return Augmentation(
         flip=bool(rng.random() < 0.5),
         angle=float(rng.uniform(-12, 12)),

@@ -1,14 +1,18 @@
 """Settings of a training run: frozen, checked when made, filled from YAML and `--set`."""
 
 import argparse
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 
-from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.errors import M3LungScreenError, UsageError
 from M3LungScreenLib.settings import PRESETS, ModelSettings, from_dict, with_values
+
+Optimiser = Literal["adamw", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -30,35 +34,47 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class OptimiserSettings:
-    """`pairs` slices with their lesion and the same without it make one batch."""
+class ScheduleSettings:
+    """'one_cycle' warms up and goes down to nothing; 'steps' is ×0.1 every so many epochs."""
 
-    name: str = "adamw"
-    epochs: int = 5
-    pairs: int = 12
+    optimiser: Optimiser = "adamw"
     learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    epochs: int = 5
+    schedule: Literal["one_cycle", "steps"] = "one_cycle"
+    decay_every_epochs: int = 40
+
+
+@dataclass(frozen=True)
+class SliceSettings(ScheduleSettings):
+    """The slice level: `pairs` slices with their lesion and the same without make one batch.
+
+    `map_loss_weight` is that of the location map's own loss on simulated truth, 0 for none.
+    """
+
+    pairs: int = 12
     # The heads start from nothing, the backbone from ImageNet.
     head_learning_rate_factor: float = 10.0
-    weight_decay: float = 1e-4
     map_loss_weight: float = 1.0
+    augmentation: Literal["full", "flips"] = "full"
     # 'bfloat16' halves the time on processors that have it; weights stay float32.
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     checkpoint_every_steps: int = 50
 
 
 @dataclass(frozen=True)
-class PatientSettings:
+class PatientSettings(ScheduleSettings):
     """The patient level: patients that the slice level never saw."""
 
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-2
+    epochs: int = 60
+    batch: int = 8
     simulated_per_class: int = 9
     copies_per_background: int = 2
     validation_simulated_per_class: int = 3
     validation_copies_per_background: int = 1
     largest_slice_count: int = 24
-    epochs: int = 60
-    batch: int = 8
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,7 @@ class TrainingConfig:
     seed: int = 1
     model: ModelSettings = field(default_factory=lambda: PRESETS["compact"])
     data: DataSettings = field(default_factory=DataSettings)
-    slice: OptimiserSettings = field(default_factory=OptimiserSettings)
+    slice: SliceSettings = field(default_factory=SliceSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
 
 
@@ -83,9 +99,10 @@ def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
         values: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
         preset = values.pop("preset", "compact")
         config = TrainingConfig(model=PRESETS[preset])
-        return with_values(
-            from_dict(TrainingConfig, {"model": config.model, **values}), _parsed(overrides)
-        )
+        config = from_dict(TrainingConfig, {"model": config.model, **values})
+        config = with_values(config, _parsed(overrides))
+        check_values(config)
+        return config
     except OSError as wrong:
         raise UsageError("config", f"The config {path} cannot be read: {wrong.strerror}.") from None
     except KeyError as wrong:
@@ -102,6 +119,38 @@ def _parsed(overrides: list[str]) -> dict[str, Any]:
             raise ValueError(f"--set {each} has no '='; write --set key=value")
         values[key.strip()] = yaml.safe_load(value)
     return values
+
+
+def check_values(settings: Any, prefix: str = "") -> None:
+    """ValueError names the first setting, nested ones too, that is not of its type."""
+    for name, kind in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if is_dataclass(value):
+            check_values(value, f"{prefix}{name}.")
+        elif not _fits(value, kind):
+            allowed = get_args(kind) if get_origin(kind) is Literal else (kind,)
+            takes = ", ".join(getattr(each, "__name__", repr(each)) for each in allowed)
+            raise ValueError(f"{prefix}{name} is {value!r}; it takes {takes}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        return isinstance(value, tuple) and all(_fits(each, item) for each in value)
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, int | float if kind is float else kind)
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """A refusal ends a script with its sentence and exit status, not with a traceback."""
+    try:
+        main()
+    except M3LungScreenError as refusal:
+        print(refusal, file=sys.stderr)
+        sys.exit(refusal.exit_status)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

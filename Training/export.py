@@ -20,7 +20,7 @@ from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
 from M3LungScreenLib.settings import LocalizationSettings
-from Training.config import TrainingConfig, add_config_arguments, config_of
+from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.learning import BEST
 from Training.samples import SliceSamples, background_names, cached_slices, slice_sources
 
@@ -72,11 +72,7 @@ def fit_threshold(
     """The location map's threshold with the best Dice over all validation slices."""
     sources = slice_sources(config.data, background_names(parsed.backgrounds), validation=True)
     samples = cached_slices(
-        sources,
-        parsed.cache / config.name,
-        parsed.backgrounds,
-        config.data,
-        config.model.preprocessing,
+        sources, parsed.cache, parsed.backgrounds, config.data, config.model.preprocessing
     )
     network = SliceNetwork(config.model.slice_network)
     network.load_state_dict(state)
@@ -154,4 +150,4 @@ def _revision() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

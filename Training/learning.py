@@ -1,15 +1,19 @@
 """What the training scripts share: batches by seed, checkpoints that survive a kill."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from M3LungScreenLib.errors import UsageError
+from Training.config import Optimiser, ScheduleSettings
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -23,8 +27,9 @@ class Run:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
+    config: dict[str, Any] = field(default_factory=dict)
     step: int = 0
-    best: float = -1.0
+    best: float = -math.inf
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
@@ -33,17 +38,19 @@ class Run:
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "config": self.config,
             "step": self.step,
             "best": self.best,
         }
         save_atomically(state, self.folder / CHECKPOINT)
 
     def resume(self) -> bool:
-        """Go on from the checkpoint, where there is one."""
+        """Go on from the checkpoint, where there is one; UsageError where its settings differ."""
         path = self.folder / CHECKPOINT
         if not path.exists():
             return False
         state = torch.load(path, weights_only=True)
+        check_same(state["config"], self.config, path)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
@@ -66,6 +73,27 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
 
+def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """A run goes on under the settings it began with, else its numbers mean nothing."""
+    for name, value in flat(now).items():
+        old = flat(before).get(name)
+        if old != value:
+            raise UsageError(
+                "config",
+                f"The checkpoint {path} was trained with {name}={old}, this run asks for {value}. "
+                "Resume with the same settings or name another --out.",
+            )
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted keys."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        found |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return found
+
+
 def save_atomically(state: Any, path: Path) -> None:
     beside = path.with_suffix(".part")
     torch.save(state, beside)
@@ -73,22 +101,26 @@ def save_atomically(state: Any, path: Path) -> None:
 
 
 def make_optimiser(
-    groups: Sequence[tuple[nn.Module, float]], name: str, weight_decay: float
+    groups: Sequence[tuple[nn.Module, float]], name: Optimiser, weight_decay: float
 ) -> torch.optim.Optimizer:
     """'adamw', or 'sgd' with momentum 0.9 (method, Training), over modules and their rates."""
     parameters = [{"params": list(each.parameters()), "lr": rate} for each, rate in groups]
     if name == "sgd":
         return torch.optim.SGD(parameters, momentum=0.9, weight_decay=weight_decay)
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, weight_decay=weight_decay)
-    raise ValueError(f"no optimiser {name!r}; there are 'adamw' and 'sgd'")
+    return torch.optim.AdamW(parameters, weight_decay=weight_decay)
 
 
-def one_cycle(optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    """A short warm-up to each group's rate, then down to nothing."""
+def make_schedule(
+    optimiser: torch.optim.Optimizer, chosen: ScheduleSettings, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Stepped once a batch: 'one_cycle', or 'steps' down by ten as the paper's (IV-A)."""
+    steps = steps_per_epoch * chosen.epochs
+    if chosen.schedule == "steps":
+        every = steps_per_epoch * chosen.decay_every_epochs
+        return torch.optim.lr_scheduler.StepLR(optimiser, every, gamma=0.1)
     rates = [group["lr"] for group in optimiser.param_groups]
     return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, rates, total_steps=max(steps, 2) + 1, pct_start=0.1
+        optimiser, rates, total_steps=max(steps, 20) + 1, pct_start=0.1
     )
 
 

@@ -1,9 +1,8 @@
 """Whole patients for the patient level: crops of all slices, then their features."""
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crops
 from M3LungScreenLib.schedule import first_look
 from M3LungScreenLib.settings import PreprocessingSettings
 from Training.config import TrainingConfig
+from Training.datasets.shards import Arrays, cached, keyed_folder
 from Training.samples import (
     PATIENT_TRAINING,
     PATIENT_VALIDATION,
@@ -23,6 +23,9 @@ from Training.samples import (
     list_sources,
     make_pair,
 )
+
+# How many informative slices a patient may have: thick slices to thin ones.
+SLICE_NUMBERS = (8, 200)
 
 
 @dataclass(frozen=True)
@@ -59,24 +62,22 @@ def patient_sources(
 
 
 def cached_patients(
-    sources: list[Source], folder: Path, backgrounds: Path | None, config: TrainingConfig
+    sources: list[Source], cache: Path, backgrounds: Path | None, config: TrainingConfig
 ) -> list[PatientCrops]:
-    """Each ill patient and, of each body, the healthy one; made where missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [source for source in sources if not _shard(folder, source).exists()]
+    """Each ill patient and, of each body, the healthy one; made where missing under `cache`."""
     settings, count = config.model.preprocessing, config.patient.largest_slice_count
-    jobs = [(source, folder, backgrounds, settings, count) for source in missing]
-    if jobs:
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            list(tqdm(pool.map(_write_shard, jobs), total=len(jobs), desc="making patients"))
+    makers = {
+        source.name: partial(_patient_arrays, source, backgrounds, settings, count)
+        for source in sources
+    }
+    folder = keyed_folder(cache, "patients", count, settings)
     patients, healthy_seen = [], set()
-    for source in sources:
-        with np.load(_shard(folder, source)) as shard:
-            patients.append(PatientCrops(shard["ill"], CLASS_KEYS.index(source.class_key)))
-            body = source.background or source.seed
-            if body not in healthy_seen:
-                healthy_seen.add(body)
-                patients.append(PatientCrops(shard["clean"], 0))
+    for source, shard in zip(sources, cached(folder, makers, "making patients"), strict=True):
+        patients.append(PatientCrops(shard["ill"], CLASS_KEYS.index(source.class_key)))
+        body = source.background or source.seed
+        if body not in healthy_seen:
+            healthy_seen.add(body)
+            patients.append(PatientCrops(shard["clean"], 0))
     return patients
 
 
@@ -105,17 +106,12 @@ def _run(runner: SliceRunner, images: np.ndarray) -> np.ndarray:
     return runner.run(np.repeat(images[:, None], 3, axis=1)).features
 
 
-def _write_shard(
-    job: tuple[Source, Path, Path | None, PreprocessingSettings, int],
-) -> None:
-    source, folder, backgrounds, settings, count = job
+def _patient_arrays(
+    source: Source, backgrounds: Path | None, settings: PreprocessingSettings, count: int
+) -> Arrays:
     pair = make_pair(source, backgrounds)
     crop = _cropper(pair.lungs, settings, count)
-    path = _shard(folder, source)
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    with beside.open("wb") as file:
-        np.savez(file, ill=crop(pair.ill), clean=crop(pair.clean))
-    os.replace(beside, path)
+    return {"ill": crop(pair.ill), "clean": crop(pair.clean)}
 
 
 def _cropper(
@@ -130,20 +126,19 @@ def _cropper(
     return crop
 
 
-def _shard(folder: Path, source: Source) -> Path:
-    return folder / f"patient-{source.name}.npz"
-
-
 def padded(
-    chosen: list[PatientFeatures], seed: int, epoch: int, augment: bool
+    chosen: list[PatientFeatures], seed: tuple[int, int] | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features `[B, N, D]` and mask `[B, N]`; where `augment`, of a drawn window and run.
+    """Features `[B, N, D]` and mask `[B, N]`: all slices, windows averaged, where `seed` is None.
 
-    A drawn run leaves out up to a fifth of the slices at either end and thins the
-    rest, so that slabs and thick slices are known.
+    Else `seed` draws for each patient a run of slices, their number and a mix of windows,
+    so that slabs, thick and thin slices are known.
     """
-    rng = np.random.default_rng((seed, epoch, len(chosen)))
-    rows = [_drawn(each.features, rng) if augment else each.features.mean(0) for each in chosen]
+    rng = np.random.default_rng(seed)
+    rows = [
+        each.features.mean(axis=0) if seed is None else _drawn(each.features, rng)
+        for each in chosen
+    ]
     longest = max(len(each) for each in rows)
     features = np.zeros((len(rows), longest, rows[0].shape[1]), np.float32)
     mask = np.zeros((len(rows), longest), bool)
@@ -153,10 +148,11 @@ def padded(
 
 
 def _drawn(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Up to a fifth is left out at either end; what remains is thinned or repeated."""
     windows, count, _ = features.shape
-    start = int(rng.integers(0, count // 5 + 1))
-    end = count - int(rng.integers(0, count // 5 + 1))
-    step = int(rng.choice([1, 1, 2]))
-    chosen = features[:, start:end:step]
+    start = rng.integers(0, count // 5 + 1)
+    end = count - 1 - rng.integers(0, count // 5 + 1)
+    number = round(float(np.exp(rng.uniform(*np.log(SLICE_NUMBERS)))))
+    places = np.linspace(start, end, number).round().astype(int)
     shares = rng.dirichlet(np.ones(windows)).astype(np.float32)
-    return np.einsum("w,wnd->nd", shares, chosen)
+    return np.einsum("w,wnd->nd", shares, features[:, places])

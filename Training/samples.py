@@ -4,15 +4,13 @@ A `Source` is a record of what to make: replayed it gives the same pixels. Each
 becomes one shard on disk, so that making them can be stopped and gone on with.
 """
 
-import os
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from tqdm import tqdm
 
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
@@ -22,6 +20,7 @@ from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.simulation.lesions import apply_lesions, draw_lesions
 from M3LungScreenLib.simulation.patient import simulate_patient
 from Training.config import DataSettings
+from Training.datasets.shards import Arrays, cached, keyed_folder
 
 ILL = CLASS_KEYS[1:]
 # Blocks of seeds: no patient of one split or level is one of another.
@@ -142,36 +141,25 @@ def make_slices(
 
 def cached_slices(
     sources: list[Source],
-    folder: Path,
+    cache: Path,
     backgrounds: Path | None,
     data: DataSettings,
     settings: PreprocessingSettings,
 ) -> SliceSamples:
-    """The slices of all sources, made where they are not yet in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = [source for source in sources if not (folder / f"{source.name}.npz").exists()]
-    jobs = [(source, folder, backgrounds, data, settings) for source in missing]
-    if jobs:
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            list(tqdm(pool.map(_write_shard, jobs), total=len(jobs), desc="making slices"))
-    return _joined([_read_shard(folder / f"{source.name}.npz") for source in sources])
+    """The slices of all sources, made where they are not yet under `cache`."""
+    shaping = (data.slices_per_patient, data.smallest_lesion_share, settings)
+    makers = {
+        source.name: partial(_slice_arrays, source, backgrounds, data, settings)
+        for source in sources
+    }
+    shards = cached(keyed_folder(cache, "slices", *shaping), makers, "making slices")
+    return _joined([SliceSamples(**shard) for shard in shards])
 
 
-def _write_shard(
-    job: tuple[Source, Path, Path | None, DataSettings, PreprocessingSettings],
-) -> None:
-    source, folder, backgrounds, data, settings = job
-    made = make_slices(make_pair(source, backgrounds), source, data, settings)
-    path = folder / f"{source.name}.npz"
-    beside = path.with_suffix(f".{os.getpid()}.part")
-    with beside.open("wb") as file:
-        np.savez(file, ill=made.ill, clean=made.clean, truth=made.truth, classes=made.classes)
-    os.replace(beside, path)
-
-
-def _read_shard(path: Path) -> SliceSamples:
-    with np.load(path) as shard:
-        return SliceSamples(shard["ill"], shard["clean"], shard["truth"], shard["classes"])
+def _slice_arrays(
+    source: Source, backgrounds: Path | None, data: DataSettings, settings: PreprocessingSettings
+) -> Arrays:
+    return vars(make_slices(make_pair(source, backgrounds), source, data, settings))
 
 
 def _joined(parts: list[SliceSamples]) -> SliceSamples:

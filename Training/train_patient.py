@@ -6,6 +6,7 @@
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,17 @@ from tqdm import tqdm
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
-from Training.config import TrainingConfig, add_config_arguments, config_of
+from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.learning import (
     BEST,
     Run,
     balanced_order,
     batches,
     make_optimiser,
-    one_cycle,
+    make_schedule,
     steps_per_epoch,
 )
+from Training.metrics import patient_errors
 from Training.patients import (
     PatientFeatures,
     cached_patients,
@@ -52,8 +54,7 @@ def load_features(
 ) -> list[PatientFeatures]:
     """Features of one split's patients by the slice level in `--out`, kept beside it."""
     sources = patient_sources(config, background_names(parsed.backgrounds), validation)
-    folder = parsed.cache / config.name
-    patients = cached_patients(sources, folder, parsed.backgrounds, config)
+    patients = cached_patients(sources, parsed.cache, parsed.backgrounds, config)
     network = SliceNetwork(config.model.slice_network)
     network.load_state_dict(torch.load(parsed.out / "slice" / BEST, weights_only=True))
     return features_of(patients, SliceRunner(network), config.model.preprocessing)
@@ -72,27 +73,26 @@ def fit(
     chosen = config.patient
     classes = np.array([each.class_index for each in training])
     steps = steps_per_epoch(classes, chosen.batch)
-    optimiser = make_optimiser([(network, chosen.learning_rate)], "adamw", chosen.weight_decay)
-    schedule = one_cycle(optimiser, steps * chosen.epochs)
-    run = Run(folder, network, optimiser, schedule)
+    groups = [(network, chosen.learning_rate)]
+    optimiser = make_optimiser(groups, chosen.optimiser, chosen.weight_decay)
+    schedule = make_schedule(optimiser, chosen, steps)
+    run = Run(folder, network, optimiser, schedule, asdict(config))
     if resume:
         run.resume()
     for epoch in tqdm(range(run.step // steps, chosen.epochs), desc="patient level"):
         order = balanced_order(classes, config.seed, epoch)
         for batch in batches(order, chosen.batch):
-            loss = take_step(run, [training[i] for i in batch], epoch, config)
-        metrics = validate(network, validation, config)
+            loss = take_step(run, [training[i] for i in batch], config.seed)
+        metrics = validate(network, validation)
         run.log(loss=loss, **metrics)
         run.keep_if_best(metrics["accuracy"] - 0.01 * metrics["cross_entropy"], metrics)
         run.save()
     return run
 
 
-def take_step(
-    run: Run, patients: list[PatientFeatures], epoch: int, config: TrainingConfig
-) -> float:
+def take_step(run: Run, patients: list[PatientFeatures], seed: int) -> float:
     run.network.train()
-    features, mask = padded(patients, config.seed + run.step, epoch, True)
+    features, mask = padded(patients, (seed, run.step))
     classes = torch.tensor([each.class_index for each in patients])
     out = run.network(torch.from_numpy(features), torch.from_numpy(mask))
     loss = F.cross_entropy(out.logits, classes)
@@ -106,25 +106,15 @@ def take_step(
 
 
 @torch.inference_mode()
-def validate(
-    network: PatientNetwork, patients: list[PatientFeatures], config: TrainingConfig
-) -> dict[str, float]:
+def validate(network: PatientNetwork, patients: list[PatientFeatures]) -> dict[str, float]:
     """Accuracy, cross-entropy and the paper's three errors (IV-B) on whole patients."""
     network.eval()
-    features, mask = padded(patients, config.seed, 0, False)
+    features, mask = padded(patients, None)
     logits = network(torch.from_numpy(features), torch.from_numpy(mask)).logits
     truth = torch.tensor([each.class_index for each in patients])
-    called, ill = logits.argmax(1), truth > 0
-    return {
-        "accuracy": float((called == truth).float().mean()),
-        "cross_entropy": float(F.cross_entropy(logits, truth)),
-        "false_positive_error": float((called[~ill] > 0).float().mean()),
-        "false_negative_error": float((called[ill] == 0).float().mean()),
-        "false_disease_prediction_error": float(
-            ((called[ill] > 0) & (called[ill] != truth[ill])).float().mean()
-        ),
-    }
+    errors = patient_errors(truth.numpy(), logits.argmax(1).numpy())
+    return {**errors, "cross_entropy": float(F.cross_entropy(logits, truth))}
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

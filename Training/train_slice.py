@@ -6,6 +6,7 @@
 """
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,13 @@ from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.networks.backbones import imagenet_weights
 from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
 from Training.augmentation import NONE, apply, draw, place
-from Training.config import TrainingConfig, add_config_arguments, config_of
+from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.learning import (
     Run,
     balanced_order,
     batches,
     make_optimiser,
-    one_cycle,
+    make_schedule,
     pooled_truth,
     steps_per_epoch,
 )
@@ -51,9 +52,8 @@ def load_samples(
 ) -> SliceSamples:
     """The slices of one split, made once and kept under `--cache`."""
     sources = slice_sources(config.data, background_names(parsed.backgrounds), validation)
-    folder = parsed.cache / config.name
     return cached_slices(
-        sources, folder, parsed.backgrounds, config.data, config.model.preprocessing
+        sources, parsed.cache, parsed.backgrounds, config.data, config.model.preprocessing
     )
 
 
@@ -85,9 +85,10 @@ def fit(
     rate, factor = chosen.learning_rate, chosen.head_learning_rate_factor
     heads = nn.ModuleList(each for each in (network.lesion_head, network.class_head) if each)
     groups = [(network.backbone, rate), (heads, rate * factor)]
-    optimiser = make_optimiser(groups, chosen.name, chosen.weight_decay)
-    schedule = one_cycle(optimiser, steps * chosen.epochs)
-    run = Run(folder, network, optimiser, schedule)
+    optimiser = make_optimiser(groups, chosen.optimiser, chosen.weight_decay)
+    schedule = make_schedule(optimiser, chosen, steps)
+    relevant = {name: value for name, value in asdict(config).items() if name != "patient"}
+    run = Run(folder, network, optimiser, schedule, relevant)
     if resume:
         run.resume()
     for epoch in range(run.step // steps, chosen.epochs):
@@ -95,7 +96,8 @@ def fit(
         todo = list(batches(order, chosen.pairs))[run.step - epoch * steps :]
         for pairs in tqdm(todo, desc=f"epoch {epoch + 1} of {chosen.epochs}", mininterval=10):
             losses = take_step(run, training, pairs, epoch, config)
-            if run.step % chosen.checkpoint_every_steps == 0:
+            # A checkpoint at an epoch's end would have a resume skip its validation.
+            if run.step % chosen.checkpoint_every_steps == 0 and run.step % steps:
                 run.log(**losses)
                 run.save()
         metrics = validate(network, validation, config)
@@ -132,7 +134,8 @@ def pair_batch(
     """
     hu = torch.from_numpy(np.concatenate([samples.ill[pairs], samples.clean[pairs]]))
     count = len(samples)
-    drawn = [draw(config.seed, epoch, int(i)) for i in (*pairs, *(pairs + count))]
+    kind = config.slice.augmentation
+    drawn = [draw(config.seed, epoch, int(i), kind) for i in (*pairs, *(pairs + count))]
     truth = torch.from_numpy(samples.truth[pairs]).float()
     truth = torch.cat([place(truth, drawn[: len(pairs)]), torch.zeros_like(truth)])
     classes = torch.from_numpy(np.concatenate([samples.classes[pairs], 0 * pairs]))
@@ -192,4 +195,4 @@ def _p(out: SliceOutput) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

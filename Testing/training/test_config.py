@@ -29,6 +29,8 @@ def test_a_dotted_override_wins_over_the_file(tmp_path):
         ("preset: tiny", [], "No preset 'tiny'; there are paper, compact"),
         ("", ["slice.epochs"], "write --set key=value"),
         ("", ["slice.epoch=3"], "no setting 'epoch'"),
+        ("", ["slice.schedule=cosine"], "is 'cosine'; it takes 'one_cycle', 'steps'"),
+        ("slice: {epochs: many}", [], "slice.epochs is 'many'; it takes int"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, text, override, sentence):
@@ -41,3 +43,12 @@ def test_what_does_not_fit_is_named(tmp_path, text, override, sentence):
 def test_a_missing_config_is_named(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         load_config(tmp_path / "none.yaml", [])
+
+
+def test_the_paper_config_is_the_papers_schedule():
+    config = load_config(CONFIGS / "paper.yaml", [])
+    chosen, patient = config.slice, config.patient
+    assert (chosen.epochs, 2 * chosen.pairs, chosen.learning_rate) == (110, 32, 0.01)
+    assert (chosen.decay_every_epochs, patient.decay_every_epochs) == (40, 30)
+    assert (patient.epochs, patient.batch, patient.learning_rate) == (90, 16, 0.001)
+    assert (config.model.preprocessing.input_size, chosen.map_loss_weight) == (512, 0)

@@ -1,0 +1,43 @@
+"""What is random about a training image is a record that can be replayed."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from Training.augmentation import NONE, apply, draw, place
+
+
+@given(st.integers(0, 2**31), st.integers(0, 200), st.integers(0, 10**6))
+def test_a_draw_is_the_same_each_time_and_another_in_the_next_epoch(seed, epoch, sample):
+    drawn = draw(seed, epoch, sample)
+    assert drawn == draw(seed, epoch, sample)
+    assert drawn != draw(seed, epoch + 1, sample)
+    assert drawn != draw(seed, epoch, sample + 1)
+    assert -700 <= drawn.center_hu <= -500
+
+
+def test_a_replayed_draw_gives_the_same_pixels_noise_included():
+    hu = torch.from_numpy(np.random.default_rng(0).integers(-1000, 200, (4, 32, 32)))
+    drawn = [draw(1, 0, sample) for sample in range(4)]
+    assert any(each.noise_hu > 0 for each in drawn)
+    assert torch.equal(apply(hu, drawn, 1200), apply(hu, drawn, 1200))
+
+
+def test_without_a_draw_the_image_is_the_window_alone():
+    hu = torch.tensor([[[-1200.0, -600.0], [-300.0, 0.0]]])
+    image = apply(hu, [NONE], 1200)
+    expected = torch.tensor([[0.0, 0.5], [0.75, 1.0]])
+    assert torch.allclose(image[0], expected.expand(3, 2, 2), atol=1e-6)
+
+
+def test_a_flip_mirrors_columns_of_image_and_mask_alike():
+    drawn = next(d for s in range(20) if (d := draw(1, 0, s, "flips")).flip)
+    mask = torch.zeros(1, 8, 8)
+    mask[0, 2, 1] = 1
+    assert torch.allclose(place(mask, [drawn]), mask.flip(2), atol=1e-6)
+
+
+def test_flips_alone_leave_geometry_and_noise_as_they_are():
+    drawn = draw(1, 0, 5, "flips")
+    assert (drawn.angle, drawn.scale, drawn.noise_hu, drawn.blur_px) == (0, 1, 0, 0)

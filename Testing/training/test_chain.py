@@ -1,0 +1,84 @@
+"""The chain as a user runs it: both levels, then export; samples stand ready in the cache."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from M3LungScreenLib.bundle import load_bundle
+from M3LungScreenLib.engines.choice import make_engine
+from M3LungScreenLib.networks.slice_network import SliceNetwork
+from Testing.stand_ins.slices import slices_with_discs
+from Training import export, train_patient, train_slice
+from Training.config import load_config
+from Training.datasets.shards import keyed_folder
+from Training.learning import BEST
+from Training.patients import patient_sources
+from Training.samples import slice_sources
+
+SMOKE = Path(__file__).parents[2] / "Training/configs/smoke.yaml"
+SIZE = 64
+SMALL = [f"model.preprocessing.input_size={SIZE}", "slice.precision=float32"]
+
+
+def fill_cache(cache: Path) -> None:
+    """Discs under the names of the smoke config's patients."""
+    config = load_config(SMOKE, SMALL)
+    data, settings, count = (
+        config.data,
+        config.model.preprocessing,
+        config.patient.largest_slice_count,
+    )
+    shaping = (data.slices_per_patient, data.smallest_lesion_share, settings)
+    slices, patients = (
+        keyed_folder(cache, "slices", *shaping),
+        keyed_folder(cache, "patients", count, settings),
+    )
+    for folder in (slices, patients):
+        folder.mkdir(parents=True)
+    for held_out in (False, True):
+        for source in slice_sources(data, [], held_out):
+            np.savez(slices / f"{source.name}.npz", **vars(slices_with_discs(4, source.seed)))
+        for source in patient_sources(config, [], held_out):
+            made = slices_with_discs(9, source.seed)
+            np.savez(patients / f"{source.name}.npz", ill=made.ill, clean=made.clean)
+
+
+@pytest.fixture(scope="module")
+def a_finished_chain(tmp_path_factory) -> Path:
+    """Folder with `run`, `cache` and `bundle` of the smoke config."""
+    folder = tmp_path_factory.mktemp("chain")
+    fill_cache(folder / "cache")
+    asked = ["--config", str(SMOKE), "--out", str(folder / "run"), "--cache", str(folder / "cache")]
+    asked += [word for each in SMALL for word in ("--set", each)]
+    train_slice.main(asked)
+    train_patient.main(asked)
+    export.main([*asked, "--bundle", str(folder / "bundle")])
+    return folder
+
+
+def test_the_exported_bundle_answers_as_the_trained_network(a_finished_chain):
+    bundle = load_bundle(a_finished_chain / "bundle")
+    images = np.random.default_rng(0).random((2, 3, SIZE, SIZE), np.float32)
+    network = SliceNetwork(bundle.settings.slice_network).eval()
+    network.load_state_dict(torch.load(a_finished_chain / "run/slice" / BEST, weights_only=True))
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images)).lesion_logits.softmax(1)[:, 1].numpy()
+    answered = make_engine(bundle, "cpu").run_slices(images)
+    assert answered.p_lesion == pytest.approx(expected, abs=5e-3)  # float16 weights
+
+
+def test_the_card_says_what_trained_it(a_finished_chain):
+    card = load_bundle(a_finished_chain / "bundle").card
+    assert card["training"]["slice"]["pairs"] == 2
+    assert card["verified_on_real_ct"] == {"healthy": 0, "covid19": 0, "h1n1": 0, "cap": 0}
+    assert 0 < card["metrics"]["location_map"]["threshold"] < 1
+    assert card["training_data"]["real_backgrounds"] == {}
+
+
+def test_training_goes_on_from_a_bundle(a_finished_chain):
+    config = load_config(SMOKE, SMALL)
+    network = train_slice.make_network(config, a_finished_chain / "bundle", None)
+    weights = load_bundle(a_finished_chain / "bundle").weights("slice")
+    assert np.array_equal(network.class_head.weight.detach().numpy(), weights["class_head.weight"])
