@@ -51,7 +51,7 @@ train: $(MARK)training ## train a bundle from nothing: make train [CONFIG=compac
 	$(BIN)/python -m Training.export $(TRAINING) --bundle runs/$(CONFIG)/bundle
 
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
-	$(BIN)/python Testing/benchmarks/screening.py
+	$(BIN)/python -m Testing.benchmarks.screening
 
 clean: ## remove what make made
 	rm -rf .venv build

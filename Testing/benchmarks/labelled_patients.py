@@ -1,6 +1,6 @@
 """How a bundle does on the three real patients whose slices readers labelled.
 
-    M3LUNGSCREEN_DATA=folder python Testing/benchmarks/labelled_patients.py [--model BUNDLE]
+    M3LUNGSCREEN_DATA=folder python -m Testing.benchmarks.labelled_patients [--model BUNDLE]
 
 Beside the network two plain rules: the share of lung voxels in -700 to -50 HU, and
 that share times the nearness to mid-lung. An uninformative slice counts as 0.

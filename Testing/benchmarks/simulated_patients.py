@@ -1,6 +1,6 @@
 """How a bundle does on simulated patients that no training saw.
 
-    python Testing/benchmarks/simulated_patients.py [--per-class 20] [--model BUNDLE]
+    python -m Testing.benchmarks.simulated_patients [--per-class 20] [--model BUNDLE]
 
 The simulator is the one of training, with seeds of its own: the figures say that the
 chain holds together, not how it does on patients.
