@@ -28,10 +28,10 @@ SMALLEST_LUNG_ML = 15
 SMALLEST_LUNG_AREA_MM2 = 400
 # Vessels, fissures and opacities up to twice this wide are closed over.
 CLOSING_RADIUS_MM = 12.0
-# Hollow tables, mattresses and gaps under an arm lie this near to the air outside;
-# of a lung only a small share does.
-WALL_MM = 10.0
-LARGEST_SHALLOW_SHARE = 0.3
+# Hollow tables, mattresses and air under the skin are walled off this thinly from the
+# air outside; of a lung's border only a small share is.
+WALL_MM = 12.0
+LARGEST_SHALLOW_SHARE = 0.5
 # One lung reaches across the midline with less than this share of it.
 LARGEST_SHARE_ACROSS = 0.3
 # Lung without air is looked for where its opposite has air: broad regions, a good
@@ -178,8 +178,9 @@ def _lung_regions(air: np.ndarray, outside: np.ndarray, work: _WorkingCopy) -> n
     depth_mm = np.stack(
         [ndimage.distance_transform_edt(~each, sampling=work.spacing_mm[1:]) for each in outside]
     )
-    near = (depth_mm < WALL_MM) & air
-    is_shallow = np.asarray(ndimage.mean(near, regions, index)) > LARGEST_SHALLOW_SHARE
+    border = air & ~ndimage.binary_erosion(air, _CROSS)
+    near = ndimage.mean(depth_mm < WALL_MM, np.where(border, regions, 0), index)
+    is_shallow = np.asarray(near) > LARGEST_SHALLOW_SHARE
     return np.isin(regions, index[large & ~is_gas & ~is_shallow])
 
 
