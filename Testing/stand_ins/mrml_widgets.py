@@ -1,0 +1,113 @@
+"""The qMRML widgets of the module's form, on a real MRML scene."""
+
+from typing import Any
+
+import slicer
+import vtk
+from PySide6 import QtCore, QtWidgets
+
+
+class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
+    """The form itself; its children get the scene by connections of the form."""
+
+    mrmlSceneChanged = QtCore.Signal(object)  # noqa: N815
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+
+    def mrmlScene(self) -> Any:  # noqa: N802
+        return self._scene
+
+    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+        self._scene = scene
+        self.mrmlSceneChanged.emit(scene)
+
+
+class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
+    """Lists the scene's nodes of `nodeTypes`, keeps up with it, chooses the first one."""
+
+    currentNodeChanged = QtCore.Signal(object)  # noqa: N815
+    currentNodeIDChanged = QtCore.Signal(str)  # noqa: N815
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+        self._tags: list[int] = []
+        self._settings: dict[str, Any] = {"nodeTypes": [], "noneEnabled": False, "noneDisplay": ""}
+        self._box = QtWidgets.QComboBox()
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._box)
+        self._box.currentIndexChanged.connect(self._chosen)
+
+    def _setting(name: str, kind: Any) -> QtCore.Property:  # type: ignore[misc]
+        def read(self: "qMRMLNodeComboBox") -> Any:
+            return self._settings.get(name, kind() if isinstance(kind, type) else [])
+
+        def write(self: "qMRMLNodeComboBox", value: Any) -> None:
+            self._settings[name] = value
+            self._refresh()
+
+        return QtCore.Property(kind, read, write)
+
+    nodeTypes = _setting("nodeTypes", "QStringList")  # noqa: N815
+    noneEnabled = _setting("noneEnabled", bool)  # noqa: N815
+    noneDisplay = _setting("noneDisplay", str)  # noqa: N815
+    addEnabled = _setting("addEnabled", bool)  # noqa: N815
+    removeEnabled = _setting("removeEnabled", bool)  # noqa: N815
+    renameEnabled = _setting("renameEnabled", bool)  # noqa: N815
+    editEnabled = _setting("editEnabled", bool)  # noqa: N815
+    showHidden = _setting("showHidden", bool)  # noqa: N815
+    showChildNodeTypes = _setting("showChildNodeTypes", bool)  # noqa: N815
+    selectNodeUponCreation = _setting("selectNodeUponCreation", bool)  # noqa: N815
+
+    def _node_id(self) -> str:
+        return self._box.currentData() or ""
+
+    currentNodeID = QtCore.Property(str, _node_id)  # noqa: N815
+
+    def setMRMLScene(self, scene: Any) -> None:  # noqa: N802
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene = scene
+        events = (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent)
+        events += (slicer.vtkMRMLScene.EndCloseEvent,)
+        self._tags = [scene.AddObserver(each, self._refresh) for each in events] if scene else []
+        self._refresh()
+
+    def currentNode(self) -> Any:  # noqa: N802
+        return self._scene.GetNodeByID(self._node_id()) if self._scene and self._node_id() else None
+
+    def setCurrentNode(self, node: Any) -> None:  # noqa: N802
+        identifier = node.GetID() if isinstance(node, vtk.vtkObject) else node
+        self._box.setCurrentIndex(self._box.findData(identifier or ""))
+
+    setCurrentNodeID = setCurrentNode  # noqa: N815
+
+    def _chosen(self) -> None:
+        self.currentNodeIDChanged.emit(self._node_id())
+        self.currentNodeChanged.emit(self.currentNode())
+
+    def _refresh(self, *_: Any) -> None:
+        before = self._node_id()
+        self._box.blockSignals(True)
+        self._box.clear()
+        if self._settings["noneEnabled"]:
+            self._box.addItem(self._settings["noneDisplay"] or "None", "")
+        for node in self._nodes():
+            self._box.addItem(node.GetName(), node.GetID())
+        again = self._box.findData(before)
+        self._box.setCurrentIndex(again if before and again >= 0 else min(0, self._box.count() - 1))
+        self._box.blockSignals(False)
+        if self._node_id() != before:
+            self._chosen()
+
+    def _nodes(self) -> list[Any]:
+        exact = not self._settings.get("showChildNodeTypes", True)
+        hidden = self._settings.get("showHidden", False)
+        found = []
+        for kind in self._settings["nodeTypes"] if self._scene else []:
+            nodes = slicer.util.getNodesByClass(kind, self._scene)
+            found += [n for n in nodes if not exact or n.GetClassName() == kind]
+        return [n for n in found if hidden or not n.GetHideFromEditors()]
