@@ -4,12 +4,12 @@ CT ?=
 OUT ?= screened
 MODEL ?= Resources/Models/compact
 CONFIG ?= compact
-BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),$(M3LUNGSCREEN_DATA)/backgrounds)
+BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),build/backgrounds)
 BIN := .venv/bin
 MARK = $(BIN)/.installed-
 
 .DEFAULT_GOAL := help
-.PHONY: help screen test test-all lint train bench clean
+.PHONY: help screen test test-all lint training-cache train bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,10 +42,15 @@ lint: $(MARK)test ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+build/backgrounds: $(MARK)training
+	$(BIN)/python -m Training.backgrounds "$(M3LUNGSCREEN_DATA)" -o $@
+
+training-cache: build/backgrounds ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA)
+
 # Each step goes on from its last checkpoint where it was stopped.
 TRAINING = --config Training/configs/$(CONFIG).yaml --out runs/$(CONFIG) \
   $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
-train: $(MARK)training ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
+train: $(MARK)training $(BACKGROUNDS) ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
 	$(BIN)/python -m Training.train_slice $(TRAINING) --resume
 	$(BIN)/python -m Training.train_patient $(TRAINING) --resume
 	$(BIN)/python -m Training.export $(TRAINING) --bundle runs/$(CONFIG)/bundle

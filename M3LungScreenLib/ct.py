@@ -6,12 +6,17 @@ rows from front to back, columns from the patient's right to the left (LPS axial
 pipeline goes back to exactly that.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
+
+if TYPE_CHECKING:  # needed by images alone: a simulated volume does without
+    import SimpleITK as sitk
 
 AXIAL = "LPS"
 
@@ -30,7 +35,7 @@ class Geometry:
     direction: tuple[float, ...] = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 
     @classmethod
-    def of(cls, image: sitk.Image) -> "Geometry":
+    def of(cls, image: sitk.Image) -> Geometry:
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     def with_array(self, array: np.ndarray) -> sitk.Image:
@@ -40,6 +45,8 @@ class Geometry:
         """
         if array.shape != self.size[::-1]:
             raise ValueError(f"array of {array.shape[::-1]} voxels for a geometry of {self.size}")
+        import SimpleITK as sitk
+
         image = sitk.GetImageFromArray(array)
         image.SetSpacing(self.spacing_mm)
         image.SetOrigin(self.origin_mm)
@@ -49,6 +56,8 @@ class Geometry:
     @property
     def orientation(self) -> str:
         """The anatomical directions that x, y, z run towards, such as 'LPS' or 'RAI'."""
+        import SimpleITK as sitk
+
         return sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(self.direction)
 
     def position_mm(self, index: Sequence[float]) -> tuple[float, float, float]:
@@ -87,8 +96,10 @@ class CTVolume:
         kind: str = "file",
         series_uid_sha256: str | None = None,
         warnings: tuple[tuple[str, str], ...] = (),
-    ) -> "CTVolume":
+    ) -> CTVolume:
         """A volume from a 3D image of HU in any orientation; HU are rounded to int16."""
+        import SimpleITK as sitk
+
         axial = sitk.DICOMOrient(image, AXIAL)
         array = sitk.GetArrayFromImage(axial)
         if array.dtype != np.int16:
@@ -103,7 +114,7 @@ class CTVolume:
         spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
         origin_mm: Sequence[float] = (0.0, 0.0, 0.0),
         direction: Sequence[float] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
-    ) -> "CTVolume":
+    ) -> CTVolume:
         """A volume from HU `[slice, row, column]` and the geometry they lie in.
 
         `spacing_mm` and `origin_mm` are x, y, z as SimpleITK gives them; any
@@ -138,5 +149,7 @@ class CTVolume:
 
     def to_stored(self, array: np.ndarray) -> sitk.Image:
         """An array that lies on `hu` as an image with exactly the stored geometry."""
+        import SimpleITK as sitk
+
         image = sitk.DICOMOrient(self.geometry.with_array(array), self.stored.orientation)
         return self.stored.with_array(sitk.GetArrayFromImage(image))

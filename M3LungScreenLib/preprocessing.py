@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
-from skimage.measure import label, regionprops
 
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.settings import PreprocessingSettings
@@ -18,7 +16,7 @@ OPENING_ROWS = 8
 CLEANING_PIXELS = 5
 # A region under 0.1 % of the image is no lung.
 SMALLEST_REGION_SHARE = 0.001
-EIGHT_CONNECTED = 2
+EIGHT_CONNECTED = np.ones((3, 3))
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def find_crop(
     """
     if not lung_slice.any():
         return None
-    regions = label(air_regions(hu_slice, settings), connectivity=EIGHT_CONNECTED)
+    regions, _ = ndimage.label(air_regions(hu_slice, settings), EIGHT_CONNECTED)
     touched = np.unique(regions[lung_slice > 0])
     inside = np.isin(regions, touched[touched > 0]) | (lung_slice > 0)
     return _rectangle(inside, settings)
@@ -89,9 +87,7 @@ def crop_stages(hu_slice: np.ndarray, settings: PreprocessingSettings) -> dict[s
 
 def crop_hu(hu_slice: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     """HU inside the crop, resized to `[size, size]` int16 with antialiasing."""
-    inside = Image.fromarray(hu_slice[crop.window].astype(np.float32))
-    resized = inside.resize((size, size), Image.Resampling.BILINEAR)
-    return np.rint(np.asarray(resized)).astype(np.int16)
+    return np.rint(resized(hu_slice[crop.window], (size, size))).astype(np.int16)
 
 
 def apply_windows(hu: np.ndarray, centers_hu: tuple[int, ...], width_hu: int) -> np.ndarray:
@@ -114,28 +110,30 @@ def network_input(
 
 def paste(location_map: np.ndarray, crop: Crop, shape: tuple[int, int]) -> np.ndarray:
     """A map `[h, w]` of the crop back in its slice: float32 `shape`, 0 outside the crop."""
-    resized = Image.fromarray(location_map.astype(np.float32)).resize(
-        (crop.columns, crop.rows), Image.Resampling.BILINEAR
-    )
     whole = np.zeros(shape, np.float32)
-    whole[crop.window] = np.asarray(resized)
+    whole[crop.window] = resized(location_map, (crop.rows, crop.columns))
     return whole
+
+
+def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """`image` `[row, column]` on another grid of the same extent: float32, bilinear.
+
+    What shrinks is smoothed first, by half a pixel for each factor above one.
+    """
+    factors = np.array(image.shape) / shape
+    smooth = ndimage.gaussian_filter(
+        image.astype(np.float32), np.maximum(0, (factors - 1) / 2), mode="nearest"
+    )
+    return np.asarray(ndimage.zoom(smooth, 1 / factors, order=1, mode="nearest", grid_mode=True))
 
 
 def _without_background(air: np.ndarray) -> np.ndarray:
     """Regions of air that touch no border of the image and are no specks."""
-    regions = label(air, connectivity=EIGHT_CONNECTED)
-    rows, columns = air.shape
-    kept = [
-        region.label
-        for region in regionprops(regions)
-        if region.area >= SMALLEST_REGION_SHARE * air.size
-        and region.bbox[0] > 0
-        and region.bbox[1] > 0
-        and region.bbox[2] < rows
-        and region.bbox[3] < columns
-    ]
-    return np.isin(regions, kept)
+    regions, _ = ndimage.label(air, EIGHT_CONNECTED)
+    at_border = np.unique(np.concatenate([regions[[0, -1]].ravel(), regions[:, [0, -1]].ravel()]))
+    is_kept = np.bincount(regions.ravel()) >= SMALLEST_REGION_SHARE * air.size
+    is_kept[at_border] = is_kept[0] = False
+    return is_kept[regions]
 
 
 def _rectangle(inside: np.ndarray, settings: PreprocessingSettings) -> Crop:

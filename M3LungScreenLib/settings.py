@@ -90,7 +90,7 @@ class ModelSettings:
 PRESETS = {
     "paper": ModelSettings(),
     "compact": ModelSettings(
-        preprocessing=PreprocessingSettings(input_size=224),
+        preprocessing=PreprocessingSettings(input_size=256),
         slice_network=SliceNetworkSettings(backbone="efficientnet_lite0", map_affine=True),
         patient_network=PatientNetworkSettings(
             feature_size=432, heads=4, head_size=64, correlation="softmax"

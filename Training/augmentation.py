@@ -12,20 +12,27 @@ CENTERS_HU = (-700.0, -500.0)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One draw. Angles in degrees, shifts in half widths of the image, HU in HU."""
+    """One draw. Angles in degrees, shifts in half widths of the image, HU in HU.
+
+    `density` is how much denser the air in the lung is than in the scan (inspiration),
+    `sharpen` the gain of a sharp kernel, `grain_px` the size of the noise's grain.
+    """
 
     flip: bool
     angle: float
-    scale: float
+    scale: tuple[float, float]
     shift: tuple[float, float]
     center_hu: float
     offset_hu: float
+    density: float
     noise_hu: float
+    grain_px: float
     blur_px: float
+    sharpen: float
     noise_seed: int
 
 
-NONE = Augmentation(False, 0, 1, (0, 0), -600, 0, 0, 0, 0)
+NONE = Augmentation(False, 0, (1, 1), (0, 0), -600, 0, 1, 0, 0, 0, 0, 0)
 
 
 def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation:
@@ -37,15 +44,20 @@ def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation
     if kind == "flips":
         flip, center = bool(rng.random() < 0.5), float(rng.uniform(*CENTERS_HU))
         return replace(NONE, flip=flip, center_hu=center)
+    scale, stretch = rng.uniform(0.88, 1.12), rng.uniform(0.94, 1.06)
+    is_sharp = rng.random() < 0.3
     return Augmentation(
         flip=bool(rng.random() < 0.5),
         angle=float(rng.uniform(-12, 12)),
-        scale=float(rng.uniform(0.88, 1.12)),
+        scale=(float(scale * stretch), float(scale / stretch)),
         shift=(float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05))),
         center_hu=float(rng.uniform(*CENTERS_HU)),
-        offset_hu=float(rng.normal(0, 15)),
-        noise_hu=float(rng.uniform(0, 40) * (rng.random() < 0.5)),
-        blur_px=float(rng.uniform(0.4, 1.2) * (rng.random() < 0.4)),
+        offset_hu=float(rng.normal(0, 12)),
+        density=float(np.exp(rng.normal(0, 0.12))),
+        noise_hu=float(rng.uniform(0, 60) * (rng.random() < 0.6)),
+        grain_px=float(rng.uniform(0, 0.9)),
+        blur_px=0.0 if is_sharp else float(rng.uniform(0.4, 1.2) * (rng.random() < 0.4)),
+        sharpen=float(rng.uniform(0.3, 1.2)) if is_sharp else 0.0,
         noise_seed=int(rng.integers(2**31)),
     )
 
@@ -68,22 +80,44 @@ def place(images: Tensor, drawn: list[Augmentation]) -> Tensor:
 
 def _matrix(drawn: Augmentation) -> Tensor:
     angle = np.deg2rad(drawn.angle)
-    cosine, sine = np.cos(angle) / drawn.scale, np.sin(angle) / drawn.scale
     mirror = -1 if drawn.flip else 1
-    rows = [[cosine * mirror, -sine, drawn.shift[0]], [sine * mirror, cosine, drawn.shift[1]]]
+    cosine, sine = np.cos(angle), np.sin(angle)
+    across, down = drawn.scale
+    rows = [
+        [mirror * cosine / across, -sine / across, drawn.shift[0]],
+        [mirror * sine / down, cosine / down, drawn.shift[1]],
+    ]
     return torch.tensor(rows, dtype=torch.float32)
 
 
 def _degrade(hu: Tensor, drawn: Augmentation) -> Tensor:
-    """Kernel, noise and calibration of another scanner."""
-    hu = hu + drawn.offset_hu
+    """Inspiration, kernel, noise and calibration of another scan."""
+    if drawn.density != 1:
+        # The air's share of the lung changes; what is denser than half stays.
+        tissue = (hu + 1000).clamp_min(0)
+        hu = hu + (drawn.density - 1) * tissue * ((500 - tissue) / 300).clamp(0, 1)
+    if drawn.sharpen > 0:
+        hu = hu + drawn.sharpen * (hu - _blurred(hu, 0.8))
     if drawn.blur_px > 0:
-        reach = torch.arange(-3, 4, dtype=torch.float32)
-        kernel = torch.exp(-((reach / drawn.blur_px) ** 2) / 2)
-        kernel = kernel / kernel.sum()
-        padded = F.pad(hu[None, None], (3, 3, 3, 3), mode="replicate")
-        hu = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[0, 0]
+        hu = _blurred(hu, drawn.blur_px)
     if drawn.noise_hu > 0:
-        generator = torch.Generator().manual_seed(drawn.noise_seed)
-        hu = hu + drawn.noise_hu * torch.randn(hu.shape, generator=generator)
-    return hu
+        hu = hu + drawn.noise_hu * _grain(hu.shape, drawn)
+    return hu + drawn.offset_hu
+
+
+def _grain(shape: torch.Size, drawn: Augmentation) -> Tensor:
+    generator = torch.Generator().manual_seed(drawn.noise_seed)
+    noise = torch.randn(shape, generator=generator)
+    if drawn.grain_px < 0.3:
+        return noise
+    noise = _blurred(noise, drawn.grain_px)
+    return noise / noise.std()
+
+
+def _blurred(image: Tensor, sigma_px: float) -> Tensor:
+    """A Gaussian blur of `[S, S]`."""
+    reach = torch.arange(-3, 4, dtype=torch.float32)
+    kernel = torch.exp(-((reach / sigma_px) ** 2) / 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(image[None, None], (3, 3, 3, 3), mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[0, 0]

@@ -16,20 +16,29 @@ Optimiser = Literal["adamw", "sgd"]
 
 
 @dataclass(frozen=True)
+class Copies:
+    """How often lesions of each disease are set into a real volume, and into a single slice."""
+
+    in_volume: int = 36
+    in_slice: int = 6
+
+
+@dataclass(frozen=True)
 class DataSettings:
-    """How many simulated patients of each disease, and lesions set into each real volume.
+    """How many simulated patients of each disease, and lesions set into real backgrounds.
 
     Seeds of training, validation and test patients never meet: each split has a
     block of its own.
     """
 
     seed: int = 1
-    simulated_per_class: int = 30
-    copies_per_background: int = 6
+    simulated_per_class: int = 40
+    copies: Copies = Copies()
     validation_simulated_per_class: int = 6
-    validation_copies_per_background: int = 3
+    validation_copies: Copies = Copies(8, 0)
     validation_backgrounds: tuple[str, ...] = ("crlm-1006", "lidc-0003")
     slices_per_patient: int = 10
+    healthy_slices_per_patient: int = 4
     smallest_lesion_share: float = 0.0015
 
 
@@ -52,7 +61,12 @@ class SliceSettings(ScheduleSettings):
     `map_loss_weight` is that of the location map's own loss on simulated truth, 0 for none.
     """
 
-    pairs: int = 12
+    pairs: int = 10
+    # Slices without any lesion that each batch holds beside the pairs.
+    healthy: int = 4
+    # ImageNet's first filters serve CT as they are; without their gradient a step takes
+    # half the time.
+    frozen_stages: int = 3
     # The heads start from nothing, the backbone from ImageNet.
     head_learning_rate_factor: float = 10.0
     map_loss_weight: float = 1.0
@@ -71,9 +85,9 @@ class PatientSettings(ScheduleSettings):
     epochs: int = 60
     batch: int = 8
     simulated_per_class: int = 9
-    copies_per_background: int = 2
-    validation_simulated_per_class: int = 3
-    validation_copies_per_background: int = 1
+    copies: Copies = Copies(8, 0)
+    validation_simulated_per_class: int = 5
+    validation_copies: Copies = Copies(4, 0)
     largest_slice_count: int = 24
 
 

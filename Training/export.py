@@ -1,7 +1,7 @@
 """Turn the checkpoints of a run into a bundle with its card.
 
     python -m Training.export --config Training/configs/compact.yaml --out runs/compact \
-        --backgrounds DATA/backgrounds --bundle Resources/Models/compact
+        --backgrounds build/backgrounds --bundle Resources/Models/compact
 """
 
 import argparse
@@ -20,23 +20,13 @@ from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
 from M3LungScreenLib.settings import LocalizationSettings
+from Training.backgrounds import ORIGINS, SLICES, names_in
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.learning import BEST
-from Training.samples import SliceSamples, background_names, cached_slices, slice_sources
+from Training.samples import SliceSamples, cached_slices, slice_sources
 
 VERSION = "0.1.0"
 THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
-LIDC = "LIDC-IDRI, CC BY 3.0"
-# What the real volumes are; a background that is not listed here cannot be exported.
-BACKGROUND_LICENCES = {
-    "lidc-0002": LIDC,
-    "lidc-0003": LIDC,
-    "lidc-0314": LIDC,
-    "rider-1225316081": "RIDER Lung CT, CC BY 4.0",
-    "lung-pet-ct-dx-A0001": "Lung-PET-CT-Dx, CC BY 4.0",
-    "lung-pet-ct-dx-A0002": "Lung-PET-CT-Dx, CC BY 4.0",
-    "crlm-1006": "Colorectal-Liver-Metastases, CC BY 4.0",
-}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings=settings,
         slice_weights=_arrays(slices),
         patient_weights=_arrays(patient),
-        card=make_card(config, background_names(parsed.backgrounds), metrics),
+        card=make_card(config, names_in(parsed.backgrounds), metrics),
     )
     print(f"{bundle.folder}: {bundle.sha256[:12]}, threshold {threshold}, Dice {dice:.3f}")
 
@@ -70,7 +60,7 @@ def fit_threshold(
     config: TrainingConfig, parsed: argparse.Namespace, state: dict[str, Any]
 ) -> tuple[float, float]:
     """The location map's threshold with the best Dice over all validation slices."""
-    sources = slice_sources(config.data, background_names(parsed.backgrounds), validation=True)
+    sources = slice_sources(config.data, names_in(parsed.backgrounds), validation=True)
     samples = cached_slices(
         sources, parsed.cache, parsed.backgrounds, config.data, config.model.preprocessing
     )
@@ -102,26 +92,24 @@ def make_card(
     config: TrainingConfig, backgrounds: list[str], metrics: dict[str, Any]
 ) -> dict[str, Any]:
     """What a person should know of the model before they trust it."""
-    held_out = set(config.data.validation_backgrounds)
+    held_out = [name for name in backgrounds if name in config.data.validation_backgrounds]
+    used = [name for name in backgrounds if name not in held_out]
+    slices = sum(name in SLICES for name in used)
     return {
         "preset": config.name,
         "intended_use": "Research only: not for clinical decisions.",
         "training_data": {
             "lesions": "simulated, after the radiology literature; no patient's lesion was used",
             "simulated_patients": "M3LungScreenLib.simulation, seeds in the training block",
-            "real_backgrounds": {
-                name: BACKGROUND_LICENCES[name] for name in backgrounds if name not in held_out
-            },
-            "held_out_backgrounds": {
-                name: BACKGROUND_LICENCES[name] for name in backgrounds if name in held_out
-            },
+            "real_backgrounds": {name: ORIGINS[name].licence for name in used},
+            "held_out_backgrounds": {name: ORIGINS[name].licence for name in held_out},
             "initial_weights": "EfficientNet-Lite0, ImageNet (Apache-2.0)",
             "location_map_loss": config.slice.map_loss_weight,
         },
         "notes": [
-            "Trained on simulated lesions set into simulated chests and into "
-            f"{len(set(backgrounds) - held_out)} real CT volumes without pneumonia; it has seen "
-            "no patient with pneumonia.",
+            "Trained on simulated lesions set into simulated chests and into real CT without "
+            f"pneumonia ({len(used) - slices} volumes, {slices} single slices); it has seen no "
+            "patient with pneumonia.",
             "Never verified on enough real CT to be relied on: "
             + ", ".join(each.name for each in CLASSES)
             + ". H1N1 was never tried on a real patient at all.",

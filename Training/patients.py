@@ -1,6 +1,5 @@
 """Whole patients for the patient level: crops of all slices, then their features."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,11 +8,11 @@ import numpy as np
 from tqdm import tqdm
 
 from M3LungScreenLib.classes import CLASS_KEYS
-from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
-from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crops
+from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crop
 from M3LungScreenLib.schedule import first_look
 from M3LungScreenLib.settings import PreprocessingSettings
+from Training.backgrounds import VOLUMES
 from Training.config import TrainingConfig
 from Training.datasets.shards import Arrays, cached, keyed_folder
 from Training.samples import (
@@ -45,37 +44,35 @@ class PatientFeatures:
     class_index: int
 
 
-def patient_sources(
-    config: TrainingConfig, backgrounds: list[str], validation: bool
-) -> list[Source]:
-    """Patients other than the slice level's; the same backgrounds are held out."""
+def patient_sources(config: TrainingConfig, names: list[str], validation: bool) -> list[Source]:
+    """Patients other than the slice level's, in whole volumes; the same backgrounds held out."""
     data, patient = config.data, config.patient
-    held_out = set(data.validation_backgrounds)
+    chosen = [
+        name
+        for name in names
+        if name in VOLUMES and (name in data.validation_backgrounds) == validation
+    ]
     if validation:
-        chosen = [name for name in backgrounds if name in held_out]
-        simulated = patient.validation_simulated_per_class
-        copies, block = patient.validation_copies_per_background, PATIENT_VALIDATION
+        simulated, copies = patient.validation_simulated_per_class, patient.validation_copies
+        block = PATIENT_VALIDATION
     else:
-        chosen = [name for name in backgrounds if name not in held_out]
-        simulated, copies = patient.simulated_per_class, patient.copies_per_background
-        block = PATIENT_TRAINING
+        simulated, copies, block = patient.simulated_per_class, patient.copies, PATIENT_TRAINING
     return list_sources(chosen, simulated, copies, block + 10_000 * data.seed)
 
 
 def cached_patients(
-    sources: list[Source], cache: Path, backgrounds: Path | None, config: TrainingConfig
+    sources: list[Source], cache: Path, folder: Path | None, config: TrainingConfig
 ) -> list[PatientCrops]:
-    """Each ill patient and, of each body, the healthy one; made where missing under `cache`."""
+    """Each ill patient and, of each seed, the same one healthy; made where missing."""
     settings, count = config.model.preprocessing, config.patient.largest_slice_count
     makers = {
-        source.name: partial(_patient_arrays, source, backgrounds, settings, count)
-        for source in sources
+        source.name: partial(_patient_arrays, source, folder, settings, count) for source in sources
     }
-    folder = keyed_folder(cache, "patients", count, settings)
+    shards = cached(keyed_folder(cache, "patients", count, settings), makers, "making patients")
     patients, healthy_seen = [], set()
-    for source, shard in zip(sources, cached(folder, makers, "making patients"), strict=True):
+    for source, shard in zip(sources, shards, strict=True):
         patients.append(PatientCrops(shard["ill"], CLASS_KEYS.index(source.class_key)))
-        body = source.background or source.seed
+        body = (source.background, source.seed)
         if body not in healthy_seen:
             healthy_seen.add(body)
             patients.append(PatientCrops(shard["clean"], 0))
@@ -108,23 +105,20 @@ def _run(runner: SliceRunner, images: np.ndarray) -> np.ndarray:
 
 
 def _patient_arrays(
-    source: Source, backgrounds: Path | None, settings: PreprocessingSettings, count: int
+    source: Source, folder: Path | None, settings: PreprocessingSettings, count: int
 ) -> Arrays:
-    pair = make_pair(source, backgrounds)
-    crop = _cropper(pair.lungs, settings, count)
-    return {"ill": crop(pair.ill), "clean": crop(pair.clean)}
+    pair = make_pair(source, folder)
+    crops = {
+        k: crop
+        for k, (hu, lungs) in enumerate(zip(pair.clean, pair.lungs, strict=True))
+        if (crop := find_crop(hu, lungs, settings))
+    }
+    chosen = first_look(list(crops), count)
 
+    def cut(hu: np.ndarray) -> np.ndarray:
+        return np.stack([crop_hu(hu[k], crops[k], settings.input_size) for k in chosen])
 
-def _cropper(
-    lungs: np.ndarray, settings: PreprocessingSettings, count: int
-) -> Callable[[CTVolume], np.ndarray]:
-    def crop(volume: CTVolume) -> np.ndarray:
-        crops = find_crops(volume, lungs, settings)
-        informative = [k for k, each in enumerate(crops) if each is not None]
-        cut = [(k, each) for k in first_look(informative, count) if (each := crops[k])]
-        return np.stack([crop_hu(volume.hu[k], each, settings.input_size) for k, each in cut])
-
-    return crop
+    return {"ill": cut(pair.ill), "clean": cut(pair.clean)}
 
 
 def padded(

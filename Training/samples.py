@@ -5,21 +5,21 @@ becomes one shard on disk, so that making them can be stopped and gone on with.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from M3LungScreenLib.classes import CLASS_KEYS
-from M3LungScreenLib.ct import CTVolume
-from M3LungScreenLib.lungs import segment_lungs
-from M3LungScreenLib.preprocessing import Crop, crop_hu, find_crops
+from M3LungScreenLib.preprocessing import Crop, crop_hu, find_crop
 from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.simulation.lesions import apply_lesions, draw_lesions
 from M3LungScreenLib.simulation.patient import simulate_patient
-from Training.config import DataSettings
+from M3LungScreenLib.simulation.variants import apply_variants, draw_variants
+from Training import backgrounds
+from Training.backgrounds import Background
+from Training.config import Copies, DataSettings
 from Training.datasets.shards import Arrays, cached, keyed_folder
 
 ILL = CLASS_KEYS[1:]
@@ -44,131 +44,128 @@ class Source:
 
 @dataclass(frozen=True)
 class Pair:
-    """A CT with its lesions and the same without, their truth and lungs, on one grid."""
+    """The same chest with lesions and without, int16 HU; their truth and lungs, one grid."""
 
-    ill: CTVolume
-    clean: CTVolume
+    ill: np.ndarray
+    clean: np.ndarray
     truth: np.ndarray
     lungs: np.ndarray
 
 
 @dataclass(frozen=True)
 class SliceSamples:
-    """P crops: `ill` and `clean` int16 HU `[P, S, S]`, `truth` bool, `classes` 1 to 3."""
+    """P crops: `ill` and `clean` int16 HU `[P, S, S]`, `truth` bool, `classes` 1 to 3.
+
+    `healthy` `[H, S, S]` are slices of the same patients where no lesion lies.
+    """
 
     ill: np.ndarray
     clean: np.ndarray
     truth: np.ndarray
     classes: np.ndarray
+    healthy: np.ndarray
 
     def __len__(self) -> int:
         return len(self.classes)
 
 
-def background_names(folder: Path | None) -> list[str]:
-    """Stems of the real volumes in `folder`, without the masks beside them."""
-    if folder is None:
-        return []
-    return sorted(path.stem for path in folder.glob("*.nrrd") if not path.stem.endswith("-nodules"))
-
-
-def slice_sources(data: DataSettings, backgrounds: Iterable[str], validation: bool) -> list[Source]:
+def slice_sources(data: DataSettings, names: Iterable[str], validation: bool) -> list[Source]:
     """What the slice level learns from, or is validated on."""
+    chosen = [name for name in names if (name in data.validation_backgrounds) == validation]
     if validation:
-        chosen = [name for name in backgrounds if name in data.validation_backgrounds]
-        simulated, copies = (
-            data.validation_simulated_per_class,
-            data.validation_copies_per_background,
-        )
+        simulated, copies = data.validation_simulated_per_class, data.validation_copies
         block = SLICE_VALIDATION
     else:
-        chosen = [name for name in backgrounds if name not in data.validation_backgrounds]
-        simulated, copies, block = (
-            data.simulated_per_class,
-            data.copies_per_background,
-            SLICE_TRAINING,
-        )
+        simulated, copies, block = data.simulated_per_class, data.copies, SLICE_TRAINING
     return list_sources(chosen, simulated, copies, block + 10_000 * data.seed)
 
 
 def list_sources(
-    backgrounds: Iterable[str], simulated: int, copies: int, first_seed: int
+    names: Iterable[str], simulated: int, copies: Copies, first_seed: int
 ) -> list[Source]:
     """`simulated` patients of each disease, and `copies` of each disease in each background."""
     made = [Source(key, first_seed + i) for i in range(simulated) for key in ILL]
-    for place, name in enumerate(backgrounds):
+    for place, name in enumerate(names):
         start = first_seed + 5_000 + 100 * place
-        made += [Source(key, start + i, name) for i in range(copies) for key in ILL]
+        number = copies.in_slice if name in backgrounds.SLICES else copies.in_volume
+        made += [Source(key, start + i, name) for i in range(number) for key in ILL]
     return made
 
 
-def make_pair(source: Source, backgrounds: Path | None) -> Pair:
-    """The voxels of a source; deterministic."""
-    if source.background is None:
-        patient = simulate_patient(source.class_key, source.seed, slice_thickness_mm=6.0)
-        clean = patient.without_lesions().volume
-        return Pair(patient.volume, clean, patient.truth, patient.lungs)
-    assert backgrounds is not None
-    clean = CTVolume.from_image(sitk.ReadImage(backgrounds / f"{source.background}.nrrd"))
-    lungs = segment_lungs(clean)
+def make_pair(source: Source, folder: Path | None) -> Pair:
+    """The voxels of a source: a chest, its harmless variants, then lesions; deterministic."""
+    chest = _chest(source, folder)
     rng = np.random.default_rng(source.seed)
-    records = draw_lesions(source.class_key, lungs, clean.spacing_mm, rng)
-    hu, truth = apply_lesions(clean.hu, lungs, clean.spacing_mm, records)
-    return Pair(CTVolume(hu, clean.geometry, clean.stored), clean, truth, lungs)
+    variants = draw_variants(chest.lungs, chest.spacing_mm, rng)
+    clean = apply_variants(chest.hu, chest.lungs, chest.spacing_mm, variants)
+    lesions = draw_lesions(source.class_key, chest.lungs, chest.spacing_mm, rng)
+    ill, truth = apply_lesions(clean, chest.lungs, chest.spacing_mm, lesions)
+    return Pair(ill, clean, truth, chest.lungs)
+
+
+def _chest(source: Source, folder: Path | None) -> Background:
+    if source.background is None:
+        patient = simulate_patient("healthy", source.seed, slice_thickness_mm=6.0)
+        return Background(patient.volume.hu, patient.lungs, patient.volume.spacing_mm)
+    assert folder is not None
+    return backgrounds.load(folder, source.background)
 
 
 def make_slices(
     pair: Pair, source: Source, data: DataSettings, settings: PreprocessingSettings
 ) -> SliceSamples:
-    """Up to `slices_per_patient` slices with a visible lesion, each with its clean twin."""
-    crops = find_crops(pair.ill, pair.lungs, settings)
-    enough = [
-        k
-        for k, crop in enumerate(crops)
-        if crop and _share(pair, k, crop) >= data.smallest_lesion_share
-    ]
+    """Slices with a visible lesion, each with its clean twin, and some without any."""
     rng = np.random.default_rng(source.seed)
-    chosen = sorted(rng.permutation(enough)[: data.slices_per_patient].astype(int))
+    crops = {
+        k: crop
+        for k in rng.permutation(len(pair.clean))
+        if (crop := find_crop(pair.clean[k], pair.lungs[k], settings))
+    }
+    ill = [k for k, crop in crops.items() if _share(pair, k, crop) >= data.smallest_lesion_share]
+    free = [k for k in crops if not pair.truth[k].any()]
+    ill, free = ill[: data.slices_per_patient], free[: data.healthy_slices_per_patient]
     size = settings.input_size
-    cut = [(k, crop) for k in chosen if (crop := crops[k])]
+
+    def cut(hu: np.ndarray, chosen: list[int]) -> np.ndarray:
+        return _stack([crop_hu(hu[k], crops[k], size) for k in chosen], size, np.int16)
+
     return SliceSamples(
-        ill=_stack([crop_hu(pair.ill.hu[k], crop, size) for k, crop in cut], size, np.int16),
-        clean=_stack([crop_hu(pair.clean.hu[k], crop, size) for k, crop in cut], size, np.int16),
-        truth=_stack([_crop_truth(pair, k, crop, size) for k, crop in cut], size, bool),
-        classes=np.full(len(cut), CLASS_KEYS.index(source.class_key), np.int64),
+        ill=cut(pair.ill, ill),
+        clean=cut(pair.clean, ill),
+        truth=_stack([_crop_truth(pair, k, crops[k], size) for k in ill], size, bool),
+        classes=np.full(len(ill), CLASS_KEYS.index(source.class_key), np.int64),
+        healthy=cut(pair.clean, free),
     )
 
 
 def cached_slices(
     sources: list[Source],
     cache: Path,
-    backgrounds: Path | None,
+    folder: Path | None,
     data: DataSettings,
     settings: PreprocessingSettings,
 ) -> SliceSamples:
     """The slices of all sources, made where they are not yet under `cache`."""
-    shaping = (data.slices_per_patient, data.smallest_lesion_share, settings)
+    shaping = (
+        data.slices_per_patient,
+        data.healthy_slices_per_patient,
+        data.smallest_lesion_share,
+        settings,
+    )
     makers = {
-        source.name: partial(_slice_arrays, source, backgrounds, data, settings)
-        for source in sources
+        source.name: partial(_slice_arrays, source, folder, data, settings) for source in sources
     }
     shards = cached(keyed_folder(cache, "slices", *shaping), makers, "making slices")
-    return _joined([SliceSamples(**shard) for shard in shards])
+    names = [each.name for each in fields(SliceSamples)]
+    return SliceSamples(
+        **{name: np.concatenate([shard[name] for shard in shards]) for name in names}
+    )
 
 
 def _slice_arrays(
-    source: Source, backgrounds: Path | None, data: DataSettings, settings: PreprocessingSettings
+    source: Source, folder: Path | None, data: DataSettings, settings: PreprocessingSettings
 ) -> Arrays:
-    return vars(make_slices(make_pair(source, backgrounds), source, data, settings))
-
-
-def _joined(parts: list[SliceSamples]) -> SliceSamples:
-    return SliceSamples(
-        ill=np.concatenate([part.ill for part in parts]),
-        clean=np.concatenate([part.clean for part in parts]),
-        truth=np.concatenate([part.truth for part in parts]),
-        classes=np.concatenate([part.classes for part in parts]),
-    )
+    return vars(make_slices(make_pair(source, folder), source, data, settings))
 
 
 def _share(pair: Pair, k: int, crop: Crop) -> float:

@@ -1,7 +1,7 @@
 """Train the patient-level network on features of a trained slice level (III-C, IV-A).
 
     python -m Training.train_patient --config Training/configs/compact.yaml \
-        --backgrounds DATA/backgrounds --out runs/compact
+        --backgrounds build/backgrounds --out runs/compact
     python -m Training.train_patient … --set model.patient_network.correlation=signed_sum
 """
 
@@ -17,6 +17,7 @@ from tqdm import tqdm
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
+from Training.backgrounds import names_in
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.learning import (
     BEST,
@@ -35,7 +36,6 @@ from Training.patients import (
     padded,
     patient_sources,
 )
-from Training.samples import background_names
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -53,7 +53,7 @@ def load_features(
     config: TrainingConfig, parsed: argparse.Namespace, validation: bool
 ) -> list[PatientFeatures]:
     """Features of one split's patients by the slice level in `--out`, kept beside it."""
-    sources = patient_sources(config, background_names(parsed.backgrounds), validation)
+    sources = patient_sources(config, names_in(parsed.backgrounds), validation)
     patients = cached_patients(sources, parsed.cache, parsed.backgrounds, config)
     network = SliceNetwork(config.model.slice_network)
     network.load_state_dict(torch.load(parsed.out / "slice" / BEST, weights_only=True))

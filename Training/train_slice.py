@@ -1,7 +1,7 @@
 """Train the slice-level network (Sections III-B and IV-A).
 
     python -m Training.train_slice --config Training/configs/compact.yaml \
-        --backgrounds DATA/backgrounds --out runs/compact [--set slice.epochs=2]
+        --backgrounds build/backgrounds --out runs/compact [--set slice.epochs=2]
     python -m Training.train_slice --config … --out runs/compact --resume
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
+from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -20,6 +20,7 @@ from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.networks.backbones import imagenet_weights
 from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
 from Training.augmentation import NONE, apply, draw, place
+from Training.backgrounds import names_in
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.learning import (
     Run,
@@ -30,7 +31,7 @@ from Training.learning import (
     pooled_truth,
     steps_per_epoch,
 )
-from Training.samples import SliceSamples, background_names, cached_slices, slice_sources
+from Training.samples import SliceSamples, cached_slices, slice_sources
 
 VALIDATION_BATCH = 32
 
@@ -51,7 +52,7 @@ def load_samples(
     config: TrainingConfig, parsed: argparse.Namespace, validation: bool
 ) -> SliceSamples:
     """The slices of one split, made once and kept under `--cache`."""
-    sources = slice_sources(config.data, background_names(parsed.backgrounds), validation)
+    sources = slice_sources(config.data, names_in(parsed.backgrounds), validation)
     return cached_slices(
         sources, parsed.cache, parsed.backgrounds, config.data, config.model.preprocessing
     )
@@ -83,6 +84,7 @@ def fit(
     chosen = config.slice
     steps = steps_per_epoch(training.classes, chosen.pairs)
     rate, factor = chosen.learning_rate, chosen.head_learning_rate_factor
+    freeze(network, chosen.frozen_stages)
     heads = nn.ModuleList(each for each in (network.lesion_head, network.class_head) if each)
     groups = [(network.backbone, rate), (heads, rate * factor)]
     optimiser = make_optimiser(groups, chosen.optimiser, chosen.weight_decay)
@@ -107,12 +109,27 @@ def fit(
     return run
 
 
+def freeze(network: SliceNetwork, stages: int) -> None:
+    """Keep the first `stages` stages of the backbone as they are."""
+    for stage in network.backbone.stages()[:stages]:
+        stage.requires_grad_(False)
+
+
+def in_training(network: SliceNetwork) -> None:
+    """Training mode; what is frozen keeps its statistics, too."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+            module.eval()
+
+
 def take_step(
     run: Run, samples: SliceSamples, pairs: np.ndarray, epoch: int, config: TrainingConfig
 ) -> dict[str, float]:
     """One batch: each slice with its lesion and, beside it, without."""
-    run.network.train()
+    in_training(run.network)
     images, truth, classes = pair_batch(samples, pairs, epoch, config)
+    images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.slice.precision == "bfloat16"):
         out = run.network(images)
     losses = loss_terms(in_float32(out), truth, classes, config.slice.map_loss_weight)
@@ -128,18 +145,32 @@ def take_step(
 def pair_batch(
     samples: SliceSamples, pairs: np.ndarray, epoch: int, config: TrainingConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images `[2P, 3, S, S]`, truth `[2P, S, S]`, classes `[2P]`: lesions first, then none.
+    """Images `[B, 3, S, S]`, truth `[B, S, S]`, classes `[B]`: P lesions, P twins, H healthy.
 
-    Both of a pair are drawn apart, so that noise tells nothing.
+    All are drawn apart, so that noise tells nothing.
     """
-    hu = torch.from_numpy(np.concatenate([samples.ill[pairs], samples.clean[pairs]]))
-    count = len(samples)
+    count, first = len(samples), 2 * len(samples)
+    healthy = drawn_healthy(samples, pairs, epoch, config)
+    chosen = (*pairs, *(pairs + count), *(healthy + first))
     kind = config.slice.augmentation
-    drawn = [draw(config.seed, epoch, int(i), kind) for i in (*pairs, *(pairs + count))]
-    truth = torch.from_numpy(samples.truth[pairs]).float()
-    truth = torch.cat([place(truth, drawn[: len(pairs)]), torch.zeros_like(truth)])
-    classes = torch.from_numpy(np.concatenate([samples.classes[pairs], 0 * pairs]))
-    return apply(hu, drawn, config.model.preprocessing.window_width_hu), truth, classes
+    drawn = [draw(config.seed, epoch, int(i), kind) for i in chosen]
+    hu = np.concatenate([samples.ill[pairs], samples.clean[pairs], samples.healthy[healthy]])
+    truth = torch.zeros(hu.shape)
+    lesions = torch.from_numpy(samples.truth[pairs]).float()
+    truth[: len(pairs)] = place(lesions, drawn[: len(pairs)])
+    classes = torch.zeros(len(hu), dtype=torch.long)
+    classes[: len(pairs)] = torch.from_numpy(samples.classes[pairs])
+    images = apply(torch.from_numpy(hu), drawn, config.model.preprocessing.window_width_hu)
+    return images, truth, classes
+
+
+def drawn_healthy(
+    samples: SliceSamples, pairs: np.ndarray, epoch: int, config: TrainingConfig
+) -> np.ndarray:
+    """The healthy slices that go with a batch of pairs."""
+    rng = np.random.default_rng((config.seed, epoch, *map(int, pairs)))
+    number = min(config.slice.healthy, len(samples.healthy))
+    return rng.choice(len(samples.healthy), number, replace=False)
 
 
 def in_float32(out: SliceOutput) -> SliceOutput:
@@ -168,10 +199,10 @@ def loss_terms(
 def validate(
     network: SliceNetwork, samples: SliceSamples, config: TrainingConfig
 ) -> dict[str, float]:
-    """Slice AUC (lesion against its clean twin) and the share of diseases called right."""
+    """Slice AUC (lesions against slices without) and the share of diseases called right."""
     network.eval()
     p_lesion, classes = [], []
-    hu = np.concatenate([samples.ill, samples.clean])
+    hu = np.concatenate([samples.ill, samples.clean, samples.healthy])
     for start in range(0, len(hu), VALIDATION_BATCH):
         part = torch.from_numpy(hu[start : start + VALIDATION_BATCH])
         images = apply(part, [NONE] * len(part), config.model.preprocessing.window_width_hu)
@@ -182,11 +213,16 @@ def validate(
     is_ill = np.arange(len(hu)) < len(samples)
     called = multi[: len(samples), 1:].argmax(1) + 1
     return {
-        "slice_auc": float(roc_auc_score(is_ill, p)),
+        "slice_auc": area_under_curve(p[is_ill], p[~is_ill]),
         "sensitivity": float((p[is_ill] > 0.5).mean()),
         "false_slices": float((p[~is_ill] > 0.5).mean()),
         "disease_accuracy": float((called == samples.classes).mean()),
     }
+
+
+def area_under_curve(ill: np.ndarray, healthy: np.ndarray) -> float:
+    """How often an ill slice's score lies above a healthy one's, ties half: the ROC's area."""
+    return float(mannwhitneyu(ill, healthy).statistic / (len(ill) * len(healthy)))
 
 
 def _p(out: SliceOutput) -> np.ndarray:

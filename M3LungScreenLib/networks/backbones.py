@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
 
 from M3LungScreenLib.errors import ModelRefused
 
@@ -25,6 +24,8 @@ class ResNet50(nn.Module):
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
     def __init__(self, extra: int, pretrained: State | None = None) -> None:
+        from torchvision.models import resnet50  # the mobile backbone does without torchvision
+
         super().__init__()
         whole = resnet50(weights=None)
         if pretrained is not None:
@@ -40,6 +41,10 @@ class ResNet50(nn.Module):
         entry = self.layer4[0]
         entry.conv1 = widened(entry.conv1, extra)
         entry.downsample[0] = widened(entry.downsample[0], extra)
+
+    def stages(self) -> list[nn.Module]:
+        """What lies before X, in order."""
+        return [nn.ModuleList([self.conv1, self.bn1]), self.layer1, self.layer2, self.layer3]
 
     def first_blocks(self, image: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(image))))  # B, 64, S/4, S/4
@@ -88,6 +93,10 @@ class EfficientNetLite0(nn.Module):
         assert isinstance(entry, nn.Sequential)
         entry[0] = widened(entry[0], extra)
 
+    def stages(self) -> list[nn.Module]:
+        """What lies before X, in order."""
+        return [self.stem, *self.first]
+
     def first_blocks(self, image: Tensor) -> Tensor:
         return self.first(self.stem(image))  # B, 112, S/16, S/16
 
@@ -109,6 +118,20 @@ class InvertedResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(self.depthwise(self.expand(x)))
         return x + y if self.is_residual else y
+
+
+class DepthwiseConvolution(nn.Conv2d):
+    """A filter for each channel, in float32 where a processor trains in bfloat16.
+
+    On processors bfloat16's gradients of strided and 5×5 depthwise filters take three
+    to ten times as long as float32's.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float())
 
 
 BACKBONES: dict[str, type[ResNet50] | type[EfficientNetLite0]] = {
@@ -227,7 +250,8 @@ def _convolution(
     # TensorFlow's 'same' padding for even sizes: what is odd goes right and below.
     before, odd = divmod(kernel - stride, 2)
     uneven = [nn.ZeroPad2d((0, odd, 0, odd))] if odd else []
-    convolution = nn.Conv2d(channels, out, kernel, stride, before, groups=groups, bias=False)
+    kind = nn.Conv2d if groups == 1 else DepthwiseConvolution
+    convolution = kind(channels, out, kernel, stride, before, groups=groups, bias=False)
     norm = nn.BatchNorm2d(out, eps=1e-3, momentum=0.01)
     last = [nn.ReLU6(inplace=True)] if activation else []
     return nn.Sequential(*uneven, convolution, norm, *last)

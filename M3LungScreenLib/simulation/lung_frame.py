@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
+from scipy.spatial import Delaunay
 
 from M3LungScreenLib.simulation.fields import Axes, linear_matrix, resample
 
@@ -110,9 +110,14 @@ def _costal_depth(lungs: np.ndarray, step: np.ndarray) -> np.ndarray:
     for k, plane in enumerate(lungs):
         if plane.any():
             spread = min(np.ptp(np.argwhere(plane), axis=0)) > 1
-            hull[k, 1:-1, 1:-1] = convex_hull_image(plane) if spread else plane
+            hull[k, 1:-1, 1:-1] = _convex_hull(plane) if spread else plane
     depth = ndimage.distance_transform_edt(hull, sampling=step)
     return depth[:, 1:-1, 1:-1].astype(np.float32)
+
+
+def _convex_hull(plane: np.ndarray) -> np.ndarray:
+    grid = np.indices(plane.shape).reshape(2, -1).T
+    return (Delaunay(np.argwhere(plane)).find_simplex(grid) >= 0).reshape(plane.shape)
 
 
 def _bounds(

@@ -20,4 +20,5 @@ def slices_with_discs(count: int, seed: int = 0, size: int = SIZE) -> SliceSampl
             for (y, x), k in zip(places, classes, strict=True)
         ]
     )
-    return SliceSamples(np.where(truth, np.int16(-100), clean), clean, truth, classes)
+    ill = np.where(truth, np.int16(-100), clean)
+    return SliceSamples(ill, clean, truth, classes, healthy=clean[::-1])

@@ -40,4 +40,4 @@ def test_a_flip_mirrors_columns_of_image_and_mask_alike():
 
 def test_flips_alone_leave_geometry_and_noise_as_they_are():
     drawn = draw(1, 0, 5, "flips")
-    assert (drawn.angle, drawn.scale, drawn.noise_hu, drawn.blur_px) == (0, 1, 0, 0)
+    assert (drawn.angle, drawn.scale, drawn.noise_hu, drawn.blur_px) == (0, (1, 1), 0, 0)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.settings import PreprocessingSettings
 from Training.config import DataSettings, TrainingConfig
 from Training.datasets.shards import cached, keyed_folder
@@ -45,18 +44,17 @@ def test_only_slices_with_a_visible_lesion_are_kept_of_ill_patients():
     truth = np.zeros_like(lungs)
     truth[1:3, 30:40, 30:40] = 2
     ill = np.where(truth > 0, np.int16(-100), clean)
-    volumes = (CTVolume.from_array(hu, (5.0, 1.0, 1.0)) for hu in (ill, clean))
-    made = make_slices(
-        Pair(*volumes, truth, lungs), Source("h1n1", 1), DataSettings(), PreprocessingSettings(64)
-    )
+    pair = Pair(ill, clean, truth, lungs)
+    made = make_slices(pair, Source("h1n1", 1), DataSettings(), PreprocessingSettings(64))
     assert made.classes.tolist() == [2, 2]
+    assert len(made.healthy) == 2
     assert (made.ill[made.truth] > -450).all()
     assert (made.clean[made.truth] < -800).all()
 
 
 def test_a_simulated_pair_differs_only_where_the_lesion_is():
     pair = make_pair(Source("cap", 5), None)
-    changed = np.abs(pair.ill.hu.astype(int) - pair.clean.hu) > 150
+    changed = np.abs(pair.ill.astype(int) - pair.clean) > 150
     assert changed[pair.truth > 0].mean() > 0.5
     assert changed[pair.truth == 0].mean() < 0.01
 

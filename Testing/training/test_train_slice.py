@@ -64,9 +64,10 @@ def test_a_run_is_not_resumed_under_other_settings(small_config, untrained, tmp_
 
 def test_a_batch_holds_each_slice_with_and_without_its_lesion(small_config):
     samples = slices_with_discs(6)
-    images, truth, classes = train_slice.pair_batch(samples, np.array([0, 4]), 0, small_config())
-    assert images.shape == (4, 3, 64, 64)
-    assert classes.tolist() == [samples.classes[0], samples.classes[4], 0, 0]
+    config = small_config("slice.healthy=1")
+    images, truth, classes = train_slice.pair_batch(samples, np.array([0, 4]), 0, config)
+    assert images.shape == (5, 3, 64, 64)
+    assert classes.tolist() == [samples.classes[0], samples.classes[4], 0, 0, 0]
     assert truth[:2].sum((1, 2)).min() > 0
     assert truth[2:].sum() == 0
 
@@ -76,3 +77,18 @@ def test_an_epoch_shows_every_class_as_often():
     order = balanced_order(classes, seed=1, epoch=0)
     assert np.bincount(classes[order]).tolist() == [0, 9, 9, 9]
     assert not np.array_equal(order, balanced_order(classes, seed=1, epoch=1))
+
+
+def test_frozen_stages_keep_their_weights_and_statistics(small_config, untrained):
+    config, samples = small_config("slice.epochs=1", "slice.pairs=3"), slices_with_discs(6)
+    network = untrained(config)
+    train_slice.freeze(network, 3)
+    train_slice.in_training(network)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network(train_slice.pair_batch(samples, np.array([0, 4]), 0, config)[0])
+    changed = {
+        name for name, value in network.state_dict().items() if (value != before[name]).any()
+    }
+    assert all(name.startswith(("backbone.first.", "backbone.last.")) for name in changed)
+    assert not any(name.startswith(("backbone.first.0.", "backbone.first.1.")) for name in changed)
+    assert any(name.startswith("backbone.first.2.") for name in changed)

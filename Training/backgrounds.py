@@ -1,0 +1,111 @@
+"""Real CT without pneumonia that lesions are set into, gathered once in a small folder.
+
+    python -m Training.backgrounds DATA -o build/backgrounds
+
+The folder holds HU and lung masks as NumPy arrays (under 60 MB), so that a training
+run elsewhere needs neither DICOM nor image libraries.
+"""
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+LIDC = "LIDC-IDRI, CC BY 3.0"
+LUNG_PET_CT = "Lung-PET-CT-Dx, CC BY 4.0"
+TCGA = "TCGA-LUAD / TCGA-LUSC, CC BY 3.0"
+# Single slices stand for a stack of themselves, so that each cuts lesions elsewhere.
+STACKED_SLICES, STACKED_SPACING_MM = 12, 8.0
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a background lies below the data folder, and under which licence."""
+
+    path: str
+    licence: str
+
+
+VOLUMES = {
+    "lidc-0002": Origin("backgrounds/lidc-0002.nrrd", LIDC),
+    "lidc-0003": Origin("backgrounds/lidc-0003.nrrd", LIDC),
+    "rider-1225316081": Origin("backgrounds/rider-1225316081.nrrd", "RIDER Lung CT, CC BY 4.0"),
+    "lung-pet-ct-dx-A0001": Origin("backgrounds/lung-pet-ct-dx-A0001.nrrd", LUNG_PET_CT),
+    "lung-pet-ct-dx-A0002": Origin("backgrounds/lung-pet-ct-dx-A0002.nrrd", LUNG_PET_CT),
+    "crlm-1006": Origin("backgrounds/crlm-1006.nrrd", "Colorectal-Liver-Metastases, CC BY 4.0"),
+}
+# Slices with lung and nothing that could be pneumonia; tumours stay, as hard negatives.
+# Left out: those without lung, and 007, 009, 031, 033, 039, 049, 055, 063, 065, 091, 097
+# for haze, consolidation or air beside the lung.
+CLEAR_SLICES = (
+    "001 003 005 011 015 019 021 023 025 029 035 043 "
+    "053 057 059 061 067 069 075 081 089 093 095 099"
+)
+SLICES = {
+    f"edge-{number}": Origin(f"slices/edge-cases/edge-{number}.dcm", TCGA)
+    for number in CLEAR_SLICES.split()
+}
+ORIGINS = VOLUMES | SLICES
+
+
+@dataclass(frozen=True)
+class Background:
+    """HU int16 and lungs uint8 (1 right, 2 left) `[slice, row, column]`; spacing x, y, z."""
+
+    hu: np.ndarray
+    lungs: np.ndarray
+    spacing_mm: tuple[float, float, float]
+
+
+def names_in(folder: Path | None) -> list[str]:
+    """The backgrounds in a gathered folder."""
+    return sorted(path.stem for path in folder.glob("*.npz")) if folder else []
+
+
+def load(folder: Path, name: str) -> Background:
+    """A gathered background; a single slice comes as a stack of itself."""
+    with np.load(folder / f"{name}.npz") as arrays:
+        hu, lungs = arrays["hu"], arrays["lungs"]
+        x, y, z = map(float, arrays["spacing_mm"])
+    if len(hu) > 1:
+        return Background(hu, lungs, (x, y, z))
+    stack = (np.repeat(each, STACKED_SLICES, axis=0) for each in (hu, lungs))
+    return Background(*stack, (x, y, STACKED_SPACING_MM))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder with the volumes and slices named here")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parsed = parser.parse_args(arguments)
+    parsed.out.mkdir(parents=True, exist_ok=True)
+    for name, origin in tqdm(ORIGINS.items(), desc="backgrounds"):
+        target = parsed.out / f"{name}.npz"
+        if not target.exists():
+            gather(parsed.data / origin.path, target)
+    size = sum(path.stat().st_size for path in parsed.out.glob("*.npz"))
+    print(f"{parsed.out}: {len(names_in(parsed.out))} backgrounds, {size / 1e6:.0f} MB")
+
+
+def gather(path: Path, target: Path) -> None:
+    """Read a CT, find its lungs, and write both beside each other."""
+    from M3LungScreenLib.lungs import segment_lungs
+    from M3LungScreenLib.reading import read_ct
+
+    volume = read_ct(path)
+    beside = target.with_suffix(".part")
+    with beside.open("wb") as file:
+        np.savez_compressed(
+            file,
+            hu=volume.hu,
+            lungs=segment_lungs(volume),
+            spacing_mm=np.array(volume.spacing_mm),
+        )
+    os.replace(beside, target)
+
+
+if __name__ == "__main__":
+    main()
