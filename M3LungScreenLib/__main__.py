@@ -1,14 +1,14 @@
-"""`python -m M3LungScreenLib screen | simulate | info`."""
+"""`python -m M3LungScreenLib screen | simulate | info | worker`."""
 
 import argparse
 import signal
 import sys
 
-from M3LungScreenLib.commands import info, screen, simulate
+from M3LungScreenLib.commands import info, screen, simulate, worker
 from M3LungScreenLib.errors import Cancelled, M3LungScreenError
 from M3LungScreenLib.events import Failed, to_json
 
-COMMANDS = {"screen": screen, "simulate": simulate, "info": info}
+COMMANDS = {"screen": screen, "simulate": simulate, "info": info, "worker": worker}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -46,7 +46,37 @@ class Failed:
     event: str = "error"
 
 
-Event = Progress | Provisional | Finished | Failed
+@dataclass(frozen=True)
+class Crashed:
+    """The program itself failed: `message` for people, `details` the traceback."""
+
+    message: str
+    details: str
+    event: str = "crash"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """The run goes on, but otherwise than was asked; one sentence for people."""
+
+    message: str
+    event: str = "notice"
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A worker is ready: versions of packages, and devices, the best first.
+
+    Each device has `name` (what `device` may be), `description` for people and
+    `free_mb`, the MiB of memory that nobody uses, None where that is not known.
+    """
+
+    packages: dict[str, str]
+    devices: tuple[dict[str, Any], ...]
+    event: str = "hello"
+
+
+Event = Progress | Provisional | Finished | Failed | Crashed | Notice | Hello
 Listener = Callable[[Event], None]
 
 

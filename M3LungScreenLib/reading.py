@@ -40,6 +40,11 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     return _read_dicom(path)
 
 
+def check_image(image: sitk.Image) -> CTVolume:
+    """A CT that is in memory already, checked as a file's would be; raises as `read_ct`."""
+    return _checked(image, "array")
+
+
 def _read_dicom(path: Path) -> CTVolume:
     header = read_header(path)
     if header is None and is_dicom(path):

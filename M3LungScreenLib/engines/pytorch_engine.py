@@ -20,6 +20,14 @@ def available_devices() -> list[str]:
     return [*devices, "cpu"]
 
 
+def describe_device(name: str) -> tuple[str, float | None]:
+    """What a person calls it, and its free memory in MiB (None but on CUDA)."""
+    if name != "cuda":
+        return {"mps": "Apple GPU", "cpu": "CPU"}[name], None
+    free, _ = torch.cuda.mem_get_info()
+    return torch.cuda.get_device_name(), free / 2**20
+
+
 class SliceRunner:
     """The slice-level network on one device, arrays in and out.
 

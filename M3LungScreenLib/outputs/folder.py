@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
+
+import SimpleITK as sitk
 
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.outputs.html import report_html
@@ -18,6 +21,7 @@ from M3LungScreenLib.outputs.tables import slices_csv
 from M3LungScreenLib.result import Result
 
 RESULT_FILE = "result.json"
+Volumes = Literal["nrrd", "raw"]
 
 
 def check_target(folder: str | Path) -> None:
@@ -42,9 +46,11 @@ def check_target(folder: str | Path) -> None:
         )
 
 
-def write(result: Result, folder: str | Path) -> Path:
+def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path:
     """Write all files of `result` beside `folder`, then move them into place.
 
+    `volumes` 'raw' writes arrays as they lie in memory, `[slice, row, column]` of the
+    stored geometry, for a program that maps them at once; 'nrrd' is for everybody.
     A folder of an earlier screening is replaced once the new one is complete. On any
     exception what was there before is there again, and nothing else. Raises as
     `check_target` does; UsageError 'output_not_written' where the disk refuses.
@@ -54,7 +60,7 @@ def write(result: Result, folder: str | Path) -> Path:
     place = Path(folder).resolve()
     try:
         with _beside(place) as new:
-            _write_files(result, new, start)
+            _write_files(result, new, start, volumes)
             _put_in_place(new, place)
     except OSError as wrong:
         why = wrong.strerror or wrong
@@ -65,10 +71,13 @@ def write(result: Result, folder: str | Path) -> Path:
     return Path(folder)
 
 
-def _write_files(result: Result, folder: Path, start: float) -> None:
-    volume, arrays = result.volume, result.arrays
+def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -> None:
     for name in ("lesion_location_map", "lesions", "lungs"):
-        write_nrrd(volume.to_stored(getattr(arrays, name)), folder / f"{name}.nrrd")
+        image = result.volume.to_stored(getattr(result.arrays, name))
+        if volumes == "nrrd":
+            write_nrrd(image, folder / f"{name}.nrrd")
+        else:
+            sitk.GetArrayViewFromImage(image).tofile(folder / f"{name}.raw")
     (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
     draw_montage(result).save(folder / "montage.png")
     (folder / "report.html").write_text(report_html(result), "utf-8")

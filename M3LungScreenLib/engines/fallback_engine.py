@@ -1,0 +1,45 @@
+"""An engine that goes on with the CPU where a GPU's memory runs out."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.engines.choice import is_out_of_memory, make_engine
+from M3LungScreenLib.engines.interface import Engine, PatientScores, SliceBatch
+
+
+class FallbackEngine:
+    """`engine` until its memory runs out for a single image, then the CPU.
+
+    `on_fallback` is called once, before the CPU begins; `device` is then 'cpu'.
+    """
+
+    def __init__(self, bundle: Bundle, engine: Engine, on_fallback: Callable[[], None]) -> None:
+        self._bundle = bundle
+        self._engine = engine
+        self._on_fallback = on_fallback
+
+    @property
+    def device(self) -> str:
+        return self._engine.device
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        try:
+            return self._engine.run_slices(images)
+        except RuntimeError as wrong:
+            self._change(wrong)
+        return self._engine.run_slices(images)
+
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        try:
+            return self._engine.run_patient(features)
+        except RuntimeError as wrong:
+            self._change(wrong)
+        return self._engine.run_patient(features)
+
+    def _change(self, wrong: RuntimeError) -> None:
+        if self._engine.device == "cpu" or not is_out_of_memory(wrong):
+            raise wrong
+        self._on_fallback()
+        self._engine = make_engine(self._bundle, "cpu")

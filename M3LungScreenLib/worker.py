@@ -1,0 +1,193 @@
+"""The child process of the Slicer module: JSON lines in, JSON lines out, warm between runs.
+
+    in   {"command": "screen", "run": 1, "volume": FILE, "geometry": {…}, "model": FOLDER,
+          "device": "auto", "detail": "full", "out": FOLDER}
+         {"command": "cancel", "run": 1}
+         {"command": "quit"}
+    out  {"event": "hello", …}, then the events of events.py with the number of their run
+
+`volume` is a raw file of int16 HU, mapped and never copied over a pipe; `geometry` has
+the fields of ct.Geometry. The end of stdin ends the process, so that it outlives no
+parent. stdout carries nothing but lines; what anything else prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TextIO
+
+import numpy as np
+
+from M3LungScreenLib.bundle import Bundle, load_bundle
+from M3LungScreenLib.ct import CTVolume, Geometry
+from M3LungScreenLib.engines.choice import describe_devices, is_out_of_memory, make_engine
+from M3LungScreenLib.engines.fallback_engine import FallbackEngine
+from M3LungScreenLib.engines.interface import Engine
+from M3LungScreenLib.errors import Cancelled, InputRefused, M3LungScreenError, UsageError
+from M3LungScreenLib.events import (
+    Crashed,
+    Event,
+    Failed,
+    Finished,
+    Hello,
+    Listener,
+    Notice,
+    Progress,
+    to_json,
+)
+from M3LungScreenLib.outputs.folder import check_target, write
+from M3LungScreenLib.provenance import package_versions
+from M3LungScreenLib.reading import check_image
+from M3LungScreenLib.screening import screen
+
+Command = dict[str, Any]
+GPU_MEMORY_RAN_OUT = "The memory of the GPU ran out; the CPU goes on, which takes longer."
+MEMORY_RAN_OUT = "The memory ran out. Close other programs or volumes, or screen with less detail."
+
+
+def serve(lines: Iterable[str], out: TextIO) -> int:
+    """Carry out the commands of `lines` until 'quit' or their end; returns the exit status."""
+    try:
+        _tell(out, Hello(package_versions(), describe_devices()))
+    except ImportError as missing:
+        message = f"A package is missing ({missing.name}). Install the packages and try again."
+        _tell(out, Failed("packages_missing", message))
+        return 1
+    inbox = Inbox(lines)
+    engines = EngineShelf()
+    for command in inbox:
+        run = command.get("run")
+        carry_out(command, engines, partial(_tell, out, run=run), partial(inbox.cancelled, run))
+    return 0
+
+
+def _tell(out: TextIO, event: Event, run: int | None = None) -> None:
+    told = json.loads(to_json(event))
+    out.write(json.dumps(told if run is None else {**told, "run": run}) + "\n")
+    out.flush()
+
+
+class Inbox:
+    """Commands in order; a thread reads them, so that 'cancel' is heard during a run.
+
+    Iteration ends after 'quit' or the end of the lines; what runs then is cancelled.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._waiting: SimpleQueue[Command | None] = SimpleQueue()
+        self._cancelled: set[Any] = set()
+        self._closed = threading.Event()
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._waiting.get, None)
+
+    def cancelled(self, run: Any) -> bool:
+        return self._closed.is_set() or run in self._cancelled
+
+    def _read(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            command = json.loads(line)
+            if command.get("command") == "quit":
+                break
+            if command.get("command") == "cancel":
+                self._cancelled.add(command.get("run"))
+            else:
+                self._waiting.put(command)
+        self._closed.set()
+        self._waiting.put(None)
+
+
+class EngineShelf:
+    """The last engine, kept for the next run of the same weights on the same device."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, str] | None = None
+        self._engine: Engine | None = None
+
+    def engine_for(self, bundle: Bundle, device: str, listen: Listener) -> Engine:
+        """As engines.choice.make_engine; the CPU takes over where a GPU's memory runs out."""
+
+        def fall_back() -> None:
+            self._key = None
+            listen(Notice(GPU_MEMORY_RAN_OUT))
+
+        if self._engine is None or self._key != (bundle.sha256, device):
+            self._key = self._engine = None  # makes room before the next one is loaded
+            try:
+                self._engine = make_engine(bundle, device)
+            except RuntimeError as wrong:
+                if not is_out_of_memory(wrong):
+                    raise
+                fall_back()
+                return make_engine(bundle, "cpu")
+            self._key = (bundle.sha256, device)
+        return FallbackEngine(bundle, self._engine, fall_back)
+
+
+def carry_out(
+    command: Command, engines: EngineShelf, listen: Listener, cancelled: Callable[[], bool]
+) -> None:
+    """One command; whatever goes wrong becomes an event, and the next command works."""
+    try:
+        if command.get("command") != "screen":
+            raise UsageError("command", f"There is no command {command.get('command')!r}.")
+        listen(Finished(str(screen_mapped(command, engines, listen, cancelled))))
+    except M3LungScreenError as refusal:
+        listen(Failed(refusal.kind, refusal.message))
+    except MemoryError:
+        listen(Failed("memory", MEMORY_RAN_OUT))
+    except Exception as wrong:
+        summary = f"The screening failed ({type(wrong).__name__}). Try again, or report it."
+        listen(Crashed(summary, traceback.format_exc()))
+
+
+def screen_mapped(
+    command: Command, engines: EngineShelf, listen: Listener, cancelled: Callable[[], bool]
+) -> Path:
+    """Screen the mapped volume of a 'screen' command and write its result folder."""
+    out = Path(command["out"])
+    check_target(out)
+    listen(Progress("read", 0, 1))
+    bundle = load_bundle(command["model"])
+    volume = map_volume(Path(command["volume"]), _geometry(command["geometry"]))
+    listen(Progress("read", 1, 1))
+    engine = engines.engine_for(bundle, command.get("device", "auto"), listen)
+    result = screen(
+        volume,
+        bundle,
+        detail=command.get("detail", "full"),
+        progress=listen,
+        cancelled=cancelled,
+        engine=engine,
+    )
+    listen(Progress("write", 0, 1))
+    if cancelled():
+        raise Cancelled
+    write(result, out, volumes="raw")
+    listen(Progress("write", 1, 1))
+    return out
+
+
+def map_volume(path: Path, geometry: Geometry) -> CTVolume:
+    """The raw int16 file `[slice, row, column]`, mapped; checked as a CT from a file is."""
+    expected = 2 * int(np.prod(geometry.size))
+    if path.stat().st_size != expected:
+        raise InputRefused(
+            "cut_off",
+            f"The handed-over volume has {path.stat().st_size} bytes instead of {expected}; "
+            "is the disk full? Make room and try again.",
+        )
+    return check_image(
+        geometry.with_array(np.memmap(path, np.int16, "r").reshape(geometry.size[::-1]))
+    )
+
+
+def _geometry(fields: dict[str, Any]) -> Geometry:
+    return Geometry(**{name: tuple(values) for name, values in fields.items()})
