@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 LAST_LINES = 40
+KILL_WAIT_MS = 2000
+FAILED_TO_START = 0  # QProcess::FailedToStart
 WORKER_ARGUMENTS = ("-m", "M3LungScreenLib", "worker")
 
 
@@ -48,6 +52,87 @@ class ChildProcess(Protocol):
 
     def kill(self) -> None:
         """End it and all its children at once; nothing is heard of it any more."""
+
+
+class LineReader:
+    """Whole lines out of chunks of bytes."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def lines(self, chunk: bytes) -> list[str]:
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        return [each.decode("utf-8", "replace").rstrip("\r") for each in whole]
+
+
+class QtProcess:
+    """A ChildProcess by Qt's QProcess: its signals arrive in Slicer's event loop."""
+
+    def __init__(self, program: str, arguments: Sequence[str], folder: Path) -> None:
+        import qt
+
+        self._command = program, list(arguments)
+        self._process: Any = qt.QProcess()
+        self._process.setWorkingDirectory(str(folder))
+        self._reader = LineReader()
+        self._last_words: deque[str] = deque(maxlen=LAST_LINES)
+        self._on_line: OnLine | None = None
+        self._on_exit: OnExit | None = None
+
+    @property
+    def running(self) -> bool:
+        return bool(self._process.processId())
+
+    def start(self, on_line: OnLine, on_exit: OnExit) -> None:
+        self._on_line, self._on_exit = on_line, on_exit
+        self._process.connect("readyReadStandardOutput()", self._read_lines)
+        self._process.connect("readyReadStandardError()", self._read_last_words)
+        self._process.connect("finished(int,QProcess::ExitStatus)", self._finished)
+        self._process.connect("errorOccurred(QProcess::ProcessError)", self._failed)
+        self._process.start(*self._command)
+
+    def send(self, line: str) -> None:
+        if self.running:
+            self._process.write((line + "\n").encode())
+
+    def kill(self) -> None:
+        self._on_line = self._on_exit = None
+        if self.running:
+            end_tree(int(self._process.processId()))
+            self._process.waitForFinished(KILL_WAIT_MS)
+
+    def _read_lines(self) -> None:
+        for line in self._reader.lines(_bytes(self._process.readAllStandardOutput())):
+            if self._on_line is not None:
+                self._on_line(line)
+
+    def _read_last_words(self) -> None:
+        text = _bytes(self._process.readAllStandardError()).decode("utf-8", "replace")
+        self._last_words.extend(text.splitlines())
+
+    def _finished(self, status: int, how: Any) -> None:
+        self._read_lines()
+        self._read_last_words()
+        self._end(Exit(int(status), int(how) != 0, "\n".join(self._last_words)))
+
+    def _failed(self, error: Any) -> None:
+        if int(error) == FAILED_TO_START:  # the only error after which no `finished` comes
+            self._end(Exit(None, False, f"{self._command[0]}: {self._process.errorString()}"))
+
+    def _end(self, how: Exit) -> None:
+        on_exit, self._on_line, self._on_exit = self._on_exit, None, None
+        if on_exit is not None:
+            on_exit(how)
+
+
+def _bytes(read: Any) -> bytes:
+    """PythonQt gives a QByteArray."""
+    return bytes(read.data())
+
+
+def qt_worker(library_root: Path) -> QtProcess:
+    """The library's worker under Slicer's Python, not yet started."""
+    return QtProcess(slicer_python(), WORKER_ARGUMENTS, library_root)
 
 
 def slicer_python() -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .child_process import ChildProcess
-from .scene.results import SceneResult
-from .screening_session import Status
+from .child_process import ChildProcess, qt_worker
+from .library import library_root
+from .pipe_process import PipeProcess, pipe_worker
+from .scene.results import SceneResult, add_result
+from .scene.volumes import VolumeRefused, hand_over, screenable
+from .screening_session import Request, ScreeningSession, State, Status
 
 OnStatus = Callable[[Status], None]
 OnResult = Callable[[SceneResult], None]
+SHIPPED_MODEL = Path("Resources") / "Models" / "compact"
+WAIT_SECONDS = 1.0
 
 
 class ScreeningFailed(RuntimeError):
@@ -21,17 +30,28 @@ class ScreeningFailed(RuntimeError):
 class ScreeningLogic:
     """Screens volumes of `scene`; `make_child` makes the process, by default Qt's.
 
-    Both are arguments so that tests give another. `status` is the session's.
+    Both are arguments so that tests give another. `folder` is where temporary files go.
     """
 
-    def __init__(self, scene: Any, make_child: Callable[[], ChildProcess] | None = None) -> None:
+    def __init__(
+        self,
+        scene: Any,
+        make_child: Callable[[], ChildProcess] | None = None,
+        folder: Path | str | None = None,
+    ) -> None:
         self.scene = scene
-        raise NotImplementedError
+        root = library_root()
+        self._session = ScreeningSession(make_child or partial(qt_worker, root))
+        self._console = ScreeningSession(partial(pipe_worker, root))
+        self._parent_folder = folder
+        self._exchange: Path | None = None
+        self._runs = 0
+        self._status = Status()
 
     @property
     def status(self) -> Status:
         """Where the asynchronous screening stands."""
-        raise NotImplementedError
+        return self._status
 
     def start(
         self,
@@ -49,19 +69,40 @@ class ScreeningLogic:
         the nodes first, then `on_status` the state DONE. A volume that cannot be
         screened ends in REFUSED at once. RuntimeError while a run is going on.
         """
-        raise NotImplementedError
+        if self._session.status.state.busy:
+            raise RuntimeError("A screening is running; cancel it first.")
+
+        def hear(status: Status) -> None:
+            if status.state is State.DONE:
+                status = self._bring_in(volume, status, on_result)
+            self._tell(status, on_status)
+
+        try:
+            request = self._request(volume, model, device, detail)
+        except VolumeRefused as refusal:
+            self._tell(Status(State.REFUSED, message=str(refusal), kind="volume"), on_status)
+            return
+        self._session.on_change = hear
+        self._session.start(request)
 
     def warm_up(self, on_status: OnStatus = lambda status: None) -> None:
         """Start the child before the first click, so that the click finds it warm."""
-        raise NotImplementedError
+        if not self._session.status.state.busy:
+            self._session.on_change = partial(self._tell, on_status=on_status)
+            self._session.warm_up()
 
     def cancel(self) -> None:
         """Stop the run; the scene is as it was before."""
-        raise NotImplementedError
+        self._session.cancel()
 
     def close(self) -> None:
         """End the child and delete the temporary files; a later start works again."""
-        raise NotImplementedError
+        self._session.close()
+        self._console.close()
+        self._status = Status()
+        if self._exchange is not None:
+            shutil.rmtree(self._exchange, ignore_errors=True)
+            self._exchange = None
 
     def screen(
         self,
@@ -75,13 +116,60 @@ class ScreeningLogic:
 
         Raises ScreeningFailed with the sentence a person would have been shown.
         """
-        raise NotImplementedError
+        found: list[SceneResult] = []
+        try:
+            request = self._request(volume, model, device, detail)
+        except VolumeRefused as refusal:
+            raise ScreeningFailed(str(refusal)) from refusal
+        self._console.on_change = on_status
+        self._console.start(request)
+        while self._console.status.state.busy and isinstance(self._console.child, PipeProcess):
+            self._console.child.pump(WAIT_SECONDS)
+        status = self._console.status
+        if status.state is State.DONE:
+            status = self._bring_in(volume, status, found.append)
+        if not found:
+            raise ScreeningFailed(status.message)
+        return found[0]
 
     def screen_all(
         self, volumes: Iterable[Any] | None = None, **options: Any
     ) -> dict[str, SceneResult | ScreeningFailed]:
-        """Every scalar volume of the scene (or these) by node ID, one after another.
+        """Every CT of the scene (or these) by node ID, one after another.
 
-        A volume that is refused has its exception in the place of a result.
+        Without `volumes`, scalar volumes that no screening made are taken. A volume
+        that is refused has its exception in the place of a result. `options` are those
+        of `screen`.
         """
-        raise NotImplementedError
+        outcomes: dict[str, SceneResult | ScreeningFailed] = {}
+        for volume in screenable(self.scene) if volumes is None else volumes:
+            try:
+                outcomes[volume.GetID()] = self.screen(volume, **options)
+            except ScreeningFailed as refusal:
+                outcomes[volume.GetID()] = refusal
+        return outcomes
+
+    def _request(self, volume: Any, model: Path | str | None, device: str, detail: str) -> Request:
+        if self._exchange is None:
+            self._exchange = Path(tempfile.mkdtemp(prefix="M3LungScreen-", dir=self._parent_folder))
+        self._runs += 1
+        folder = self._exchange / f"run-{self._runs}"
+        folder.mkdir()
+        handed = hand_over(volume, folder)
+        chosen = library_root() / SHIPPED_MODEL if model is None else Path(model)
+        return Request(handed.path, handed.geometry, chosen, folder / "result", device, detail)
+
+    def _bring_in(self, volume: Any, status: Status, on_result: OnResult) -> Status:
+        assert status.result is not None
+        try:
+            if not self.scene.IsNodePresent(volume):
+                gone = "The CT was removed while it was screened; nothing was added to the scene."
+                return replace(status, state=State.CANCELLED, message=gone, kind="volume_removed")
+            on_result(add_result(self.scene, volume, status.result))
+            return status
+        finally:
+            shutil.rmtree(status.result.parent, ignore_errors=True)
+
+    def _tell(self, status: Status, on_status: OnStatus) -> None:
+        self._status = status
+        on_status(status)

@@ -10,13 +10,27 @@ replaced where it has died. No Qt and no MRML here: the child is injected.
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from .child_process import ChildProcess
+from .child_process import ChildProcess, Exit
+
+# Typical shares of the time on a CPU; the remaining time is only an estimate.
+STEP_SHARES = {
+    "read": 0.02,
+    "preprocess": 0.18,
+    "slice_network": 0.68,
+    "patient_network": 0.01,
+    "localization": 0.07,
+    "write": 0.04,
+}
+SMALLEST_ESTIMATE = 0.05
+MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory")
 
 
 class State(Enum):
@@ -87,19 +101,121 @@ class ScreeningSession:
         self.status = Status()
         self._make_child = make_child
         self._child: ChildProcess | None = None
+        self._hello: dict[str, Any] | None = None
+        self._run = 0
+        self._waiting: Request | None = None
+        self._started = 0.0
+
+    @property
+    def child(self) -> ChildProcess | None:
+        """The running child, for who has to wait for its lines."""
+        return self._child
 
     def warm_up(self) -> None:
         """Start the child ahead of the first click; `status.hello` follows."""
-        raise NotImplementedError
+        if self._child is None:
+            self._child = self._make_child()
+            self._child.start(self._hear, self._mourn)
 
     def start(self, request: Request) -> None:
         """Screen; RuntimeError while another run is going on."""
-        raise NotImplementedError
+        if self.status.state.busy:
+            raise RuntimeError("A screening is running; cancel it first.")
+        self._run += 1
+        self._waiting = request
+        self._change(Status(State.STARTING, hello=self._hello))
+        self.warm_up()
+        if self._hello is not None:
+            self._send_request()
 
     def cancel(self) -> None:
         """Stop the run; the state is `cancelled` at once, and nothing more is heard of it."""
-        raise NotImplementedError
+        if not self.status.state.busy:
+            return
+        if self._child is not None and self._waiting is None:
+            self._child.send(json.dumps({"command": "cancel", "run": self._run}))
+        self._waiting = None
+        message = "Cancelled; the scene is as it was."
+        self._change(Status(State.CANCELLED, message=message, kind="cancelled", hello=self._hello))
 
     def close(self) -> None:
         """End the child and its children; the session is idle and can start anew."""
-        raise NotImplementedError
+        if self._child is not None:
+            self._child.kill()
+        self._child = self._hello = self._waiting = None
+        self.status = Status()
+
+    def _send_request(self) -> None:
+        request, self._waiting = self._waiting, None
+        if request is None or self._child is None:
+            return
+        fields = {name: _plain(value) for name, value in vars(request).items()}
+        self._child.send(json.dumps({"command": "screen", "run": self._run, **fields}))
+        self._started = time.monotonic()
+        self._change(replace(self.status, state=State.RUNNING))
+
+    def _hear(self, line: str) -> None:
+        event = json.loads(line)
+        if event["event"] == "hello":
+            self._hello = event
+            self._change(replace(self.status, hello=event))
+            self._send_request()
+        elif self.status.state.busy and event.get("run", self._run) == self._run:
+            self._change(after(self.status, event, time.monotonic() - self._started))
+
+    def _mourn(self, how: Exit) -> None:
+        self._child = self._hello = self._waiting = None
+        if self.status.state.busy:
+            self._change(Status(State.FAILED, message=obituary(how), details=how.last_words))
+
+    def _change(self, status: Status) -> None:
+        self.status = status
+        self.on_change(status)
+
+
+def after(status: Status, event: dict[str, Any], seconds: float) -> Status:
+    """`status` after an event of the worker, `seconds` after the run began."""
+    match event["event"]:
+        case "progress":
+            fraction = max(status.fraction, fraction_done(event))
+            left = seconds * (1 - fraction) / fraction if fraction > SMALLEST_ESTIMATE else None
+            return replace(status, step=event["step"], fraction=fraction, seconds_left=left)
+        case "provisional":
+            return replace(status, state=State.PROVISIONAL, provisional=event)
+        case "notice":
+            return replace(status, notices=(*status.notices, event["message"]))
+        case "result":
+            done = replace(status, state=State.DONE, fraction=1.0, seconds_left=0.0)
+            return replace(done, result=Path(event["path"]))
+        case "crash":
+            failed = replace(status, state=State.FAILED, message=event["message"])
+            return replace(failed, details=event["details"])
+        case "error":
+            state = State.CANCELLED if event["kind"] == "cancelled" else State.REFUSED
+            return replace(status, state=state, message=event["message"], kind=event["kind"])
+    return status
+
+
+def fraction_done(event: dict[str, Any]) -> float:
+    """The share of the whole run that a progress event stands for, 0 to 1."""
+    steps = list(STEP_SHARES)
+    before = sum(STEP_SHARES[step] for step in steps[: steps.index(event["step"])])
+    return before + STEP_SHARES[event["step"]] * event["done"] / max(event["total"], 1)
+
+
+def obituary(how: Exit) -> str:
+    """One sentence on a child that ended by itself, with what to do."""
+    if how.status is None:
+        return "The screening process could not be started. Reinstall the extension."
+    if any(word in how.last_words for word in MEMORY_WORDS):
+        return "The memory ran out. Close other programs or volumes and screen again."
+    if how.crashed:
+        return (
+            "The screening process was ended from outside or crashed, perhaps because the memory "
+            "ran out. Close other programs or volumes and screen again."
+        )
+    return "The screening process ended unexpectedly. Screen again; the details say more."
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

@@ -2,19 +2,79 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .colors import disease_colors, warm_colors
+
+LUNG_WINDOW_HU, LUNG_LEVEL_HU = 1200.0, -600.0
+
+
+def fill_location_map(node: Any, volume: Any, folder: Path, threshold: float) -> None:
+    """lesion_location_map.raw of `folder` into `node`, in the place of `volume`."""
+    scene = node.GetScene()
+    display = _display(node, "vtkMRMLScalarVolumeDisplayNode", warm_colors(scene))
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(0.0, 1.0)
+    display.AutoThresholdOff()
+    _fill(node, volume, folder / "lesion_location_map.raw", vtk.VTK_FLOAT)
+    set_threshold(node, threshold)
+
+
+def fill_label_map(node: Any, volume: Any, folder: Path) -> None:
+    """lesions.raw of `folder` into `node`, in the place of `volume`."""
+    _display(node, "vtkMRMLLabelMapVolumeDisplayNode", disease_colors(node.GetScene()))
+    _fill(node, volume, folder / "lesions.raw", vtk.VTK_UNSIGNED_CHAR)
 
 
 def set_threshold(location_map: Any, threshold: float) -> None:
     """Show the location map from `threshold` (0 to 1) up; lower values are transparent."""
-    raise NotImplementedError
+    display = location_map.GetDisplayNode()
+    display.SetThreshold(threshold, 1.0)
+    display.ApplyThresholdOn()
 
 
 def lung_window(volume: Any) -> tuple[float, float]:
     """Set the lung preset, 1200 / -600 HU; returns (window, level) as they were."""
-    raise NotImplementedError
+    display = volume.GetDisplayNode()
+    before = display.GetWindow(), display.GetLevel()
+    set_window(volume, LUNG_WINDOW_HU, LUNG_LEVEL_HU)
+    return before
 
 
 def set_window(volume: Any, window: float, level: float) -> None:
-    """Back to what it was."""
-    raise NotImplementedError
+    """Window and level by hand, no longer automatic."""
+    display = volume.GetDisplayNode()
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(window, level)
+
+
+def _display(node: Any, kind: str, colors: Any) -> Any:
+    """The node's display node, made before there are voxels, whose range would be searched."""
+    display = node.GetDisplayNode()
+    if display is None:
+        display = node.GetScene().AddNewNodeByClass(kind)
+        node.SetAndObserveDisplayNodeID(display.GetID())
+    display.SetAndObserveColorNodeID(colors.GetID())
+    return display
+
+
+def _fill(node: Any, volume: Any, path: Path, scalar_type: int) -> None:
+    """Voxels of a raw file straight into VTK's memory, the grid and transform of `volume`."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(volume.GetImageData().GetDimensions())
+    image.AllocateScalars(scalar_type, 1)
+    memory = memoryview(vtk_to_numpy(image.GetPointData().GetScalars())).cast("B")
+    with path.open("rb") as file:
+        if file.readinto(memory) != len(memory):
+            raise OSError(f"{path} does not hold the voxels of {volume.GetName()}")
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    was_modified = node.StartModify()
+    node.SetIJKToRASMatrix(matrix)
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.SetAndObserveImageData(image)
+    node.EndModify(was_modified)

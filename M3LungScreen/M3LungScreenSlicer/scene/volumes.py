@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .nodes import RESULT_ATTRIBUTE, nodes_of_class
+
+# Axes of a scanner are square; what bends more is a shear that no image format can say.
+LARGEST_COSINE_BETWEEN_AXES = 1e-4
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+SEVERAL_VALUES = (
+    "vtkMRMLVectorVolumeNode",
+    "vtkMRMLDiffusionTensorVolumeNode",
+    "vtkMRMLDiffusionWeightedVolumeNode",
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,28 @@ class VolumeRefused(Exception):
 
 def why_not(node: Any) -> str:
     """One sentence why `node` cannot be screened, or '' where it can; None is refused too."""
-    raise NotImplementedError
+    if node is None:
+        return "No volume is chosen. Load a chest CT and choose it."
+    name = node.GetName()
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        return f"{name} is a label map. Choose the CT itself."
+    if any(node.IsA(kind) for kind in SEVERAL_VALUES):
+        return f"{name} has several values a voxel. Choose a CT in Hounsfield units."
+    if not node.IsA("vtkMRMLScalarVolumeNode"):
+        return f"{name} is no volume. Choose a chest CT."
+    if node.GetAttribute(RESULT_ATTRIBUTE):
+        return f"{name} was made by a screening. Choose the CT itself."
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        return f"{name} holds no voxels. Load it again."
+    if image.GetNumberOfScalarComponents() != 1:
+        return f"{name} has several values a voxel. Choose a CT in Hounsfield units."
+    return _why_not_its_place(node)
+
+
+def screenable(scene: Any) -> list[Any]:
+    """The scalar volumes of `scene` that can be screened, in their order."""
+    return [node for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode") if not why_not(node)]
 
 
 def hand_over(node: Any, folder: Path) -> HandedVolume:
@@ -29,4 +66,77 @@ def hand_over(node: Any, folder: Path) -> HandedVolume:
 
     The node itself is left as it is. Raises VolumeRefused as `why_not` says.
     """
-    raise NotImplementedError
+    problem = why_not(node)
+    if problem:
+        raise VolumeRefused(problem)
+    path = folder / "volume.raw"
+    try:
+        with path.open("wb") as file:
+            for part in _int16_parts(voxels(node)):
+                part.tofile(file)
+    except OSError as wrong:
+        why = wrong.strerror or wrong
+        raise VolumeRefused(f"The CT cannot be written to {folder}: {why}. Make room.") from wrong
+    return HandedVolume(path, world_geometry(node))
+
+
+def voxels(node: Any) -> np.ndarray:
+    """The scalars of a volume node as a view `[k, j, i]`."""
+    image = node.GetImageData()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def world_geometry(node: Any) -> dict[str, Any]:
+    """Fields of ct.Geometry for the node's grid in LPS mm, linear transforms included."""
+    matrix = RAS_TO_LPS @ ijk_to_world(node)[:3, :3]
+    spacing = np.linalg.norm(matrix, axis=0)
+    origin = RAS_TO_LPS @ ijk_to_world(node)[:3, 3]
+    return {
+        "size": list(node.GetImageData().GetDimensions()),
+        "spacing_mm": spacing.tolist(),
+        "origin_mm": origin.tolist(),
+        "direction": (matrix / spacing).ravel().tolist(),
+    }
+
+
+def ijk_to_world(node: Any) -> np.ndarray:
+    """`[4, 4]` from voxel indices to RAS mm of the scene; the parent transform must be linear."""
+    own, parent = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(own)
+    if node.GetParentTransformNode() is not None:
+        node.GetParentTransformNode().GetMatrixTransformToWorld(parent)
+    return as_array(parent) @ as_array(own)
+
+
+def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    """`[4, 4]` float64."""
+    return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+
+
+def _why_not_its_place(node: Any) -> str:
+    parent = node.GetParentTransformNode()
+    if parent is not None and not parent.IsTransformToWorldLinear():
+        return (
+            f"{node.GetName()} lies under the non-linear transform {parent.GetName()}. Resample it "
+            "with the transform first, or take it out of the transform."
+        )
+    matrix = ijk_to_world(node)[:3, :3]
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not lengths.all():
+        return (
+            f"{node.GetName()} has an axis without length. Correct its geometry or load it again."
+        )
+    axes = matrix / lengths
+    if np.abs(axes.T @ axes - np.eye(3)).max() > LARGEST_COSINE_BETWEEN_AXES:
+        return f"{node.GetName()} has axes that are not at right angles. Resample it first."
+    return ""
+
+
+def _int16_parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The slabs of `array` rounded to int16, so that no second volume is held in memory."""
+    if array.dtype == np.int16:
+        yield array
+        return
+    for slab in array:
+        rounded = np.rint(slab) if slab.dtype.kind == "f" else slab
+        yield np.clip(rounded, -32768, 32767).astype(np.int16)

@@ -1,0 +1,65 @@
+"""Probability along the volume as plot nodes, with a line at the current slice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .colors import hex_to_rgb
+from .nodes import reusable
+from .tables import CLASS_COLUMNS, fill_mark_table
+
+if TYPE_CHECKING:
+    from .results import SceneResult
+
+GREY = (0.45, 0.45, 0.45)
+# A marker of its own for each class: colour alone carries nothing.
+MARKERS = ("Circle", "Square", "Diamond", "Cross")
+
+
+def fill_series(scene: Any, result: SceneResult) -> list[Any]:
+    """The plot series of a result: P(lesion), the four classes, the current slice."""
+    from M3LungScreenLib.classes import CLASSES
+
+    lesion = _series(scene, result, "P(lesion)", "slices_table", GREY)
+    lesion.SetLineStyle(lesion.LineStyleDash)
+    made = [lesion]
+    for each, marker in zip(CLASSES, MARKERS, strict=True):
+        name = CLASS_COLUMNS[each.key]
+        series = _series(scene, result, name, "slices_table", hex_to_rgb(each.color))
+        series.SetMarkerStyle(series.GetMarkerStyleFromString(marker.lower()))
+        series.SetMarkerSize(6)
+        made.append(series)
+    return [*made, _series(scene, result, "Current slice", "mark_table", GREY)]
+
+
+def fill_chart(chart: Any, series: list[Any], title: str) -> None:
+    """All series in one chart, y from 0 to 1."""
+    chart.RemoveAllPlotSeriesNodeIDs()
+    for each in series:
+        chart.AddAndObservePlotSeriesNodeID(each.GetID())
+    chart.SetTitle(title)
+    chart.SetXAxisTitle("Slice")
+    chart.SetYAxisTitle("Probability")
+    chart.SetYAxisRangeAuto(False)
+    chart.SetYAxisRange(0.0, 1.0)
+    chart.SetLegendVisibility(True)
+
+
+def mark_slice(result: SceneResult, index: int) -> None:
+    """Move the chart's line to slice `index`."""
+    if result.mark_table is not None:
+        fill_mark_table(result.mark_table, index)
+
+
+def _series(scene: Any, result: SceneResult, column: str, table: str, color: Any) -> Any:
+    role = f"series.{column}"
+    node = reusable(scene, result.part(role), "vtkMRMLPlotSeriesNode", column)
+    result.set_part(role, node)
+    node.SetAndObserveTableNodeID(result.part(table).GetID())
+    node.SetXColumnName("Slice")
+    node.SetYColumnName(column)
+    node.SetPlotType(node.PlotTypeScatter)
+    node.SetLineStyle(node.LineStyleSolid)
+    node.SetMarkerStyle(node.MarkerStyleNone)
+    node.SetColor(*color)
+    return node

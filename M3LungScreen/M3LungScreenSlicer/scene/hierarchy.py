@@ -1,0 +1,46 @@
+"""The subject hierarchy: a folder of results under the study of the CT."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FOLDER = "M3LungScreen"
+
+
+def gather(scene: Any, volume: Any, nodes: list[Any]) -> int:
+    """Put `nodes` in a folder beside `volume`, under its study; returns the folder's item."""
+    import slicer
+
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    place = tree.GetItemParent(_item(tree, volume, tree.GetSceneItemID()))
+    folder = _folder_of(tree, nodes[-1]) or tree.CreateFolderItem(
+        place, f"{volume.GetName()} {FOLDER}"
+    )
+    tree.SetItemAttribute(folder, FOLDER, "folder")
+    tree.SetItemParent(folder, place)
+    for node in nodes:
+        tree.SetItemParent(_item(tree, node, folder), folder)
+    return folder
+
+
+def remove_folder(scene: Any, node: Any) -> None:
+    """Remove the folder that `gather` made around `node`, once it is to be empty."""
+    import slicer
+
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    folder = _folder_of(tree, node)
+    if folder:
+        tree.RemoveItem(folder, False, False)
+
+
+def _item(tree: Any, node: Any, parent: int) -> int:
+    """The item of `node`; in an application it is there already."""
+    item = tree.GetItemByDataNode(node)
+    return item if item != tree.GetInvalidItemID() else tree.CreateItem(parent, node)
+
+
+def _folder_of(tree: Any, node: Any) -> int:
+    """The folder around `node`, 0 where it lies in none of ours."""
+    item = tree.GetItemByDataNode(node)
+    parent = tree.GetItemParent(item) if item else 0
+    return parent if parent and tree.GetItemAttribute(parent, FOLDER) == "folder" else 0
