@@ -50,12 +50,16 @@ class InputSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Which model; `notes` are sentences on training data and unverified classes."""
+    """Which model; `notes` are sentences on training data and unverified classes.
+
+    `unverified` are the keys of the classes never verified on real CT.
+    """
 
     name: str
     version: str
     sha256: str
     notes: tuple[str, ...] = ()
+    unverified: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

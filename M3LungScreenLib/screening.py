@@ -312,4 +312,6 @@ def _input_summary(volume: CTVolume) -> InputSummary:
 
 def _model_summary(bundle: Bundle) -> ModelSummary:
     notes = tuple(str(each) for each in bundle.card.get("notes", ()))
-    return ModelSummary(bundle.name, bundle.version, bundle.sha256, notes)
+    verified = bundle.card.get("verified_on_real_ct", {})
+    unverified = tuple(key for key in CLASS_KEYS if not verified.get(key))
+    return ModelSummary(bundle.name, bundle.version, bundle.sha256, notes, unverified)
