@@ -32,7 +32,8 @@ class FormLoader(QtUiTools.QUiLoader):
         return _named(self.classes[name](parent), objectName)
 
     def createLayout(self, name: str, parent: Any = None, objectName: str = "") -> Any:  # noqa: N802, N803
-        return _named(self.classes[name](), objectName)
+        owner = [parent] if isinstance(parent, QtWidgets.QWidget) else []
+        return _named(self.classes[name](*owner), objectName)
 
 
 PARTS = ("sender", "signal", "receiver", "slot")

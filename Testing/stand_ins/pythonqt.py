@@ -38,7 +38,8 @@ class PythonQtWays:
     def __setattr__(self, name: str, value: Any) -> None:
         if name in type(self)._qt_properties:
             QtCore.QObject.setProperty(self, name, value)  # type: ignore[call-overload]
-        elif type(self).__module__ == __name__ and not (name[0] == "_" or hasattr(type(self), name)):
+        elif _is_unknown(self, name) and not isinstance(value, QtCore.QObject):
+            # PySide's loader hangs the children of a form on it; no script does.
             raise AttributeError(f"{type(self).__name__} has no property {name!r}")
         else:
             super().__setattr__(name, value)
@@ -65,6 +66,12 @@ class PythonQtWays:
 
     def _connections(self) -> list[tuple[str, Callable[..., Any], Callable[..., Any]]]:
         return self.__dict__.setdefault("_connected", [])
+
+
+def _is_unknown(owner: Any, name: str) -> bool:
+    """Whether `name` is no attribute of `owner`, which is no class of a script's own."""
+    ours = type(owner).__module__ == __name__
+    return ours and not name.startswith("_") and not hasattr(type(owner), name)
 
 
 def _signal(sender: Any, signature: str) -> Any:

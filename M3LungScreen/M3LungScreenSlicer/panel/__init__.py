@@ -1,0 +1,1 @@
+"""The module's panel: Qt and Slicer's widgets over the logic, nothing that computes."""

@@ -1,0 +1,105 @@
+"""The models to choose from, the card of the chosen one, and packages from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import qt
+from M3LungScreenLib.classes import class_by_key
+from slicer.i18n import tr as _
+
+from ..models import ModelChoice, list_models, open_model, unverified_classes
+from .wording import bullets
+
+FOLDER_KEY = "M3LungScreen/ModelsFolder"
+OPENED_KEY = "M3LungScreen/OpenedModels"
+
+
+class ModelManager:
+    """Fills the model selector; `chosen` hears the folder when the user chooses another."""
+
+    def __init__(self, ui: Any, chosen: Callable[[str], None]) -> None:
+        self.ui = ui
+        self._chosen = chosen
+        self._models: list[ModelChoice] = []
+        self._opened: list[Path] = []
+        ui.modelSelector.connect("activated(int)", self._activated)
+        ui.openModelButton.connect("clicked(bool)", self._open)
+        ui.modelFolderButton.connect("clicked(bool)", self._choose_folder)
+        self.refresh()
+
+    @property
+    def current(self) -> ModelChoice | None:
+        """The model in the selector."""
+        index = self.ui.modelSelector.currentIndex
+        return self._models[index] if 0 <= index < len(self._models) else None
+
+    def refresh(self, folder: str = "") -> None:
+        """Look again at what is on disk; keep `folder` chosen, or what was."""
+        before = folder or (str(self.current.folder) if self.current else "")
+        user_folder = qt.QSettings().value(FOLDER_KEY)
+        self._models = list_models(Path(user_folder) if user_folder else None)
+        listed = {each.folder for each in self._models}
+        self._models += [open_model(each) for each in self._opened if each not in listed]
+        self.ui.modelSelector.clear()
+        for each in self._models:
+            self.ui.modelSelector.addItem(("⚠ " if each.problem else "") + each.label)
+        self.select(before)
+
+    def select(self, folder: str) -> None:
+        """Choose the model in `folder`, the first one for ''; opens it if it is not listed."""
+        folders = [str(each.folder) for each in self._models]
+        if folder and folder not in folders and Path(folder).exists():
+            self._opened.append(Path(folder))
+            self.refresh(folder)
+            return
+        if folders:
+            self.ui.modelSelector.currentIndex = folders.index(folder) if folder in folders else 0
+        self._show_card()
+
+    def why_not(self) -> str:
+        """One sentence why the chosen model cannot be used, '' where it can."""
+        if self.current is None:
+            return _("No model was found. Open a model bundle under Models.")
+        return self.current.problem
+
+    def _activated(self, index: int) -> None:
+        self._show_card()
+        self._chosen(str(self._models[index].folder))
+
+    def _open(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            self.ui.openModelButton, _("Open the folder of a model bundle")
+        )
+        if folder:
+            self.select(str(open_model(Path(folder)).folder))
+            self._chosen(folder)
+
+    def _choose_folder(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            self.ui.modelFolderButton, _("A folder of model bundles")
+        )
+        if folder:
+            qt.QSettings().setValue(FOLDER_KEY, folder)
+            self.refresh()
+
+    def _show_card(self) -> None:
+        self.ui.cardLabel.text = card_text(self.current) if self.current else self.why_not()
+
+
+def card_text(model: ModelChoice) -> str:
+    """A model's card as rich text: what it is for, trained on, verified on, and where it lies."""
+    lines = [f"<b>{escape(model.label)}</b>"]
+    if model.problem:
+        lines.append(f"⚠ {escape(model.problem)}")
+    if model.card.get("intended_use"):
+        lines.append(escape(str(model.card["intended_use"])))
+    names = ", ".join(class_by_key(key).name for key in unverified_classes(model.card))
+    if names:
+        lines.append(_("Never verified on real CT: {names}.").format(names=names))
+    notes = bullets([escape(str(note)) for note in model.card.get("notes", ())])
+    where = f"{escape(str(model.folder))}<br>SHA-256 {escape(model.sha256[:16])}…"
+    return "<br>".join(lines) + notes + where

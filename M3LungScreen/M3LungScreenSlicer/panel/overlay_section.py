@@ -1,0 +1,73 @@
+"""The overlays in the slice and 3D views as the user wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+
+from ..scene import overlays, segmentation
+from ..scene.results import SceneResult
+
+LABEL_OPACITY = 0.7
+
+
+class OverlaySection:
+    """Applies the parameter node's wishes to a result; `say` shows a sentence."""
+
+    def __init__(self, ui: Any, say: Callable[[str], None]) -> None:
+        self.ui = ui
+        self._say = say
+        self._result: SceneResult | None = None
+        ui.surfaceCheckBox.connect("toggled(bool)", self._show_surfaces)
+        ui.segmentationButton.connect("clicked(bool)", self._convert)
+
+    def show_result(self, result: SceneResult | None) -> None:
+        """The result whose overlays are meant; None leaves the views alone."""
+        self._result = result
+        self.ui.surfaceCheckBox.blockSignals(True)
+        self.ui.surfaceCheckBox.checked = False
+        self.ui.surfaceCheckBox.blockSignals(False)
+
+    def apply(self, wishes: Any, hidden_here: bool = False) -> None:
+        """Layers, opacity, threshold and legend; `hidden_here`: a slice called Healthy."""
+        if self._result is None:
+            return
+        location_map, label_map = self._result.location_map, self._result.label_map
+        shown = wishes.showLocationMap and not hidden_here
+        slicer.util.setSliceViewerLayers(
+            background=self._result.volume,
+            foreground=location_map,
+            foregroundOpacity=wishes.locationOpacity if shown else 0.0,
+            label=label_map if wishes.showLabelMap else None,
+            labelOpacity=LABEL_OPACITY,
+        )
+        if location_map is not None:
+            overlays.set_threshold(location_map, wishes.locationThreshold)
+            show_legend(location_map, wishes.showLegend and wishes.showLocationMap)
+        if label_map is not None:
+            show_legend(label_map, wishes.showLegend and wishes.showLabelMap)
+
+    def remove(self) -> None:
+        """Take the layers out of the slice views; the CT stays."""
+        slicer.util.setSliceViewerLayers(foreground=None, label=None)
+
+    def _show_surfaces(self, shown: bool) -> None:
+        if self._result is not None:
+            segmentation.show_in_3d(self._result, shown)
+
+    def _convert(self) -> None:
+        if self._result is not None:
+            node = segmentation.convert_to_segmentation(self._result)
+            self._say(node.GetName())
+
+
+def show_legend(node: Any, shown: bool) -> None:
+    """The colour legend of `node` in the views, by the Colors module's logic."""
+    logic = slicer.modules.colors.logic()
+    legend = logic.GetColorLegendDisplayNode(node)
+    if legend is None and shown:
+        legend = logic.AddDefaultColorLegendDisplayNode(node)
+    if legend is not None:
+        legend.SetVisibility(shown)

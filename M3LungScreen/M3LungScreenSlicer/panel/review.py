@@ -1,0 +1,64 @@
+"""The reader's opinion of a result: agree, disagree or another diagnosis, with a note."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from slicer.i18n import tr as _
+
+OPINIONS = {"agree": "Agree", "disagree": "Disagree", "other": "Other diagnosis"}
+
+
+class ReviewSection:
+    """Records through `record(opinion, note)`; shows what is recorded."""
+
+    def __init__(self, ui: Any, record: Callable[[str, str], None]) -> None:
+        self.ui = ui
+        self._record = record
+        for each in OPINIONS:
+            self._button(each).connect("toggled(bool)", self._chosen)
+        ui.noteEdit.connect("textChanged(QString)", self._chosen)
+        ui.recordButton.connect("clicked(bool)", self._clicked)
+        self.show({})
+
+    def show(self, review: Mapping[str, str]) -> None:
+        """The review stored with a result, empty where there is none."""
+        for each in OPINIONS:
+            button = self._button(each)
+            # An exclusive group keeps one checked.
+            button.setAutoExclusive(False)
+            button.checked = review.get("opinion") == each
+            button.setAutoExclusive(True)
+        self.ui.noteEdit.text = review.get("note", "")
+        self.ui.recordedLabel.text = described(review)
+        self._chosen()
+
+    def _opinion(self) -> str:
+        return next((each for each in OPINIONS if self._button(each).checked), "")
+
+    def _chosen(self) -> None:
+        opinion, note = self._opinion(), self.ui.noteEdit.text.strip()
+        reason = ""
+        if not opinion:
+            reason = _("Choose one of the three answers first.")
+        elif opinion == "other" and not note:
+            reason = _("Write the other diagnosis into the note first.")
+        self.ui.recordButton.enabled = not reason
+        self.ui.recordButton.toolTip = reason or _(
+            "Store this review with the result and in the report."
+        )
+
+    def _clicked(self) -> None:
+        self._record(self._opinion(), self.ui.noteEdit.text.strip())
+
+    def _button(self, opinion: str) -> Any:
+        return getattr(self.ui, f"{opinion}Button")
+
+
+def described(review: Mapping[str, str]) -> str:
+    """What is recorded, in a line."""
+    if not review.get("opinion"):
+        return _("Nothing recorded yet.")
+    words = _(OPINIONS[review["opinion"]])
+    return _("Recorded: {opinion}, {time}").format(opinion=words, time=review.get("time", ""))

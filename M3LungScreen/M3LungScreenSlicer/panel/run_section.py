@@ -1,0 +1,79 @@
+"""The button, why it cannot be clicked, the progress of a run and how it ended."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from ..screening_session import State, Status
+from . import wording
+
+BAR_STEPS = 1000
+
+
+class RunSection:
+    """Shows a status of the logic; the button is Cancel while it is busy."""
+
+    def __init__(self, ui: Any) -> None:
+        self.ui = ui
+        ui.progressBar.maximum = BAR_STEPS
+        ui.detailsButton.connect("toggled(bool)", self._show_details)
+
+    def show_reason(self, reason: str) -> None:
+        """Why the button is disabled, as its tooltip and as a line below; '' enables it."""
+        self.ui.screenButton.enabled = not reason
+        self.ui.screenButton.toolTip = reason or _("Screen the chosen CT for pneumonia.")
+        self.ui.reasonLabel.text = reason
+        self.ui.reasonLabel.visible = bool(reason)
+
+    def show_status(self, status: Status) -> None:
+        """Button, progress and message of `status`."""
+        busy = status.state.busy
+        self.ui.screenButton.text = _("Cancel") if busy else _("Screen")
+        if busy:
+            self.ui.screenButton.enabled = True
+            self.ui.screenButton.toolTip = _("Stop. The scene stays as it was.")
+        self._show_progress(status, busy)
+        self._show_message(message_of(status), status.details)
+
+    def show_message(self, message: str, details: str = "") -> None:
+        """A sentence that is no status of a run, for example of an installation."""
+        self._show_message(escape(message), details)
+
+    def _show_progress(self, status: Status, busy: bool) -> None:
+        self.ui.progressBar.visible = busy
+        self.ui.progressLabel.visible = busy
+        # A busy indicator moves by itself until the first number is known.
+        self.ui.progressBar.maximum = 0 if status.state is State.STARTING else BAR_STEPS
+        self.ui.progressBar.value = round(BAR_STEPS * status.fraction)
+        self.ui.progressLabel.text = wording.step(status.step, status.seconds_left)
+
+    def _show_message(self, message: str, details: str) -> None:
+        self.ui.messageLabel.text = message
+        self.ui.messageLabel.visible = bool(message)
+        self.ui.detailsButton.visible = bool(details)
+        self.ui.detailsButton.checked = False
+        self.ui.detailsText.plainText = details
+
+    def _show_details(self, shown: bool) -> None:
+        self.ui.detailsText.visible = shown
+        self.ui.detailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
+
+
+HEADINGS = {
+    State.REFUSED: "Not screened.",
+    State.FAILED: "The screening failed.",
+    State.CANCELLED: "Cancelled.",
+}
+
+
+def message_of(status: Status) -> str:
+    """Rich text: notices on the way, and why a run ended without a result."""
+    lines = [f"ⓘ {escape(each)}" for each in status.notices]
+    if status.state in HEADINGS:
+        before = "" if status.state is State.CANCELLED else "⚠ "
+        lines.append(f"{before}<b>{_(HEADINGS[status.state])}</b> {escape(status.message)}")
+    return "<br>".join(lines)

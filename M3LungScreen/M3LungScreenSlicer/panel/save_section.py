@@ -1,0 +1,121 @@
+"""Save what a result has to say: the report for browsers and as PDF, the tables."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..scene.results import SceneResult
+
+
+class SaveSection:
+    """Three buttons; says below them what was written, or why not."""
+
+    def __init__(self, ui: Any, result: Callable[[], SceneResult | None]) -> None:
+        self.ui = ui
+        self._result = result
+        self._printer: Any = None
+        ui.saveHtmlButton.connect("clicked(bool)", self._save_html)
+        ui.savePdfButton.connect("clicked(bool)", self._save_pdf)
+        ui.saveCsvButton.connect("clicked(bool)", self._save_csv)
+
+    def show_result(self, result: SceneResult | None) -> None:
+        """Forget what was said of another result; no report, no buttons for it."""
+        self._say("")
+        has_report = bool(result and result.report)
+        for button in (self.ui.saveHtmlButton, self.ui.savePdfButton):
+            button.enabled = has_report
+            button.toolTip = (
+                _("One file with pictures, for any browser or printer.")
+                if has_report
+                else _("This result was saved without its report. Screen the CT again.")
+            )
+
+    def _save_html(self) -> None:
+        self._write(_("Save the report"), "HTML (*.html)", ".html", write_html)
+
+    def _save_pdf(self) -> None:
+        self._write(_("Save the report"), "PDF (*.pdf)", ".pdf", self._print)
+
+    def _save_csv(self) -> None:
+        self._write(_("Save the table of slices"), "CSV (*.csv)", ".csv", write_tables)
+
+    def _write(
+        self, title: str, kinds: str, suffix: str, write: Callable[[SceneResult, Path], str]
+    ) -> None:
+        result = self._result()
+        if result is None:
+            return
+        proposed = f"{result.volume.GetName() if result.volume else 'CT'} M3LungScreen{suffix}"
+        chosen = qt.QFileDialog.getSaveFileName(self.ui.saveHtmlButton, title, proposed, kinds)
+        name = chosen[0] if isinstance(chosen, tuple) else chosen
+        if not name:
+            return
+        path = Path(name)
+        try:
+            self._say(write(result, path if path.suffix else path.with_suffix(suffix)))
+        except OSError as problem:
+            self._say(
+                _("{path} could not be written: {why}. Choose another folder.").format(
+                    path=path, why=problem.strerror or problem
+                )
+            )
+
+    def _print(self, result: SceneResult, path: Path) -> str:
+        """By Slicer's web widget, which lays the page out as a browser does."""
+        if not hasattr(slicer, "qSlicerWebWidget"):
+            return _("This Slicer has no web engine. Save the HTML report and print it.")
+        self._printer = slicer.qSlicerWebWidget()
+        self._printer.connect("loadFinished(bool)", lambda ok: self._printer.printToPdf(str(path)))
+        self._printer.connect("pdfPrintingFinished(QString,bool)", self._printed)
+        self._printer.setHtml(result.report)
+        return _("Writing {path}…").format(path=path)
+
+    def _printed(self, path: str, succeeded: bool) -> None:
+        self._printer = None
+        self._say(
+            saved(Path(path))
+            if succeeded
+            else _("{path} could not be written. Save the HTML report and print it.").format(
+                path=path
+            )
+        )
+
+    def _say(self, sentence: str) -> None:
+        self.ui.savedLabel.text = sentence
+        self.ui.savedLabel.visible = bool(sentence)
+
+
+def write_html(result: SceneResult, path: Path) -> str:
+    """The report as it is; returns the sentence to show."""
+    path.write_text(result.report, "utf-8")
+    return saved(path)
+
+
+def write_tables(result: SceneResult, path: Path) -> str:
+    """Slices into `path`, involvement into a file beside it; returns the sentence to show."""
+    beside = path.with_name(f"{path.stem} involvement{path.suffix}")
+    write_table(result.slices_table, path)
+    write_table(result.involvement_table, beside)
+    return saved(path, beside)
+
+
+def write_table(node: Any, path: Path) -> None:
+    """A MRML table as CSV with its column names."""
+    columns = range(node.GetNumberOfColumns())
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([node.GetColumnName(column) for column in columns])
+        for row in range(node.GetNumberOfRows()):
+            writer.writerow([node.GetCellText(row, column) for column in columns])
+
+
+def saved(*paths: Path) -> str:
+    """What was written, for people."""
+    return _("Saved {paths}.").format(paths=", ".join(str(each) for each in paths))

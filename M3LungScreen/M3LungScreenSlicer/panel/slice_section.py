@@ -1,0 +1,99 @@
+"""What the network says of the current slice, and the ways to other slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import qt
+from M3LungScreenLib.classes import CLASSES, class_by_key
+from slicer.i18n import tr as _
+
+from . import wording
+
+COLUMNS = ("Slice", "Class", "P(lesion)", "Weight", "Involved")
+
+
+class SliceSection:
+    """Follows the scrolling; `jump` is called with the index of a clicked row's slice."""
+
+    def __init__(self, ui: Any, jump: Callable[[int], None]) -> None:
+        self.ui = ui
+        self._jump = jump
+        self._rows: dict[int, int] = {}
+        ui.sliceTable.setColumnCount(len(COLUMNS))
+        ui.sliceTable.setHorizontalHeaderLabels([_(each) for each in COLUMNS])
+        ui.sliceTable.verticalHeader().hide()
+        ui.sliceTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        ui.sliceTable.connect("cellClicked(int,int)", self._clicked)
+
+    def show_result(self, content: Mapping[str, Any]) -> None:
+        """Fill the table with the screened slices, head first as a reader scrolls."""
+        screened = [each for each in content["slices"] if each["screened"]]
+        self._rows = {each["index"]: row for row, each in enumerate(screened)}
+        table = self.ui.sliceTable
+        table.setUpdatesEnabled(False)
+        table.setRowCount(len(screened))
+        for row, each in enumerate(screened):
+            for column, text in enumerate(row_of(each)):
+                table.setItem(row, column, qt.QTableWidgetItem(text))
+        table.setUpdatesEnabled(True)
+        self.show_slice(None)
+
+    def show_slice(self, entry: Mapping[str, Any] | None) -> None:
+        """The `slices` entry where the axial view stands; None outside the CT."""
+        self.ui.sliceLabel.text = describe(entry)
+        row = self._rows.get(entry["index"]) if entry else None
+        if row is None:
+            self.ui.sliceTable.clearSelection()
+        else:
+            self.ui.sliceTable.selectRow(row)
+
+    def _clicked(self, row: int, column: int) -> None:
+        index = next(index for index, at in self._rows.items() if at == row)
+        self._jump(index)
+
+
+def row_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The table's row of a screened slice, in the order of COLUMNS."""
+    return (
+        str(entry["index"]),
+        f"{wording.SIGNS[entry['predicted']]} {class_by_key(entry['predicted']).name}",
+        wording.percent(entry["p_lesion"]),
+        f"{entry['weight']:.3f}" if entry["weight"] is not None else "–",
+        wording.percent(entry["involvement"]),
+    )
+
+
+def describe(entry: Mapping[str, Any] | None) -> str:
+    """Class, P(lesion), probabilities, weight and involvement of a slice as rich text."""
+    if entry is None:
+        return _("The axial view stands outside the screened CT.")
+    title = "<b>" + _("Slice {index}").format(index=entry["index"]) + "</b>"
+    if not entry["informative"]:
+        return f"{title}: {_('no lung in this slice.')}"
+    if not entry["screened"]:
+        return f"{title}: {_('left out of this preview.')}"
+    shares = entry["probabilities"]
+    parts = [f"{wording.class_name(e.key)} {wording.percent(shares[e.key])}" for e in CLASSES]
+    facts = [f"{_('Lesion')} {wording.percent(entry['p_lesion'])}"]
+    if entry["weight"] is not None:
+        facts.append(f"{_('weight')} {entry['weight']:.3f}")
+    facts.append(_("{share} of its lung involved").format(share=wording.percent(entry["involvement"])))
+    head = f"{title}: <b>{wording.class_name(entry['predicted'])}</b>"
+    return f"{head}<br>{', '.join(facts)}<br>{' &nbsp; '.join(parts)}"
+
+
+def corner(entry: Mapping[str, Any] | None) -> str:
+    """The same as plain lines for the corner of the slice view, '' where nothing is known."""
+    if entry is None or not entry["screened"]:
+        return ""
+    shares = entry["probabilities"]
+    lines = [
+        f"{class_by_key(entry['predicted']).name}  P(lesion) {wording.percent(entry['p_lesion'])}",
+        "  ".join(f"{e.name} {wording.percent(shares[e.key])}" for e in CLASSES),
+    ]
+    if entry["weight"] is not None:
+        lines.append(f"weight {entry['weight']:.3f}")
+    lines.append(f"involved {wording.percent(entry['involvement'])}")
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""The classification panel: verdict, four bars, slice count, involvement, origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import qt
+from M3LungScreenLib.classes import CLASSES, class_by_key
+from slicer.i18n import tr as _
+
+from . import wording
+
+BAR_STEPS = 1000
+BAR_HEIGHT = 12
+
+
+class VerdictPanel:
+    """Shows one of: nothing, a run without a verdict, a provisional verdict, a result."""
+
+    def __init__(self, ui: Any) -> None:
+        self.ui = ui
+        for each in CLASSES:
+            bar = self._of(each.key, "Bar")
+            bar.setFixedHeight(BAR_HEIGHT)
+            palette = qt.QPalette(bar.palette)
+            palette.setColor(qt.QPalette.Highlight, qt.QColor(each.color))
+            bar.setPalette(palette)
+            self._of(each.key, "Label").text = wording.class_name(each.key)
+        self.show_nothing()
+
+    def show_nothing(self) -> None:
+        """No result for this CT."""
+        self._show_words(_("No result yet."), _("Choose a chest CT and click Screen."))
+
+    def show_waiting(self) -> None:
+        """A run has begun and has said nothing yet."""
+        self._show_words(_("Screening…"), _("A provisional verdict follows soon."))
+
+    def show_stopped(self, sentence: str) -> None:
+        """A run ended without a result."""
+        self._show_words(_("No result."), sentence)
+
+    def show_provisional(self, event: Mapping[str, Any]) -> None:
+        """A first verdict from part of the slices."""
+        self._show_words(wording.called(event["verdict"]), wording.provisional(event))
+        self.ui.verdictLabel.text = wording.large(
+            event["verdict"], wording.called(event["verdict"])
+        )
+        self._show_bars(event["probabilities"], {})
+
+    def show_result(self, content: Mapping[str, Any]) -> None:
+        """The final result: result.json's plain values."""
+        self.ui.verdictLabel.text = wording.headline(content)
+        self.ui.sureLabel.text = wording.sureness(content)
+        notes = {each.key: wording.unverified_note(content, each.key) for each in CLASSES}
+        probabilities = wording.probabilities(content)
+        self.ui.barsWidget.visible = probabilities is not None
+        if probabilities:
+            self._show_bars(probabilities, notes)
+        self._fill(self.ui.countLabel, wording.slice_count(content))
+        self._fill(self.ui.warningsLabel, wording.warnings(content))
+        self._fill(self.ui.involvementLabel, wording.involvement(content))
+        self._fill(self.ui.originLabel, wording.origin(content))
+
+    def _show_words(self, headline: str, below: str) -> None:
+        self.ui.verdictLabel.text = f"<b>{headline}</b>"
+        self.ui.sureLabel.text = below
+        self.ui.barsWidget.visible = False
+        for label in ("countLabel", "warningsLabel", "involvementLabel", "originLabel"):
+            self._fill(getattr(self.ui, label), "")
+
+    def _show_bars(self, probabilities: Mapping[str, float], notes: Mapping[str, str]) -> None:
+        self.ui.barsWidget.visible = True
+        for key, share in probabilities.items():
+            bar = self._of(key, "Bar")
+            bar.value = round(BAR_STEPS * share)
+            bar.setAccessibleName(f"{class_by_key(key).name} {wording.percent(share)}")
+            self._of(key, "Number").text = wording.percent(share)
+            self._fill(self._of(key, "Note"), notes.get(key, ""))
+
+    def _of(self, key: str, part: str) -> Any:
+        return getattr(self.ui, key + part)
+
+    @staticmethod
+    def _fill(label: Any, text: str) -> None:
+        label.text = text
+        label.visible = bool(text)

@@ -1,0 +1,214 @@
+"""A result in words: rich text from result.json's plain values, without Qt.
+
+Whatever comes from outside is escaped. Colours are the classes' own, always beside
+a sign of another shape and the name; all other text has the palette's colour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
+from slicer.i18n import tr as _
+
+Content = Mapping[str, Any]
+
+SIGNS = {"healthy": "●", "covid19": "▲", "h1n1": "◆", "cap": "■"}
+STEPS = {
+    "": "Starting",
+    "read": "Reading the CT",
+    "preprocess": "Finding the lungs",
+    "slice_network": "Looking at each slice",
+    "patient_network": "Weighing the slices",
+    "localization": "Mapping the lesions",
+    "write": "Writing the result",
+}
+ZONES = ("upper", "middle", "lower", "central", "peripheral")
+SEVERITY_MAXIMUM = 24
+
+
+def percent(share: float) -> str:
+    """One decimal, never a false 0 or 100."""
+    if 0 < share < 0.0005:
+        return "< 0.1 %"
+    if 0.9995 <= share < 1:
+        return "> 99.9 %"
+    return f"{100 * share:.1f} %"
+
+
+def sign(key: str) -> str:
+    """The sign of a class in its colour."""
+    return f'<span style="color:{class_by_key(key).color}">{SIGNS[key]}</span>'
+
+
+def class_name(key: str) -> str:
+    """The name of a class after its sign."""
+    return f"{sign(key)} {escape(class_by_key(key).name)}"
+
+
+def called(verdict: str) -> str:
+    """A verdict in words, with a capital."""
+    if verdict == INDETERMINATE:
+        return _("Indeterminate")
+    words = _(class_by_key(verdict).verdict)
+    return words[0].upper() + words[1:]
+
+
+def headline(content: Content) -> str:
+    """The verdict, large."""
+    patient = content["patient"]
+    if patient:
+        return large(patient["verdict"], called(patient["verdict"]))
+    key = single_class(content)
+    if key is None:
+        return large(INDETERMINATE, _("Not screened: no lung in this slice"))
+    return large(key, _("{verdict} in this slice").format(verdict=called(key)))
+
+
+def large(verdict: str, words: str) -> str:
+    """Words of a verdict as the panel's headline, with the sign of the class."""
+    before = "?" if verdict == INDETERMINATE else sign(verdict)
+    return f'<span style="font-size:large; font-weight:bold">{before} {escape(words)}</span>'
+
+
+def sureness(content: Content) -> str:
+    """How sure the network is, and what comes next; the reasons where it is indeterminate."""
+    patient = content["patient"]
+    if not patient:
+        return _("One slice gives no verdict on a patient.")
+    if patient["reasons"]:
+        return "<br>".join(escape(each) for each in patient["reasons"])
+    ranked = sorted(CLASSES, key=lambda each: -patient["probabilities"][each.key])
+    first, second = ranked[:2]
+    return _("{first} {p}; next {second} {q}.").format(
+        first=escape(first.name),
+        p=f"<b>{percent(patient['probabilities'][first.key])}</b>",
+        second=escape(second.name),
+        q=percent(patient["probabilities"][second.key]),
+    )
+
+
+def probabilities(content: Content) -> Mapping[str, float] | None:
+    """The patient's four, or those of the only slice."""
+    if content["patient"]:
+        return content["patient"]["probabilities"]
+    return next((each["probabilities"] for each in content["slices"] if each["probabilities"]), None)
+
+
+def single_class(content: Content) -> str | None:
+    """What the only screened slice is called."""
+    return next((each["predicted"] for each in content["slices"] if each["predicted"]), None)
+
+
+def slice_count(content: Content) -> str:
+    """Eq. 5's answer beside the network's, and whether the two agree."""
+    patient = content["patient"]
+    if not patient:
+        return ""
+    counted = patient["nonparametric"]
+    parts = [f"{class_name(each.key)} {counted['counts'][each.key]}" for each in CLASSES]
+    says = _("By the count of slices: {name}.").format(name=f"<b>{_name(counted['predicted'])}</b>")
+    return f"{says} {_agreement(patient)}<br>{' &nbsp; '.join(parts)}"
+
+
+def _agreement(patient: Content) -> str:
+    if patient["agreement"]:
+        return "✓ " + _("Both assessments agree.")
+    return "≠ " + _("The network says {name}: the two disagree.").format(
+        name=f"<b>{_name(patient['predicted'])}</b>"
+    )
+
+
+def _name(key: str) -> str:
+    return escape(class_by_key(key).name)
+
+
+def warnings(content: Content) -> str:
+    """The warnings as a list under a heading, '' where there are none."""
+    messages = [escape(each["message"]) for each in content["warnings"]]
+    if not messages:
+        return ""
+    return f"<b>⚠ {_('Please note')}</b>" + bullets(messages)
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """Lines of rich text as a list that starts at the left edge."""
+    items = "".join(f"<li>{each}</li>" for each in lines)
+    return f'<ul style="margin:0; -qt-list-indent:0">{items}</ul>' if lines else ""
+
+
+def involvement(content: Content) -> str:
+    """How much of each lung and zone is lesion, and the severity score."""
+    shares, volumes = content["involvement"], content["lung_volume_ml"]
+    sides = ("right", "left", "total")
+    head = _row("", [_("Right"), _("Left"), _("Both")], "th")
+    rows = [
+        _row(f"<b>{_('Involved')}</b>", [f"<b>{percent(shares[s]['fraction'])}</b>" for s in sides]),
+        _row(_("Ground glass"), [percent(shares[s]["ground_glass"]) for s in sides]),
+        _row(_("Consolidation"), [percent(shares[s]["consolidation"]) for s in sides]),
+    ]
+    for zone in ZONES:
+        name = _("{zone} zone").format(zone=_(zone.capitalize()))
+        rows.append(_row(name, [percent(shares[s][zone]) for s in sides]))
+    rows.append(_row(_("Lung volume"), [f"{volumes[s]:.0f} ml" for s in sides]))
+    score = _("CT severity score <b>{score}</b> of {maximum}").format(
+        score=shares["severity_score"], maximum=SEVERITY_MAXIMUM
+    )
+    table = f'<table width="100%" cellpadding="1">{head}{"".join(rows)}</table>'
+    return f"<b>{_('Involvement of the lungs')}</b>{table}{score}"
+
+
+def _row(name: str, cells: Sequence[str], tag: str = "td") -> str:
+    others = "".join(f'<{tag} align="right">{each}</{tag}>' for each in cells)
+    return f"<tr><td>{name}</td>{others}</tr>"
+
+
+def origin(content: Content) -> str:
+    """The model, what it was trained on, the device and the extent of the screening."""
+    model, settings = content["model"], content["settings"]
+    name = escape(f"{model['name']} {model['version']}")
+    screened = _("{n} of {of} slices with lung").format(
+        n=settings["slices_screened"], of=settings["slices_informative"]
+    )
+    facts = [
+        (_("Model"), name),
+        (_("Device"), escape(device_name(content["device"]))),
+        (_("Screened"), screened),
+        (_("Time"), duration(content["timing_s"]["total"])),
+    ]
+    rows = "".join(f"<tr><td>{a}&nbsp;&nbsp;</td><td>{b}</td></tr>" for a, b in facts)
+    return f"<table>{rows}</table>" + bullets([escape(note) for note in model["notes"]])
+
+
+def device_name(device: str) -> str:
+    """'cpu' and 'cuda:0' for people."""
+    if device == "cpu":
+        return _("CPU")
+    return device.replace("cuda", _("GPU"), 1) if device.startswith("cuda") else device
+
+
+def duration(seconds: float) -> str:
+    """Seconds under two minutes, minutes from there on."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def unverified_note(content: Content, key: str) -> str:
+    """Said beside the bar of a class never verified on real CT, else ''."""
+    return _("never verified on real CT") if key in content["model"].get("unverified", ()) else ""
+
+
+def step(name: str, seconds_left: float | None) -> str:
+    """What is being done, and how long the rest will take if that is known."""
+    words = _(STEPS.get(name, name))
+    if seconds_left is None:
+        return f"{words}…"
+    return _("{step}, about {time} left").format(step=words, time=duration(max(1.0, seconds_left)))
+
+
+def provisional(event: Content) -> str:
+    """The line under a first verdict."""
+    return _("Provisional, from {n} slices. The final verdict follows.").format(
+        n=event["slices_screened"]
+    )
