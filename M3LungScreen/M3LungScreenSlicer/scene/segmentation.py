@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from .colors import hex_to_rgb
+from .hierarchy import gather
+from .nodes import reusable
 from .results import SceneResult
+
+# SNOMED CT: what each label is attributed to; the place is the lung (39607008).
+CATEGORY = "SCT^64572001^Disease"
+TYPES = {
+    "covid19": "SCT^840539006^COVID-19",
+    "h1n1": "SCT^442696006^Influenza caused by Influenza A virus subtype H1N1",
+    "cap": "SCT^385093006^Community acquired pneumonia",
+}
+REGION = "SCT^39607008^Lung"
+CONTEXT = "Segmentation category and type - DICOM master list"
+REGION_CONTEXT = "Anatomic codes - DICOM master list"
 
 
 def convert_to_segmentation(result: SceneResult) -> Any:
@@ -12,9 +26,43 @@ def convert_to_segmentation(result: SceneResult) -> Any:
 
     A second call renews the same node.
     """
-    raise NotImplementedError
+    import slicer
+
+    from M3LungScreenLib.classes import CLASSES
+
+    scene, labels = result.node.GetScene(), result.label_map
+    name = f"{result.volume.GetName()} lesions"
+    node = reusable(scene, result.segmentation, "vtkMRMLSegmentationNode", name)
+    result.set_part("segmentation", node)
+    node.GetSegmentation().RemoveAllSegments()
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(result.volume)
+    node.SetAndObserveTransformNodeID(labels.GetTransformNodeID())
+    slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(labels, node)
+    for segment in segments_of(node):
+        disease = CLASSES[segment.GetLabelValue()]
+        segment.SetName(disease.name)
+        segment.SetColor(*hex_to_rgb(disease.color))
+        segment.SetTag(segment.GetTerminologyEntryTagName(), terminology_of(disease.key))
+    gather(scene, result.volume, list(result.parts()))
+    return node
 
 
 def show_in_3d(result: SceneResult, shown: bool) -> Any:
     """Closed surfaces of the segmentation in 3D views; made on demand."""
-    raise NotImplementedError
+    node = result.segmentation or convert_to_segmentation(result)
+    if shown:
+        node.CreateClosedSurfaceRepresentation()
+    node.GetDisplayNode().SetVisibility3D(shown)
+    return node
+
+
+def segments_of(node: Any) -> list[Any]:
+    """The vtkSegments of a segmentation node, in its order."""
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegment(i) for i in range(segmentation.GetNumberOfSegments())]
+
+
+def terminology_of(key: str) -> str:
+    """Slicer's terminology entry: context, category, type, modifier; the same of the region."""
+    return "~".join([CONTEXT, CATEGORY, TYPES[key], "^^", REGION_CONTEXT, REGION, "^^"])
