@@ -1,6 +1,7 @@
 """The few CTK widgets that the module's form uses: the module `ctk`."""
 
 from types import ModuleType
+from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -14,6 +15,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
+        self._hidden: list[QtWidgets.QWidget] = []
         self.setCheckable(True)
         self.setChecked(True)
         self.toggled.connect(self._toggled)
@@ -23,10 +25,24 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
         self.setContentsMargins(0, self.fontMetrics().height() + 12, 0, 0)
 
     def _toggled(self, opened: bool) -> None:
-        for child in self.findChildren(QtWidgets.QWidget, options=_DIRECT):
-            child.setVisible(opened)
+        if opened:
+            hidden, self._hidden = self._hidden, []
+            for child in hidden:
+                child.setVisible(True)
+        else:
+            self._hide_contents()
         self.updateGeometry()
         self.contentsCollapsed.emit(not opened)
+
+    def _hide_contents(self) -> None:
+        for child in self.findChildren(QtWidgets.QWidget, options=_DIRECT):
+            if not child.isHidden():
+                child.setVisible(False)
+                self._hidden.append(child)
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:  # noqa: N802
+        if self._is_collapsed():  # what came into it since
+            self._hide_contents()
 
     def _is_collapsed(self) -> bool:
         return not QtWidgets.QAbstractButton.isChecked(self)
@@ -59,6 +75,16 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):  # noqa: N801
 _DIRECT = QtCore.Qt.FindChildOption.FindDirectChildrenOnly
 
 
+def _of_box(name: str, kind: type) -> QtCore.Property:
+    def read(self: Any) -> object:
+        return getattr(self._box, name)()
+
+    def write(self: Any, value: object) -> None:
+        getattr(self._box, f"set{name[0].upper()}{name[1:]}")(value)
+
+    return QtCore.Property(kind, read, write)
+
+
 class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
     """A slider with a spin box; its value is a double."""
 
@@ -87,15 +113,6 @@ class ctkSliderWidget(QtWidgets.QWidget):  # noqa: N801
     def _dragged(self, position: int) -> None:
         span = self._box.maximum() - self._box.minimum()
         self._box.setValue(self._box.minimum() + span * position / 1000)
-
-    def _of_box(name: str, kind: type) -> QtCore.Property:  # type: ignore[misc]
-        def read(self: "ctkSliderWidget") -> object:
-            return getattr(self._box, name)()
-
-        def write(self: "ctkSliderWidget", value: object) -> None:
-            getattr(self._box, f"set{name[0].upper()}{name[1:]}")(value)
-
-        return QtCore.Property(kind, read, write)
 
     value = _of_box("value", float)
     minimum = _of_box("minimum", float)

@@ -24,6 +24,33 @@ class qMRMLWidget(QtWidgets.QWidget):  # noqa: N801
         self.mrmlSceneChanged.emit(scene)
 
 
+class ModuleWidget(qMRMLWidget):
+    """What Slicer gives a scripted widget to live in (qSlicerScriptedLoadableModuleWidget)."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._entered = False
+
+    def _is_entered(self) -> bool:
+        return self._entered
+
+    def _set_entered(self, entered: bool) -> None:
+        self._entered = entered
+
+    isEntered = QtCore.Property(bool, _is_entered, _set_entered)  # noqa: N815
+
+
+def _setting(name: str, kind: Any) -> QtCore.Property:
+    def read(self: Any) -> Any:
+        return self._settings.get(name, kind() if isinstance(kind, type) else [])
+
+    def write(self: Any, value: Any) -> None:
+        self._settings[name] = value
+        self._refresh()
+
+    return QtCore.Property(kind, read, write)
+
+
 class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
     """Lists the scene's nodes of `nodeTypes`, keeps up with it, chooses the first one."""
 
@@ -40,16 +67,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):  # noqa: N801
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._box)
         self._box.currentIndexChanged.connect(self._chosen)
-
-    def _setting(name: str, kind: Any) -> QtCore.Property:  # type: ignore[misc]
-        def read(self: "qMRMLNodeComboBox") -> Any:
-            return self._settings.get(name, kind() if isinstance(kind, type) else [])
-
-        def write(self: "qMRMLNodeComboBox", value: Any) -> None:
-            self._settings[name] = value
-            self._refresh()
-
-        return QtCore.Property(kind, read, write)
 
     nodeTypes = _setting("nodeTypes", "QStringList")  # noqa: N815
     noneEnabled = _setting("noneEnabled", bool)  # noqa: N815

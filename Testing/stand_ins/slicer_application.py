@@ -17,7 +17,7 @@ import slicer
 from Testing.stand_ins import pythonqt
 from Testing.stand_ins.ctk_widgets import ctk_module
 from Testing.stand_ins.forms import FormLoader
-from Testing.stand_ins.mrml_widgets import qMRMLNodeComboBox, qMRMLWidget
+from Testing.stand_ins.mrml_widgets import ModuleWidget, qMRMLNodeComboBox, qMRMLWidget
 from Testing.stand_ins.parameter_node import parameter_node_module
 
 
@@ -30,6 +30,8 @@ class Application:
     def __init__(self) -> None:
         self.started: list[Callable[[], None]] = []
         self.listeners: list[tuple[str, Callable[..., None]]] = []
+        self.layout_manager: Any = None
+        self._application_logic: Any = None
 
     def connect(self, signature: str, slot: Callable[..., None]) -> bool:
         if signature == "startupCompleted()":
@@ -48,11 +50,14 @@ class Application:
             if heard == signature:
                 slot()
 
+    def applicationLogic(self) -> Any:  # noqa: N802
+        return self._application_logic
+
     def testingEnabled(self) -> bool:  # noqa: N802
         return True
 
     def layoutManager(self) -> Any:  # noqa: N802
-        return None
+        return self.layout_manager
 
     def moduleManager(self) -> Any:  # noqa: N802
         return SimpleNamespace(connect=lambda *_: True, disconnect=lambda *_: True)
@@ -141,9 +146,11 @@ def install(module_file: Path) -> Application:
     sys.modules["qt"], sys.modules["ctk"] = pythonqt.qt_module(), ctk_module()
     for widget in (qMRMLWidget, qMRMLNodeComboBox):
         setattr(slicer, widget.__name__, pythonqt.pythonqt_class(widget))
+    slicer.qSlicerScriptedLoadableModuleWidget = pythonqt.pythonqt_class(ModuleWidget)
     slicer.app = Application()
     name = module_file.stem.lower()
     slicer.modules = SimpleNamespace(**{name: SimpleNamespace(path=str(module_file))})
+    slicer.modules.colors = SimpleNamespace(logic=lambda: logic_of_scene("vtkSlicerColorLogic"))
     _add_submodule(parameter_node_module())
     _add_submodule(_module("ScriptedLoadableModule", **{each.__name__: each for each in BASES}))
     _add_submodule(_module("i18n", tr=lambda text: text, translate=lambda context, text: text))
@@ -152,12 +159,27 @@ def install(module_file: Path) -> Application:
 
 
 def a_parent() -> Any:
-    """What Slicer gives a widget to live in: a qMRMLWidget with a layout, `isEntered`."""
+    """What Slicer gives a widget to live in."""
     qt = sys.modules["qt"]
-    parent = slicer.qMRMLWidget()
+    parent = slicer.qSlicerScriptedLoadableModuleWidget()
     parent.setLayout(qt.QVBoxLayout())  # type: ignore[attr-defined]
     parent.setMRMLScene(slicer.mrmlScene)
     return parent
+
+
+_logics: dict[str, tuple[Any, Any]] = {}
+
+
+def logic_of_scene(name: str) -> Any:
+    """The module logic of that class on slicer.mrmlScene, one for each scene."""
+    scene, logic = _logics.get(name, (None, None))
+    if scene is not slicer.mrmlScene:
+        application, logic = slicer.vtkMRMLApplicationLogic(), getattr(slicer, name)()
+        application.SetMRMLScene(slicer.mrmlScene)
+        logic.SetMRMLApplicationLogic(application)
+        logic.SetMRMLScene(slicer.mrmlScene)
+        _logics[name] = (slicer.mrmlScene, logic)
+    return logic
 
 
 def _form_loader() -> type:

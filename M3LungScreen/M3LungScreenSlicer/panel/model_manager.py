@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import qt
-from M3LungScreenLib.classes import class_by_key
 from slicer.i18n import tr as _
+
+from M3LungScreenLib.classes import class_by_key
 
 from ..models import ModelChoice, list_models, open_model, unverified_classes
 from .wording import bullets

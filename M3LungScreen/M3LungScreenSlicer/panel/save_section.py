@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..scene.results import SceneResult
+from .review import OPINIONS
 
 
 class SaveSection:
@@ -53,8 +55,7 @@ class SaveSection:
         if result is None:
             return
         proposed = f"{result.volume.GetName() if result.volume else 'CT'} M3LungScreen{suffix}"
-        chosen = qt.QFileDialog.getSaveFileName(self.ui.saveHtmlButton, title, proposed, kinds)
-        name = chosen[0] if isinstance(chosen, tuple) else chosen
+        name = qt.QFileDialog.getSaveFileName(self.ui.saveHtmlButton, title, proposed, kinds)
         if not name:
             return
         path = Path(name)
@@ -71,13 +72,18 @@ class SaveSection:
         """By Slicer's web widget, which lays the page out as a browser does."""
         if not hasattr(slicer, "qSlicerWebWidget"):
             return _("This Slicer has no web engine. Save the HTML report and print it.")
+        # A page longer than 2 MB cannot be handed over as text.
+        page = Path(slicer.app.temporaryPath) / "M3LungScreen report.html"
+        page.write_text(report_of(result), "utf-8")
         self._printer = slicer.qSlicerWebWidget()
         self._printer.connect("loadFinished(bool)", lambda ok: self._printer.printToPdf(str(path)))
         self._printer.connect("pdfPrintingFinished(QString,bool)", self._printed)
-        self._printer.setHtml(result.report)
+        self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)))
         return _("Writing {path}…").format(path=path)
 
     def _printed(self, path: str, succeeded: bool) -> None:
+        (Path(slicer.app.temporaryPath) / "M3LungScreen report.html").unlink(missing_ok=True)
+        self._printer.deleteLater()
         self._printer = None
         self._say(
             saved(Path(path))
@@ -94,8 +100,18 @@ class SaveSection:
 
 def write_html(result: SceneResult, path: Path) -> str:
     """The report as it is; returns the sentence to show."""
-    path.write_text(result.report, "utf-8")
+    path.write_text(report_of(result), "utf-8")
     return saved(path)
+
+
+def report_of(result: SceneResult) -> str:
+    """The report with the reader's review below its head."""
+    review = result.review
+    if not review.get("opinion"):
+        return result.report
+    words = f"{OPINIONS[review['opinion']]}. {review['note']}".strip()
+    section = f"<section><h2>Review</h2><p>{escape(words)} ({review['time']})</p></section>"
+    return result.report.replace("</header>", f"</header>\n{section}", 1)
 
 
 def write_tables(result: SceneResult, path: Path) -> str:

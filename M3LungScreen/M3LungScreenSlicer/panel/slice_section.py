@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import qt
-from M3LungScreenLib.classes import CLASSES, class_by_key
 from slicer.i18n import tr as _
+
+from M3LungScreenLib.classes import CLASSES, class_by_key
 
 from . import wording
 
@@ -79,7 +80,9 @@ def describe(entry: Mapping[str, Any] | None) -> str:
     facts = [f"{_('Lesion')} {wording.percent(entry['p_lesion'])}"]
     if entry["weight"] is not None:
         facts.append(f"{_('weight')} {entry['weight']:.3f}")
-    facts.append(_("{share} of its lung involved").format(share=wording.percent(entry["involvement"])))
+    facts.append(
+        _("{share} of its lung involved").format(share=wording.percent(entry["involvement"]))
+    )
     head = f"{title}: <b>{wording.class_name(entry['predicted'])}</b>"
     return f"{head}<br>{', '.join(facts)}<br>{' &nbsp; '.join(parts)}"
 

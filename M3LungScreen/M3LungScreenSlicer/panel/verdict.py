@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import qt
-from M3LungScreenLib.classes import CLASSES, class_by_key
 from slicer.i18n import tr as _
+
+from M3LungScreenLib.classes import CLASSES, class_by_key
 
 from . import wording
 

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
 from slicer.i18n import tr as _
+
+from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
 
 Content = Mapping[str, Any]
 
@@ -94,7 +95,9 @@ def probabilities(content: Content) -> Mapping[str, float] | None:
     """The patient's four, or those of the only slice."""
     if content["patient"]:
         return content["patient"]["probabilities"]
-    return next((each["probabilities"] for each in content["slices"] if each["probabilities"]), None)
+    return next(
+        (each["probabilities"] for each in content["slices"] if each["probabilities"]), None
+    )
 
 
 def single_class(content: Content) -> str | None:
@@ -145,7 +148,9 @@ def involvement(content: Content) -> str:
     sides = ("right", "left", "total")
     head = _row("", [_("Right"), _("Left"), _("Both")], "th")
     rows = [
-        _row(f"<b>{_('Involved')}</b>", [f"<b>{percent(shares[s]['fraction'])}</b>" for s in sides]),
+        _row(
+            f"<b>{_('Involved')}</b>", [f"<b>{percent(shares[s]['fraction'])}</b>" for s in sides]
+        ),
         _row(_("Ground glass"), [percent(shares[s]["ground_glass"]) for s in sides]),
         _row(_("Consolidation"), [percent(shares[s]["consolidation"]) for s in sides]),
     ]

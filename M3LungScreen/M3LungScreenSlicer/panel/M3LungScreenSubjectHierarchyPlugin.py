@@ -1,0 +1,50 @@
+"""The context menu item. Slicer loads this file by its path: no relative imports.
+
+File and class must bear the same name, which ends in SubjectHierarchyPlugin.
+"""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from SubjectHierarchyPlugins import AbstractScriptedSubjectHierarchyPlugin
+
+
+class M3LungScreenSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin):
+    """Opens the module on the volume under the mouse and screens it."""
+
+    filePath = __file__
+
+    def __init__(self, scriptedPlugin):
+        scriptedPlugin.name = "M3LungScreen"
+        AbstractScriptedSubjectHierarchyPlugin.__init__(self, scriptedPlugin)
+        self.screenAction = qt.QAction(_("Screen for pneumonia"), scriptedPlugin)
+        self.screenAction.objectName = "M3LungScreenAction"
+        self.screenAction.connect("triggered()", self.onScreen)
+
+    def canOwnSubjectHierarchyItem(self, itemID):
+        """An offer for volumes, no role of its own."""
+        return 0.0
+
+    def itemContextMenuActions(self):
+        return [self.screenAction]
+
+    def showContextMenuActionsForItem(self, itemID):
+        self.screenAction.visible = self._volume(itemID) is not None
+
+    def onScreen(self):
+        handler = slicer.qSlicerSubjectHierarchyPluginHandler.instance()
+        volume = self._volume(handler.currentItem())
+        if volume is not None:
+            slicer.util.selectModule("M3LungScreen")
+            slicer.util.getModuleWidget("M3LungScreen").screenVolume(volume)
+
+    def _volume(self, itemID):
+        """The scalar volume of an item, None for anything else."""
+        handler = slicer.qSlicerSubjectHierarchyPluginHandler.instance()
+        hierarchy = handler.subjectHierarchyNode()
+        if not itemID or hierarchy is None:
+            return None
+        node = hierarchy.GetItemDataNode(itemID)
+        if node is None or node.GetClassName() != "vtkMRMLScalarVolumeNode":
+            return None
+        return node

@@ -1,0 +1,71 @@
+"""The chart along the volume and the table of slices in Slicer's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+
+from ..scene.results import SceneResult
+
+SELECTED = "dataSelected(vtkStringArray*, vtkCollection*)"
+
+
+class ChartView:
+    """Shows a result's chart beside the slices; a click on it calls `jump` with the index."""
+
+    def __init__(self, jump: Callable[[int], None]) -> None:
+        self._jump = jump
+        self._result: SceneResult | None = None
+        self._former_layout: int | None = None
+        self._views: list[Any] = []
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layout is the chart's."""
+        return self._former_layout is not None
+
+    def show(self, result: SceneResult) -> None:
+        """The chart in a layout with a plot; the user's layout is remembered."""
+        manager = slicer.app.layoutManager()
+        if manager is None or result.chart is None:
+            return
+        if self._former_layout is None:
+            self._former_layout = manager.layout
+        self._result = result
+        slicer.modules.plots.logic().ShowChartInLayout(result.chart)
+        self._listen(manager)
+
+    def hide(self) -> None:
+        """Back to the user's layout."""
+        self._deafen()
+        manager = slicer.app.layoutManager()
+        if manager is not None and self._former_layout is not None:
+            manager.setLayout(self._former_layout)
+        self._former_layout = self._result = None
+
+    def _listen(self, manager: Any) -> None:
+        self._deafen()
+        for number in range(manager.plotViewCount):
+            view = manager.plotWidget(number).plotView()
+            view.connect(SELECTED, self._selected)
+            self._views.append(view)
+
+    def _deafen(self) -> None:
+        for view in self._views:
+            view.disconnect(SELECTED, self._selected)
+        self._views = []
+
+    def _selected(self, series_ids: Any, selections: Any) -> None:
+        if self._result is None or selections.GetNumberOfItems() == 0:
+            return
+        points = selections.GetItemAsObject(0)
+        if points.GetNumberOfValues():
+            self._jump(slice_of_row(self._result.slices_table, points.GetValue(0)))
+
+
+def slice_of_row(table: Any, row: int) -> int:
+    """The slice's index in a row of the table of slices."""
+    names = [table.GetColumnName(i) for i in range(table.GetNumberOfColumns())]
+    return int(float(table.GetCellText(row, names.index("Slice"))))

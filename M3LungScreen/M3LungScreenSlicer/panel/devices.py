@@ -1,0 +1,46 @@
+"""Where to compute: automatic, or one of the devices that the child process found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from slicer.i18n import tr as _
+
+AUTOMATIC = "auto"
+CPU = "cpu"
+MIB_PER_GB = 1024
+
+
+class DeviceSelector:
+    """Fills the device selector; `chosen` hears what the logic takes as `device`."""
+
+    def __init__(self, ui: Any, chosen: Callable[[str], None]) -> None:
+        self.box = ui.deviceSelector
+        self._chosen = chosen
+        self._names: list[str] = []
+        self.box.connect("activated(int)", lambda index: self._chosen(self._names[index]))
+        self.show_devices(())
+
+    def show_devices(self, devices: Sequence[Mapping[str, Any]]) -> None:
+        """The devices of the child's hello; before it, automatic and CPU."""
+        before = self._names[self.box.currentIndex] if self._names else AUTOMATIC
+        known = list(devices) or [{"name": CPU, "description": _("CPU"), "free_mb": None}]
+        self._names = [AUTOMATIC, *(each["name"] for each in known)]
+        self.box.clear()
+        self.box.addItem(_("Automatic"))
+        for each in known:
+            self.box.addItem(described(each))
+        self.select(before)
+
+    def select(self, name: str) -> None:
+        """Choose a device; one that is not here becomes automatic."""
+        self.box.currentIndex = self._names.index(name) if name in self._names else 0
+
+
+def described(device: Mapping[str, Any]) -> str:
+    """A device's description with its free memory."""
+    if device["free_mb"] is None:
+        return str(device["description"])
+    free = f"{device['free_mb'] / MIB_PER_GB:.1f}"
+    return _("{name}, {free} GB free").format(name=device["description"], free=free)

@@ -1,0 +1,381 @@
+"""The module's widget: the form, its sections and the logic brought together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+from vtk import vtkCommand
+
+from .. import installation
+from ..scene import chart, overlays, results, slices, volumes
+from ..scene.results import SceneResult
+from ..screening_session import State, Status
+from . import slice_views
+from .chart_view import ChartView
+from .devices import DeviceSelector
+from .model_manager import ModelManager
+from .overlay_section import OverlaySection
+from .parameters import M3LungScreenParameterNode
+from .review import ReviewSection
+from .run_section import RunSection
+from .save_section import SaveSection
+from .slice_section import SliceSection, corner
+from .verdict import VerdictPanel
+
+__all__ = ["M3LungScreenParameterNode", "M3LungScreenWidget"]
+
+SECTIONS_OF_A_RESULT = ("slice", "overlays", "review", "save")
+
+
+class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """`logic` is an argument for tests; Slicer gives the parent alone."""
+
+    def __init__(self, parent: Any = None, logic: Any = None) -> None:
+        self.logic = logic
+        self._parameters: Any = None
+        self._gui_tag: Any = None
+        self._result: SceneResult | None = None
+        self._entry: dict[str, Any] | None = None
+        self._window_before: dict[str, tuple[float, float]] = {}
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+
+    # Slicer's calls
+
+    def setup(self) -> None:
+        """Called once, when the module is opened for the first time."""
+        ScriptedLoadableModuleWidget.setup(self)
+        form = slicer.util.loadUI(self.resourcePath("UI/M3LungScreen.ui"))
+        self.layout.addWidget(form)
+        self.ui = slicer.util.childWidgetVariables(form)
+        form.setMRMLScene(slicer.mrmlScene)
+        if self.logic is None:
+            from M3LungScreen import M3LungScreenLogic
+
+            self.logic = M3LungScreenLogic()
+        self._make_sections()
+        self._connect_buttons()
+        self._observe_scene()
+        self._use_parameter_node()
+
+    def enter(self) -> None:
+        """Called each time the user opens the module."""
+        self._use_parameter_node()
+        self._choose_volume()
+        self._follower.follow()
+        self._slice_moved()
+        self._warm_up()
+
+    def exit(self) -> None:
+        """Called each time the user opens another module; a run goes on."""
+        self._drop_parameter_node()
+        self._follower.rest()
+        slice_views.write_in_corner(slice_views.axial_node(), "")
+
+    def cleanup(self) -> None:
+        """Called before the widget goes: no observer and no process stays."""
+        self._drop_parameter_node()
+        self._follower.rest()
+        self.removeObservers()
+        self.logic.close()
+
+    def onReload(self) -> None:
+        """Reload the packages beside the module too, which Slicer would leave as they are."""
+        for name in [n for n in sys.modules if n.split(".")[0] == __package__.split(".")[0]]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # What others may call
+
+    def screenVolume(self, volume: Any) -> None:
+        """Choose `volume` and click Screen, if it can be clicked (the context menu's way)."""
+        self._use_parameter_node()
+        self._parameters.inputVolume = volume
+        if self.ui.screenButton.enabled and not self.logic.status.state.busy:
+            self._screen_clicked()
+
+    # Making
+
+    def _make_sections(self) -> None:
+        self._verdict = VerdictPanel(self.ui)
+        self._run = RunSection(self.ui)
+        self._models = ModelManager(self.ui, self._setter("model"))
+        self._devices = DeviceSelector(self.ui, self._setter("device"))
+        self._slice = SliceSection(self.ui, self._jump)
+        self._overlays = OverlaySection(self.ui, self._run.show_message)
+        self._review = ReviewSection(self.ui, self._record_review)
+        self._save = SaveSection(self.ui, lambda: self._result)
+        self._chart = ChartView(self._jump)
+        self._follower = slice_views.SliceFollower(self._slice_moved)
+        self._show_result(None)
+
+    def _setter(self, name: str) -> Callable[[Any], None]:
+        def choose(value: Any) -> None:
+            if self._parameters is not None:
+                setattr(self._parameters, name, value)
+
+        return choose
+
+    def _connect_buttons(self) -> None:
+        for button, clicked in {
+            "screenButton": self._screen_clicked,
+            "lungWindowButton": self._lung_window,
+            "windowBackButton": self._window_back,
+            "previousButton": lambda: self._jump_on(-1),
+            "suspiciousButton": self._jump_to_most_suspicious,
+            "nextButton": lambda: self._jump_on(1),
+            "installButton": self._install_from_folder,
+        }.items():
+            getattr(self.ui, button).connect("clicked(bool)", clicked)
+        self.ui.chartCheckBox.connect("toggled(bool)", self._show_chart)
+
+    def _observe_scene(self) -> None:
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._scene_closes)
+        self.addObserver(scene, scene.EndCloseEvent, self._scene_changed)
+        self.addObserver(scene, scene.EndImportEvent, self._scene_changed)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
+
+    # The parameter node
+
+    def _use_parameter_node(self) -> None:
+        """Bind the form to the scene's parameter node, once."""
+        if self._parameters is not None:
+            return
+        self._parameters = M3LungScreenParameterNode(self.logic.getParameterNode())
+        self._gui_tag = self._parameters.connectGui(self.ui)
+        self.addObserver(self._parameters, vtkCommand.ModifiedEvent, self._wishes_changed)
+        self._wishes_changed()
+
+    def _drop_parameter_node(self) -> None:
+        if self._parameters is None:
+            return
+        self._parameters.disconnectGui(self._gui_tag)
+        self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self._wishes_changed)
+        self._parameters = None
+
+    def _wishes_changed(self, caller: Any = None, event: Any = None) -> None:
+        self._models.select(self._parameters.model)
+        self._devices.select(self._parameters.device)
+        if not self.logic.status.state.busy:
+            self._run.show_reason(self._why_not())
+            self._show_result(self._stored_result())
+        self._apply_overlays()
+        self._show_window_buttons()
+
+    def _why_not(self) -> str:
+        """One sentence why Screen cannot be clicked, '' where it can."""
+        return volumes.why_not(self._parameters.inputVolume) or self._models.why_not()
+
+    def _choose_volume(self) -> None:
+        """The active volume, or the only one, if none is chosen yet; in the lung window."""
+        if self._parameters.inputVolume is None:
+            self._parameters.inputVolume = proposed_volume()
+        volume = self._parameters.inputVolume
+        if volume is not None and volume.GetID() not in self._window_before:
+            self._lung_window()
+
+    # The scene
+
+    def _scene_closes(self, caller: Any, event: str) -> None:
+        self.logic.close()
+        self._drop_parameter_node()
+        self._follower.rest()
+        self._window_before = {}
+        self._show_result(None)
+
+    def _scene_changed(self, caller: Any, event: str) -> None:
+        if self.parent.isEntered:
+            self._use_parameter_node()
+            self._wishes_changed()
+            self._follower.follow()
+
+    def _node_removed(self, caller: Any, event: str) -> None:
+        # Many nodes go at once; the panel looks when they are gone.
+        qt.QTimer.singleShot(0, self._look_again)
+
+    def _look_again(self) -> None:
+        if self._parameters is not None and not self.logic.status.state.busy:
+            self._wishes_changed()
+
+    # Running
+
+    def _screen_clicked(self) -> None:
+        if self.logic.status.state.busy:
+            self.logic.cancel()
+            return
+        if not self._packages_are_there():
+            return
+        model = self._models.current
+        self._show_result(None)
+        self.logic.start(
+            self._parameters.inputVolume,
+            None if model is None else model.folder,
+            device=self._parameters.device,
+            on_status=self._status_changed,
+            on_result=self._result_came,
+        )
+
+    def _status_changed(self, status: Status) -> None:
+        self._run.show_status(status)
+        if status.hello:
+            self._devices.show_devices(status.hello["devices"])
+        if status.state is State.PROVISIONAL and status.provisional:
+            self._verdict.show_provisional(status.provisional)
+        elif status.state.busy:
+            self._verdict.show_waiting()
+        elif status.state is not State.IDLE and self._parameters is not None:
+            self._run.show_reason(self._why_not())
+            self._show_result(self._stored_result())
+
+    def _result_came(self, result: SceneResult) -> None:
+        self._show_result(result)
+        self._apply_overlays()
+        self._jump_to_most_suspicious()
+
+    def _packages_are_there(self) -> bool:
+        requirements = Path(self.resourcePath("requirements.txt"))
+        if not installation.missing_packages(requirements):
+            return True
+        try:
+            installation.ensure_packages(requirements)
+        except installation.InstallationRefused as refusal:
+            self._run.show_message(str(refusal))
+            return False
+        return True
+
+    def _install_from_folder(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            self.ui.installButton, _("A folder of Python wheels")
+        )
+        if not folder:
+            return
+        try:
+            installation.install_from_folder(
+                Path(folder), Path(self.resourcePath("requirements.txt"))
+            )
+            self._run.show_message(_("The packages are installed."))
+        except installation.InstallationRefused as refusal:
+            self._run.show_message(str(refusal))
+
+    def _warm_up(self) -> None:
+        """Start the child ahead of the click, where nothing has to be installed for it."""
+        if self.logic.status.state is not State.IDLE:
+            return
+        if not installation.missing_packages(Path(self.resourcePath("requirements.txt"))):
+            self.logic.warm_up(self._status_changed)
+
+    # The result
+
+    def _stored_result(self) -> SceneResult | None:
+        volume = self._parameters.inputVolume
+        return results.result_of(volume) if volume is not None else None
+
+    def _show_result(self, result: SceneResult | None) -> None:
+        """Fill every section from `result`, or empty them."""
+        for name in SECTIONS_OF_A_RESULT:
+            getattr(self.ui, f"{name}CollapsibleButton").visible = result is not None
+        same = result is not None and self._result is not None and result.node is self._result.node
+        self._result = result
+        if same and not self.logic.status.state.busy:
+            return
+        self._overlays.show_result(result)
+        self._save.show_result(result)
+        self._review.show(result.review if result else {})
+        if result is None:
+            self._verdict.show_nothing()
+            return
+        self._verdict.show_result(result.content)
+        self._slice.show_result(result.content)
+        self._slice_moved()
+
+    def _record_review(self, opinion: str, note: str) -> None:
+        if self._result is not None:
+            self._result.set_review(opinion, note)
+            self._review.show(self._result.review)
+
+    # Views
+
+    def _apply_overlays(self) -> None:
+        if self._parameters is not None:
+            self._overlays.apply(self._parameters, self._hidden_here())
+
+    def _hidden_here(self) -> bool:
+        if self._entry is None or self._result is None or self._parameters.showOnHealthy:
+            return False
+        return slices.is_called_healthy(self._result, self._entry["index"])
+
+    def _slice_moved(self) -> None:
+        """Tell of the slice on which the axial view stands."""
+        node = slice_views.axial_node()
+        if self._result is None or node is None:
+            slice_views.write_in_corner(node, "")
+            return
+        entry = slices.slice_at(self._result, slice_views.center_of(node))
+        if entry is not None and entry == self._entry:
+            return
+        self._entry = entry
+        self._slice.show_slice(entry)
+        slice_views.write_in_corner(node, corner(entry))
+        if entry is not None:
+            chart.mark_slice(self._result, entry["index"])
+        self._apply_overlays()
+
+    def _jump(self, index: int | None) -> None:
+        if self._result is not None and index is not None:
+            slice_views.jump_to(slices.position_of(self._result, index))
+
+    def _jump_to_most_suspicious(self) -> None:
+        if self._result is not None:
+            self._jump(slices.most_suspicious(self._result))
+
+    def _jump_on(self, step: int) -> None:
+        if self._result is not None and self._entry is not None:
+            index = self._entry["index"]
+            self._jump(slices.suspicious_neighbour(self._result, index, step))
+
+    def _show_chart(self, shown: bool) -> None:
+        if shown and self._result is not None:
+            self._chart.show(self._result)
+        else:
+            self._chart.hide()
+
+    def _lung_window(self) -> None:
+        volume = self._parameters.inputVolume
+        if volume is not None and volume.GetDisplayNode() is not None:
+            before = overlays.lung_window(volume)
+            self._window_before.setdefault(volume.GetID(), before)
+        self._show_window_buttons()
+
+    def _window_back(self) -> None:
+        volume = self._parameters.inputVolume
+        if volume is not None and volume.GetID() in self._window_before:
+            overlays.set_window(volume, *self._window_before.pop(volume.GetID()))
+        self._show_window_buttons()
+
+    def _show_window_buttons(self) -> None:
+        volume = self._parameters.inputVolume
+        self.ui.lungWindowButton.enabled = volume is not None
+        self.ui.windowBackButton.enabled = (
+            volume is not None and volume.GetID() in self._window_before
+        )
+
+
+def proposed_volume() -> Any:
+    """The volume that the slice views show, else the only one that can be screened."""
+    logic = slicer.app.applicationLogic()
+    selection = logic.GetSelectionNode() if logic else None
+    active = selection.GetActiveVolumeID() if selection else None
+    node = slicer.mrmlScene.GetNodeByID(active) if active else None
+    if node is not None and not volumes.why_not(node):
+        return node
+    candidates = volumes.screenable(slicer.mrmlScene)
+    return candidates[0] if len(candidates) == 1 else None
