@@ -23,7 +23,13 @@ def reusable(scene: Any, node: Any, kind: str, name: str) -> Any:
 
 def remove_with_attendants(scene: Any, nodes: list[Any]) -> None:
     """Remove `nodes` with their display and storage nodes and their subject hierarchy items."""
+    import slicer
+
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     for node in nodes:
+        item = tree.GetItemByDataNode(node)
+        if item != tree.GetInvalidItemID():
+            tree.RemoveItem(item, False, False)
         for attendant in _attendants(node):
             scene.RemoveNode(attendant)
         scene.RemoveNode(node)

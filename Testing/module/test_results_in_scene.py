@@ -1,0 +1,288 @@
+"""What a screening leaves in the scene: overlays, colours, tables, chart, hierarchy."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from M3LungScreenSlicer.scene import tables
+from M3LungScreenSlicer.scene.chart import mark_slice
+from M3LungScreenSlicer.scene.nodes import remove_with_attendants
+from M3LungScreenSlicer.scene.overlays import lung_window, set_threshold, set_window
+from M3LungScreenSlicer.scene.results import add_result, delete_result, result_of, results_in
+from M3LungScreenSlicer.scene.segmentation import convert_to_segmentation, segments_of, show_in_3d
+from M3LungScreenSlicer.scene.slices import (
+    is_called_healthy,
+    most_suspicious,
+    suspicious_neighbour,
+)
+from M3LungScreenSlicer.scene.volumes import voxels
+from vtk.util.numpy_support import vtk_to_numpy
+
+from M3LungScreenLib.classes import CLASSES
+from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of, node_names
+
+
+@pytest.fixture
+def ct(scene, make_result):
+    volume = make_result().volume
+    return add_volume(scene, volume.hu, ijk_to_ras_of(volume.geometry), "CT of Müller")
+
+
+@pytest.fixture
+def screened(scene, ct, result_folder):
+    result, folder = result_folder()
+    return result, add_result(scene, ct, folder)
+
+
+def column(table_node, name):
+    return vtk_to_numpy(table_node.GetTable().GetColumnByName(name))
+
+
+def test_the_overlays_hold_the_arrays_of_the_result(screened):
+    result, shown = screened
+    assert np.array_equal(voxels(shown.location_map), result.arrays.lesion_location_map)
+    assert np.array_equal(voxels(shown.label_map), result.arrays.lesions)
+    assert shown.content == json.loads(json.dumps(result.to_dict())) | {
+        "timing_s": shown.content["timing_s"]
+    }
+
+
+def test_the_map_is_warm_transparent_below_its_threshold_and_on_an_absolute_scale(screened):
+    _, shown = screened
+    display = shown.location_map.GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0, 1)
+    assert not display.GetAutoWindowLevel()
+    assert display.GetApplyThreshold()
+    assert display.GetLowerThreshold() == pytest.approx(0.5)
+    set_threshold(shown.location_map, 0.7)
+    assert display.GetLowerThreshold() == pytest.approx(0.7)
+    colors = display.GetColorNode()
+    luminance = [
+        np.dot(colors.GetLookupTable().GetTableValue(i)[:3], (0.2126, 0.7152, 0.0722))
+        for i in range(colors.GetNumberOfColors())
+    ]
+    assert (np.diff(luminance) > -1e-3).all()
+    assert luminance[-1] - luminance[0] > 0.7
+
+
+def test_each_disease_has_its_name_and_colour(screened):
+    colors = screened[1].label_map.GetDisplayNode().GetColorNode()
+    assert [colors.GetColorName(each.index) for each in CLASSES[1:]] == ["COVID-19", "H1N1", "CAP"]
+    for each in CLASSES[1:]:
+        rgba = colors.GetLookupTable().GetTableValue(each.index)
+        assert "#" + "".join(f"{round(c * 255):02X}" for c in rgba[:3]) == each.color
+    assert colors.GetLookupTable().GetTableValue(0)[3] == 0
+
+
+def test_the_slices_table_says_what_the_result_says(screened):
+    result, shown = screened
+    names = [shown.slices_table.GetColumnName(i) for i in range(len(tables.SLICE_COLUMNS))]
+    assert tuple(names) == tables.SLICE_COLUMNS
+    assert list(tables.CLASS_COLUMNS.items()) == [(each.key, each.name) for each in CLASSES]
+    found = column(shown.slices_table, "P(lesion)")
+    for one, value in zip(result.slices, found, strict=True):
+        assert math.isnan(value) if one.p_lesion is None else value == one.p_lesion
+    x, y, z = result.slices[7].position_mm
+    assert [column(shown.slices_table, name)[7] for name in ("R mm", "A mm", "S mm")] == [-x, -y, z]
+
+
+def test_the_involvement_table_has_both_lungs_and_their_zones(screened):
+    result, shown = screened
+    rows = dict(zip(("right", "left", "total"), range(3), strict=True))
+    for lung, row in rows.items():
+        expected = getattr(result.involvement, lung)
+        for key, name in tables.INVOLVEMENT_COLUMNS.items():
+            assert column(shown.involvement_table, name)[row] == getattr(expected, key)
+    assert column(shown.involvement_table, "Lung volume ml")[2] == result.lung_volume_ml.total
+
+
+def test_the_chart_draws_the_table_and_marks_the_current_slice(screened):
+    _, shown = screened
+    chart = shown.chart
+    series = [chart.GetNthPlotSeriesNode(i) for i in range(chart.GetNumberOfPlotSeriesNodes())]
+    names = [each.GetYColumnName() for each in series]
+    assert names == ["P(lesion)", "Healthy", "COVID-19", "H1N1", "CAP", "Current slice"]
+    assert all(each.GetTableNode() is shown.slices_table for each in series[:5])
+    markers = {(each.GetMarkerStyle(), each.GetLineStyle()) for each in series}
+    assert len(markers) == 6
+    mark_slice(shown, 12)
+    assert column(series[5].GetTableNode(), "Slice").tolist() == [12, 12]
+
+
+def test_results_lie_in_a_folder_under_the_study_of_the_ct(scene, ct, result_folder):
+    import slicer
+
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    study = tree.CreateStudyItem(tree.CreateSubjectItem(tree.GetSceneItemID(), "Müller"), "Thorax")
+    tree.CreateItem(study, ct)
+    shown = add_result(scene, ct, result_folder()[1])
+    folder = tree.GetItemParent(tree.GetItemByDataNode(shown.node))
+    assert tree.GetItemParent(folder) == study
+    for node in (shown.location_map, shown.label_map, shown.slices_table, shown.chart):
+        assert tree.GetItemParent(tree.GetItemByDataNode(node)) == folder
+    assert tree.GetItemParent(tree.GetItemByDataNode(ct)) == study
+
+
+def test_a_second_run_fills_the_same_nodes(scene, ct, result_folder):
+    first = add_result(scene, ct, result_folder()[1])
+    before, map_id = node_names(scene), first.location_map.GetID()
+    result, folder = result_folder("cap")
+    second = add_result(scene, ct, folder)
+    assert node_names(scene) == before
+    assert second.location_map.GetID() == map_id
+    assert np.array_equal(voxels(second.label_map), result.arrays.lesions)
+    assert second.content["patient"]["predicted"] == "cap"
+
+
+def test_a_run_after_a_node_was_deleted_makes_that_node_anew(scene, ct, result_folder):
+    first = add_result(scene, ct, result_folder()[1])
+    before = [each.split()[0] for each in node_names(scene)]
+    remove_with_attendants(scene, [first.label_map])
+    assert first.label_map is None
+    add_result(scene, ct, result_folder("cap")[1])
+    assert [each.split()[0] for each in node_names(scene)] == before
+
+
+def test_deleting_a_result_leaves_the_scene_as_it_was(scene, ct, result_folder):
+    import slicer
+
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    tree.CreateItem(tree.GetSceneItemID(), ct)
+    before, items = node_names(scene), tree.GetNumberOfItems()
+    shown = add_result(scene, ct, result_folder()[1])
+    show_in_3d(shown, True)
+    delete_result(shown)
+    assert node_names(scene) == before
+    assert tree.GetNumberOfItems() == items
+
+
+def test_two_cts_have_results_of_their_own_and_share_the_colours(scene, ct, result_folder):
+    _, folder = result_folder()
+    other = add_volume(scene, voxels(ct).copy(), name="Second CT")
+    first, second = (add_result(scene, each, folder) for each in (ct, other))
+    assert [each.volume for each in results_in(scene)] == [ct, other]
+    assert result_of(other) == second
+    colors = [each.label_map.GetDisplayNode().GetColorNode() for each in (first, second)]
+    assert colors[0] is colors[1]
+    delete_result(first)
+    assert second.label_map.GetDisplayNode().GetColorNode() is colors[0]
+
+
+@pytest.mark.parametrize("kind", ["mrb", "mrml"])
+def test_a_reloaded_scene_has_everything_again(scene, screened, kind, tmp_path):
+    result, shown = screened
+    shown.set_review("disagree", "sieht nach Ödem aus")
+    convert_to_segmentation(shown)
+    threshold, report = 0.62, shown.report
+    set_threshold(shown.location_map, threshold)
+    path = save_and_reload(scene, tmp_path / "Fall 1 Müller", kind)
+    (again,) = results_in(scene)
+    assert again.volume.GetName() == "CT of Müller"
+    assert again.content["slices"] == result.to_dict()["slices"]
+    assert np.array_equal(voxels(again.label_map), result.arrays.lesions)
+    display = again.location_map.GetDisplayNode()
+    assert display.GetLowerThreshold() == pytest.approx(threshold)
+    assert display.GetColorNode().GetName().startswith("M3LungScreen lesion location")
+    names = again.label_map.GetDisplayNode().GetColorNode()
+    assert [names.GetColorName(i) for i in (1, 2, 3)] == ["COVID-19", "H1N1", "CAP"]
+    found = column(again.slices_table, "P(lesion)")
+    assert found[12] == pytest.approx(result.slices[12].p_lesion)
+    assert math.isnan(found[0])
+    assert again.chart.GetNumberOfPlotSeriesNodes() == 6
+    assert again.chart.GetNthPlotSeriesNode(2).GetTableNode() is again.slices_table
+    assert again.report == report
+    assert again.review["note"] == "sieht nach Ödem aus"
+    assert [each.GetName() for each in segments_of(again.segmentation)] == ["COVID-19"]
+    assert path.exists()
+
+
+def save_and_reload(scene, place, kind):
+    place.mkdir()
+    path = place / f"Szene.{kind}"
+    scene.SetRootDirectory(str(place))
+    if kind == "mrb":
+        assert scene.WriteToMRB(str(path))
+        scene.Clear(False)
+        assert scene.ReadFromMRB(str(path))
+    else:
+        scene.SetURL(str(path))
+        write_storable_nodes(scene, place)
+        assert scene.Commit()
+        scene.Clear(False)
+        scene.SetURL(str(path))
+        assert scene.Connect()
+    return path
+
+
+def write_storable_nodes(scene, place):
+    """What the application's save dialog does."""
+    for i in range(scene.GetNumberOfNodes()):
+        node = scene.GetNthNode(i)
+        if node.IsA("vtkMRMLStorableNode") and node.GetSaveWithScene():
+            node.AddDefaultStorageNode()
+            storage = node.GetStorageNode()
+            if storage is not None:
+                suffix = storage.GetDefaultWriteFileExtension()
+                storage.SetFileName(str(place / f"{node.GetID()}.{suffix}"))
+                assert storage.WriteData(node), node.GetName()
+
+
+def test_a_review_is_kept_until_the_next_run(scene, ct, screened, result_folder):
+    _, shown = screened
+    assert shown.review == {}
+    shown.set_review("other", "Tumor?")
+    assert (shown.review["opinion"], shown.review["note"]) == ("other", "Tumor?")
+    with pytest.raises(ValueError, match="maybe"):
+        shown.set_review("maybe")
+    assert add_result(scene, ct, result_folder("cap")[1]).review == {}
+
+
+def test_segments_are_named_coloured_and_coded(screened):
+    _, shown = screened
+    (segment,) = segments_of(convert_to_segmentation(shown))
+    assert segment.GetName() == "COVID-19"
+    assert segment.GetColor() == pytest.approx((0xD5 / 255, 0x5E / 255, 0), abs=0.01)
+    assert "SCT^840539006" in segment.GetTerminology()
+    assert "SCT^39607008^Lung" in segment.GetTerminology()
+    again = convert_to_segmentation(shown)
+    assert len(segments_of(again)) == 1
+
+
+def test_a_segment_fills_the_voxels_of_its_label(scene, screened):
+    import slicer
+
+    result, shown = screened
+    node = convert_to_segmentation(shown)
+    back = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    export = slicer.vtkSlicerSegmentationsModuleLogic.ExportAllSegmentsToLabelmapNode
+    assert export(node, back, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY)
+    assert np.array_equal(voxels(back) > 0, result.arrays.lesions > 0)
+
+
+def test_3d_surfaces_are_made_on_demand_and_hidden_again(screened):
+    _, shown = screened
+    node = show_in_3d(shown, True)
+    assert node.GetSegmentation().ContainsRepresentation("Closed surface")
+    assert node.GetDisplayNode().GetVisibility3D()
+    assert not show_in_3d(shown, False).GetDisplayNode().GetVisibility3D()
+
+
+def test_the_most_suspicious_slice_and_its_neighbours(screened):
+    result, shown = screened
+    highest = max((one for one in result.slices if one.screened), key=lambda one: one.p_lesion)
+    assert most_suspicious(shown) == highest.index
+    called = [one.index for one in result.slices if one.predicted not in (None, "healthy")]
+    assert suspicious_neighbour(shown, called[0], 1) == called[1]
+    assert suspicious_neighbour(shown, called[1], -1) == called[0]
+    assert suspicious_neighbour(shown, called[-1], 1) is None
+    assert not is_called_healthy(shown, called[0])
+
+
+def test_the_lung_preset_can_be_taken_back(ct):
+    display = ct.GetDisplayNode()
+    set_window(ct, 350, 40)
+    before = lung_window(ct)
+    assert (display.GetWindow(), display.GetLevel()) == (1200, -600)
+    set_window(ct, *before)
+    assert (display.GetWindow(), display.GetLevel()) == (350, 40)
