@@ -12,7 +12,8 @@ from M3LungScreenLib.classes import CLASSES, class_by_key
 
 from . import wording
 
-COLUMNS = ("Slice", "Class", "P(lesion)", "Weight", "Involved")
+ROW_HEIGHT = 22
+COLUMNS = ("Slice", "Class", "Lesion", "Weight", "Involved")
 
 
 class SliceSection:
@@ -25,6 +26,7 @@ class SliceSection:
         ui.sliceTable.setColumnCount(len(COLUMNS))
         ui.sliceTable.setHorizontalHeaderLabels([_(each) for each in COLUMNS])
         ui.sliceTable.verticalHeader().hide()
+        ui.sliceTable.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         ui.sliceTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         ui.sliceTable.connect("cellClicked(int,int)", self._clicked)
 

@@ -38,9 +38,9 @@ class VerdictPanel:
         """A run has begun and has said nothing yet."""
         self._show_words(_("Screening…"), _("A provisional verdict follows soon."))
 
-    def show_stopped(self, sentence: str) -> None:
-        """A run ended without a result."""
-        self._show_words(_("No result."), sentence)
+    def show_stopped(self) -> None:
+        """A run ended without a result; the message below the button says why."""
+        self._show_words(_("No result."), _("The message above says why."))
 
     def show_provisional(self, event: Mapping[str, Any]) -> None:
         """A first verdict from part of the slices."""
@@ -59,6 +59,7 @@ class VerdictPanel:
         self.ui.barsWidget.visible = probabilities is not None
         if probabilities:
             self._show_bars(probabilities, notes)
+        self._fill(self.ui.unverifiedLabel, wording.unverified_legend(content))
         self._fill(self.ui.countLabel, wording.slice_count(content))
         self._fill(self.ui.warningsLabel, wording.warnings(content))
         self._fill(self.ui.involvementLabel, wording.involvement(content))
@@ -68,7 +69,13 @@ class VerdictPanel:
         self.ui.verdictLabel.text = f"<b>{headline}</b>"
         self.ui.sureLabel.text = below
         self.ui.barsWidget.visible = False
-        for label in ("countLabel", "warningsLabel", "involvementLabel", "originLabel"):
+        for label in (
+            "unverifiedLabel",
+            "countLabel",
+            "warningsLabel",
+            "involvementLabel",
+            "originLabel",
+        ):
             self._fill(getattr(self.ui, label), "")
 
     def _show_bars(self, probabilities: Mapping[str, float], notes: Mapping[str, str]) -> None:

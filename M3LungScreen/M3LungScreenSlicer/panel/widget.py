@@ -32,7 +32,7 @@ from .verdict import VerdictPanel
 
 __all__ = ["M3LungScreenParameterNode", "M3LungScreenWidget"]
 
-SECTIONS_OF_A_RESULT = ("slice", "overlays", "review", "save")
+SECTIONS_OF_A_RESULT = ("slice", "overlays", "review", "save", "researcher")
 
 
 class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -235,9 +235,13 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif status.state is not State.IDLE and self._parameters is not None:
             self._run.show_reason(self._why_not())
             self._show_result(self._stored_result())
+            if self._result is None:
+                self._verdict.show_stopped()
 
     def _result_came(self, result: SceneResult) -> None:
         self._show_result(result)
+        localization = result.content["settings"]["model"]["localization"]
+        self._parameters.locationThreshold = localization["threshold"]
         self._apply_overlays()
         self._jump_to_most_suspicious()
 

@@ -201,7 +201,14 @@ def duration(seconds: float) -> str:
 
 def unverified_note(content: Content, key: str) -> str:
     """Said beside the bar of a class never verified on real CT, else ''."""
-    return _("never verified on real CT") if key in content["model"].get("unverified", ()) else ""
+    return "⚠ " + _("unverified") if key in content["model"].get("unverified", ()) else ""
+
+
+def unverified_legend(content: Content) -> str:
+    """What 'unverified' means, where a class is."""
+    if not content["model"].get("unverified"):
+        return ""
+    return "⚠ " + _("unverified: this class was never verified on real CT of patients.")
 
 
 def step(name: str, seconds_left: float | None) -> str:
