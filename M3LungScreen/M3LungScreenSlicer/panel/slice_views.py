@@ -10,6 +10,8 @@ import vtk
 
 AXIAL = "Axial"
 
+Point = tuple[float, float, float]
+
 
 def slice_nodes() -> list[Any]:
     """All slice views of the scene."""
@@ -21,16 +23,24 @@ def axial_node() -> Any:
     return next((each for each in slice_nodes() if each.GetOrientation() == AXIAL), None)
 
 
-def center_of(node: Any) -> tuple[float, float, float]:
-    """RAS mm of the middle of a slice view."""
+def point_on(node: Any, anchor: Point) -> Point:
+    """Where the plane of a slice view is nearest to `anchor`, RAS mm.
+
+    Its middle will not do: a reader may have moved the CT out of it.
+    """
     matrix = node.GetSliceToRAS()
-    return tuple(matrix.GetElement(row, 3) for row in range(3))  # type: ignore[return-value]
+    normal = [matrix.GetElement(row, 2) for row in range(3)]
+    origin = [matrix.GetElement(row, 3) for row in range(3)]
+    away = sum((o - a) * n for o, a, n in zip(origin, anchor, normal, strict=True))
+    r, a, s = (a + away * n for a, n in zip(anchor, normal, strict=True))
+    return r, a, s
 
 
-def jump_to(ras_mm: tuple[float, float, float]) -> None:
-    """Bring all slice views to a position without moving what they are centred on."""
+def jump_to(ras_mm: Point) -> None:
+    """Bring the axial slice views to a position; what they are centred on stays."""
     for node in slice_nodes():
-        node.JumpSliceByOffsetting(*ras_mm)
+        if node.GetOrientation() == AXIAL:
+            node.JumpSliceByOffsetting(*ras_mm)
 
 
 def write_in_corner(node: Any, text: str) -> None:
@@ -50,7 +60,12 @@ class SliceFollower:
     def __init__(self, moved: Callable[[], None]) -> None:
         self._moved = moved
         self._observed: list[tuple[Any, int]] = []
-        self._last: tuple[float, float, float] | None = None
+        self._last = ""
+
+    @property
+    def following(self) -> list[Any]:
+        """The slice nodes under observation."""
+        return [node for node, _ in self._observed]
 
     def follow(self) -> None:
         """Begin, or take in views that have come since."""
@@ -64,12 +79,12 @@ class SliceFollower:
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         self._observed = []
-        self._last = None
+        self._last = ""
 
     def _modified(self, node: Any, event: str) -> None:
         if node.GetOrientation() != AXIAL:
             return
-        here = center_of(node)
+        here = str([node.GetSliceToRAS().GetElement(i // 4, i % 4) for i in range(12)])
         if here != self._last:
             self._last = here
             self._moved()

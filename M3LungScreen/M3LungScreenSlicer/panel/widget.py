@@ -320,10 +320,11 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _slice_moved(self) -> None:
         """Tell of the slice on which the axial view stands."""
         node = slice_views.axial_node()
-        if self._result is None or node is None:
+        if self._result is None or self._result.volume is None or node is None:
             slice_views.write_in_corner(node, "")
             return
-        entry = slices.slice_at(self._result, slice_views.center_of(node))
+        anchor = slices.position_of(self._result, 0)
+        entry = slices.slice_at(self._result, slice_views.point_on(node, anchor))
         if entry is not None and entry == self._entry:
             return
         self._entry = entry

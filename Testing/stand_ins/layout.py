@@ -1,0 +1,76 @@
+"""`slicer.app.layoutManager()`: slice views with corners, a plot view that can be clicked."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import slicer
+import vtk
+
+SELECTED = "dataSelected(vtkStringArray*, vtkCollection*)"
+
+
+class PlotView:
+    """Tells what was selected in it."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[..., None]] = []
+
+    def connect(self, signature: str, slot: Callable[..., None]) -> bool:
+        assert signature == SELECTED
+        self.listeners.append(slot)
+        return True
+
+    def disconnect(self, signature: str, slot: Callable[..., None]) -> bool:
+        self.listeners.remove(slot)
+        return True
+
+
+class LayoutManager:
+    """`layout` is the number of the layout, `shown` the chart in the plot view."""
+
+    FOUR_UP = 3
+    WITH_PLOT = 36
+
+    def __init__(self) -> None:
+        self.layout = self.FOUR_UP
+        self.view = PlotView()
+        self.shown: Any = None
+        self._corners: dict[str, vtk.vtkCornerAnnotation] = {}
+
+    @property
+    def plotViewCount(self) -> int:  # noqa: N802
+        return int(self.layout == self.WITH_PLOT)
+
+    def setLayout(self, layout: int) -> None:  # noqa: N802
+        self.layout = layout
+
+    def plotWidget(self, number: int) -> Any:  # noqa: N802
+        return SimpleNamespace(plotView=lambda: self.view)
+
+    def sliceWidget(self, name: str) -> Any:  # noqa: N802
+        corner = self._corners.setdefault(name, vtk.vtkCornerAnnotation())
+        view = SimpleNamespace(cornerAnnotation=lambda: corner, scheduleRender=lambda: None)
+        return SimpleNamespace(sliceView=lambda: view)
+
+    def corner_text(self, name: str) -> str:
+        """What stands in the lower right corner of a slice view."""
+        return self._corners[name].GetText(vtk.vtkCornerAnnotation.LowerRight) or ""
+
+    def use_plots(self, monkeypatch: Any) -> None:
+        """Let slicer.modules.plots show charts here."""
+        logic = SimpleNamespace(ShowChartInLayout=self._show)
+        plots = SimpleNamespace(logic=lambda: logic)
+        monkeypatch.setattr(slicer.modules, "plots", plots, raising=False)
+
+    def click_on_point(self, row: int) -> None:
+        """A reader clicks on the point that a row of the table is."""
+        ids, points, found = vtk.vtkStringArray(), vtk.vtkIdTypeArray(), vtk.vtkCollection()
+        points.InsertNextValue(row)
+        found.AddItem(points)
+        for each in list(self.view.listeners):
+            each(ids, found)
+
+    def _show(self, chart: Any) -> None:
+        self.shown = chart
+        self.layout = self.WITH_PLOT
