@@ -1,6 +1,7 @@
 """M3LungScreen: pneumonia screening of a loaded chest CT. What Slicer looks for; short."""
 
 import slicer
+from M3LungScreenSlicer import sample_data
 from M3LungScreenSlicer.library import make_importable
 from M3LungScreenSlicer.screening_logic import ScreeningLogic
 from slicer.i18n import tr as _
@@ -13,6 +14,7 @@ from slicer.ScriptedLoadableModule import (
 
 make_importable()
 
+from M3LungScreenSlicer.panel import context_menu  # noqa: E402
 from M3LungScreenSlicer.panel.widget import (  # noqa: E402
     M3LungScreenParameterNode,
     M3LungScreenWidget,
@@ -26,25 +28,79 @@ __all__ = [
     "M3LungScreenWidget",
 ]
 
+PAPER = "https://arxiv.org/abs/2010.03201"
+
 
 class M3LungScreen(ScriptedLoadableModule):
     """The module's name, help and acknowledgement."""
 
     def __init__(self, parent):
-        super().__init__(parent)
+        ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("M3LungScreen")
-        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         parent.dependencies = []
-        parent.contributors = ["The M3LungScreen contributors"]
+        parent.contributors = ["The M3LungScreen developers"]
+        parent.helpText = _(
+            "Screens a loaded chest CT for pneumonia: healthy, COVID-19, H1N1 or "
+            "community-acquired pneumonia; how sure, where, how much of each lung, and whether to "
+            "distrust the answer. Choose the CT and click Screen.<br><b>Research use only: not "
+            "for clinical decisions.</b>"
+        )
+        parent.acknowledgementText = _(
+            "The method is that of M<sup>3</sup>Lung-Sys: X. Qian, H. Fu, W. Shi, T. Chen, Y. Fu, "
+            'F. Shan, X. Xue, IEEE Journal of Biomedical and Health Informatics, 2020 (<a href="{}"'
+            ">paper</a>). Please cite it when you use this module."
+        ).format(PAPER)
+        slicer.app.connect("startupCompleted()", sample_data.register)
+        slicer.app.connect("startupCompleted()", context_menu.register)
 
 
-class M3LungScreenLogic(ScriptedLoadableModuleLogic, ScreeningLogic):
+class M3LungScreenLogic(ScreeningLogic, ScriptedLoadableModuleLogic):
     """`slicer.util.getModuleLogic('M3LungScreen').screen(volumeNode)`."""
 
     def __init__(self, scene=None, make_child=None):
         ScriptedLoadableModuleLogic.__init__(self)
-        ScreeningLogic.__init__(self, scene or slicer.mrmlScene, make_child)
+        folder = slicer.app.temporaryPath
+        ScreeningLogic.__init__(self, scene or slicer.mrmlScene, make_child, folder)
 
 
 class M3LungScreenTest(ScriptedLoadableModuleTest):
-    """The main path in a real Slicer."""
+    """The main path in a real Slicer: a small simulated patient, screened without the GUI."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_a_simulated_patient_is_screened()
+        self.setUp()
+        self.test_a_label_map_is_refused()
+
+    def test_a_simulated_patient_is_screened(self):
+        volume = self.simulated_patient()
+        logic = M3LungScreenLogic()
+        result = logic.screen(volume, detail="preview")
+        logic.close()
+        self.assertAlmostEqual(sum(result.content["patient"]["probabilities"].values()), 1, 5)
+        size = volume.GetImageData().GetDimensions()
+        for node in (result.location_map, result.label_map):
+            self.assertEqual(node.GetImageData().GetDimensions(), size)
+        self.assertEqual(result.slices_table.GetNumberOfRows(), size[2])
+        self.delayDisplay(_("Test passed"))
+
+    def test_a_label_map_is_refused(self):
+        from M3LungScreenSlicer.screening_logic import ScreeningFailed
+
+        labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+        with self.assertRaisesRegex(ScreeningFailed, "label map"):
+            M3LungScreenLogic().screen(labels)
+
+    def simulated_patient(self):
+        """30 slices of 96 × 96 with COVID-19, as a node that came from a file."""
+        from M3LungScreenLib import simulate_patient
+
+        patient = simulate_patient("covid19", 3, slice_count=30, slice_thickness_mm=8.0, matrix=96)
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Simulated patient")
+        image = patient.volume.geometry.with_array(patient.volume.hu)
+        slicer.util.updateVolumeFromITKImage(node, image)
+        return node

@@ -24,19 +24,20 @@ def missing_packages(requirements: Path) -> list[str]:
     return [str(each) for each in _requirements(requirements) if not _is_satisfied(each)]
 
 
-def ensure_packages(requirements: Path) -> None:
+def ensure_packages(requirements: Path, with_torch: bool = True) -> None:
     """Install what is missing, after asking; InstallationRefused says what to do otherwise.
 
     torch and torchvision by the PyTorch extension's PyTorchUtils, the rest by
     slicer.packaging (Slicer 5.12) or slicer.util.pip_install.
     """
-    missing = [each for each in _requirements(requirements) if not _is_satisfied(each)]
-    if any(each.name in TORCH_FAMILY for each in missing):
-        _install_torch(next(each for each in _requirements(requirements) if each.name == "torch"))
-    others = [each for each in missing if each.name not in TORCH_FAMILY]
-    if others:
-        _install(others)
-    still = missing_packages(requirements)
+    wanted = _requirements(requirements)
+    torch = [each for each in wanted if each.name in TORCH_FAMILY] if with_torch else []
+    others = [each for each in wanted if each.name not in TORCH_FAMILY]
+    if not all(map(_is_satisfied, torch)):
+        _install_torch(next(each for each in torch if each.name == "torch"))
+    if not all(map(_is_satisfied, others)):
+        _install([each for each in others if not _is_satisfied(each)])
+    still = [str(each) for each in (*torch, *others) if not _is_satisfied(each)]
     if still:
         raise InstallationRefused(
             f"{', '.join(still)} is still missing. Restart Slicer and try again, or install from a "

@@ -64,9 +64,7 @@ def _display(node: Any, kind: str, colors: Any) -> Any:
 
 def _fill(node: Any, volume: Any, path: Path, scalar_type: int) -> None:
     """Voxels of a raw file straight into VTK's memory, the grid and transform of `volume`."""
-    image = vtk.vtkImageData()
-    image.SetDimensions(volume.GetImageData().GetDimensions())
-    image.AllocateScalars(scalar_type, 1)
+    image = _image(node.GetImageData(), volume.GetImageData().GetDimensions(), scalar_type)
     memory = memoryview(vtk_to_numpy(image.GetPointData().GetScalars())).cast("B")
     with path.open("rb") as file:
         if file.readinto(memory) != len(memory):
@@ -77,4 +75,16 @@ def _fill(node: Any, volume: Any, path: Path, scalar_type: int) -> None:
     node.SetIJKToRASMatrix(matrix)
     node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     node.SetAndObserveImageData(image)
+    image.GetPointData().GetScalars().Modified()
+    image.Modified()
     node.EndModify(was_modified)
+
+
+def _image(old: Any, size: tuple[int, int, int], scalar_type: int) -> Any:
+    """`old` where it fits, whose memory is already there; otherwise new voxels."""
+    if old is not None and (old.GetDimensions(), old.GetScalarType()) == (size, scalar_type):
+        return old
+    image = vtk.vtkImageData()
+    image.SetDimensions(size)
+    image.AllocateScalars(scalar_type, 1)
+    return image

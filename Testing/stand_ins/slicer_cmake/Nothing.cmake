@@ -1,0 +1,1 @@
+# Slicer's own build and packages are not made here.
