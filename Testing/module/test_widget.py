@@ -397,7 +397,7 @@ def test_lesions_are_shown_in_3d_and_hidden_again(screened):
     assert not display.GetVisibility3D()
 
 
-def test_a_model_from_a_folder_is_chosen_and_its_card_shown(
+def test_a_model_from_a_folder_is_chosen_with_its_card(
     widget, monkeypatch, a_bundle_elsewhere
 ):
     choose(monkeypatch, folder=a_bundle_elsewhere)

@@ -26,7 +26,8 @@ def a_scripted_plugin(parent: Any) -> Any:
         def setPythonSource(self, path: str) -> bool:  # noqa: N802
             name = Path(path).stem
             spec = importlib.util.spec_from_file_location(name, path)
-            assert spec and spec.loader
+            assert spec is not None
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
             loaded.append((self, getattr(module, name)(self)))

@@ -32,6 +32,7 @@ from .verdict import VerdictPanel
 
 __all__ = ["M3LungScreenParameterNode", "M3LungScreenWidget"]
 
+OUR_PACKAGES = ("M3LungScreenSlicer", "M3LungScreenLib")
 SECTIONS_OF_A_RESULT = ("slice", "overlays", "review", "save", "researcher")
 
 
@@ -89,7 +90,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onReload(self) -> None:
         """Reload the packages beside the module too, which Slicer would leave as they are."""
-        for name in [n for n in sys.modules if n.split(".")[0] == __package__.split(".")[0]]:
+        for name in [each for each in sys.modules if each.split(".")[0] in OUR_PACKAGES]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
 

@@ -1,0 +1,118 @@
+"""How long the window stands still while a CT is screened: python -m Testing.benchmarks.event_loop
+
+Drives the module's widget and logic on a real MRML scene with a real child process and
+prints the seconds from click to the first change, to the provisional and the final
+verdict, and the longest block of the event loop.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TICK_MS = 2
+
+
+class Watch:
+    """Ticks in the event loop; `longest` is the longest time between two ticks, seconds."""
+
+    def __init__(self, qt: Any) -> None:
+        self.longest, self._last = 0.0, time.perf_counter()
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._tick)
+        self._timer.start(TICK_MS)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.longest, self._last = max(self.longest, now - self._last), now
+
+    def restart(self) -> None:
+        """Forget what was before."""
+        self.longest, self._last = 0.0, time.perf_counter()
+
+
+def opened_widget(module_file: Path) -> Any:
+    """The module as Slicer opens it."""
+    from Testing.stand_ins.slicer_application import a_parent, install
+
+    install(module_file)
+    sys.path.append(str(module_file.parent))
+    from M3LungScreen import M3LungScreenWidget
+
+    parent = a_parent()
+    widget = M3LungScreenWidget(parent)
+    widget.setup()
+    parent.isEntered = True
+    widget.enter()
+    parent.show()
+    return widget
+
+
+def screen(widget: Any, watch: Watch, seconds: float) -> dict[str, float]:
+    """Click and wait for the end; what happened when, in seconds from the click."""
+    import slicer
+
+    watch.restart()
+    start = time.perf_counter()
+    times: dict[str, float] = {}
+    widget.ui.screenButton.click()
+    times["click"] = time.perf_counter() - start
+    while widget.logic.status.state.busy and time.perf_counter() - start < seconds:
+        slicer.app.processEvents()
+        time.sleep(TICK_MS / 1000)
+        state = widget.logic.status.state.value
+        times.setdefault(state, time.perf_counter() - start)
+    slicer.app.processEvents()
+    times.setdefault(widget.logic.status.state.value, time.perf_counter() - start)
+    return {**times, "longest block": watch.longest}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--slices", type=int, default=60)
+    arguments.add_argument("--matrix", type=int, default=256)
+    arguments.add_argument("--ct", type=Path, help="a real CT instead of a simulated patient")
+    arguments.add_argument("--picture", type=Path, help="where a PNG of the panel goes")
+    chosen = arguments.parse_args()
+    import slicer
+
+    from Testing.stand_ins.mrml_scene import SceneOfSlicer, add_volume, ijk_to_ras_of
+
+    kept = SceneOfSlicer(Path(tempfile.mkdtemp()))
+    slicer.mrmlScene = kept.scene
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(kept.scene)
+    view = kept.scene.AddNewNodeByClass("vtkMRMLSliceNode")
+    view.SetLayoutName("Red")
+    view.SetOrientation("Axial")
+    volume = patient(chosen.ct, chosen.slices, chosen.matrix)
+    add_volume(kept.scene, volume.hu, ijk_to_ras_of(volume.geometry), "CT")
+    widget = opened_widget(ROOT / "M3LungScreen" / "M3LungScreen.py")
+    watch = Watch(sys.modules["qt"])
+    for run in ("cold", "warm"):
+        times = screen(widget, watch, 900.0)
+        print(run, ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times.items()))
+    if chosen.picture:
+        widget.parent.resize(430, widget.parent.sizeHint.height())
+        slicer.app.processEvents()
+        widget.parent.grab().save(str(chosen.picture))
+    print(widget.logic.status.message or widget.ui.verdictLabel.text)
+    widget.cleanup()
+
+
+def patient(path: Path | None, slices: int, matrix: int) -> Any:
+    """The CT to screen."""
+    from M3LungScreenLib import read_ct, simulate_patient
+
+    if path is not None:
+        return read_ct(path)
+    thickness = 300 / slices
+    return simulate_patient(
+        "covid19", 3, slice_count=slices, slice_thickness_mm=thickness, matrix=matrix
+    ).volume
+
+
+if __name__ == "__main__":
+    main()
