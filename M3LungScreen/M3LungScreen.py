@@ -1,8 +1,13 @@
 """M3LungScreen: pneumonia screening of a loaded chest CT. What Slicer looks for; short."""
 
+from collections.abc import Callable
+from typing import Any
+
 import slicer
 from M3LungScreenSlicer import sample_data
-from M3LungScreenSlicer.library import make_importable
+from M3LungScreenSlicer.child_process import ChildProcess
+from M3LungScreenSlicer.installation import missing_packages
+from M3LungScreenSlicer.library import MODULE_FOLDER, make_importable
 from M3LungScreenSlicer.screening_logic import ScreeningLogic
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -34,7 +39,7 @@ PAPER = "https://arxiv.org/abs/2010.03201"
 class M3LungScreen(ScriptedLoadableModule):
     """The module's name, help and acknowledgement."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("M3LungScreen")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
@@ -58,7 +63,9 @@ class M3LungScreen(ScriptedLoadableModule):
 class M3LungScreenLogic(ScreeningLogic, ScriptedLoadableModuleLogic):
     """`slicer.util.getModuleLogic('M3LungScreen').screen(volumeNode)`."""
 
-    def __init__(self, scene=None, make_child=None):
+    def __init__(
+        self, scene: Any = None, make_child: Callable[[], ChildProcess] | None = None
+    ) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         folder = slicer.app.temporaryPath
         ScreeningLogic.__init__(self, scene or slicer.mrmlScene, make_child, folder)
@@ -67,16 +74,19 @@ class M3LungScreenLogic(ScreeningLogic, ScriptedLoadableModuleLogic):
 class M3LungScreenTest(ScriptedLoadableModuleTest):
     """The main path in a real Slicer: a small simulated patient, screened without the GUI."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         slicer.mrmlScene.Clear()
+        missing = missing_packages(MODULE_FOLDER / "Resources" / "requirements.txt")
+        if missing:
+            self.skipTest(f"{', '.join(missing)} is missing; click Screen once to install it")
 
-    def runTest(self):
+    def runTest(self) -> None:
         self.setUp()
         self.test_a_simulated_patient_is_screened()
         self.setUp()
         self.test_a_label_map_is_refused()
 
-    def test_a_simulated_patient_is_screened(self):
+    def test_a_simulated_patient_is_screened(self) -> None:
         volume = self.simulated_patient()
         logic = M3LungScreenLogic()
         result = logic.screen(volume, detail="preview")
@@ -88,14 +98,14 @@ class M3LungScreenTest(ScriptedLoadableModuleTest):
         self.assertEqual(result.slices_table.GetNumberOfRows(), size[2])
         self.delayDisplay(_("Test passed"))
 
-    def test_a_label_map_is_refused(self):
+    def test_a_label_map_is_refused(self) -> None:
         from M3LungScreenSlicer.screening_logic import ScreeningFailed
 
         labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
         with self.assertRaisesRegex(ScreeningFailed, "label map"):
             M3LungScreenLogic().screen(labels)
 
-    def simulated_patient(self):
+    def simulated_patient(self) -> Any:
         """30 slices of 96 × 96 with COVID-19, as a node that came from a file."""
         from M3LungScreenLib import simulate_patient
 

@@ -54,7 +54,7 @@ class PipeProcess:
                 encoding="utf-8",
                 errors="replace",
                 cwd=self._folder,
-                creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
+                creationflags=_creation_flags(),
             )
         except OSError as wrong:
             self._last_words.append(str(wrong))
@@ -117,6 +117,12 @@ class PipeProcess:
     def _read_last_words(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         self._last_words.extend(line.rstrip("\n") for line in process.stderr)
+
+
+def _creation_flags() -> int:
+    if sys.platform == "win32":
+        return subprocess.CREATE_NO_WINDOW
+    return 0
 
 
 def pipe_worker(library_root: Path) -> PipeProcess:
