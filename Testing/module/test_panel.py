@@ -87,7 +87,7 @@ def test_every_number_of_the_involvement_is_in_its_table(wording, make_result):
     table = wording.involvement(content)
     for side in ("right", "left", "total"):
         for share in content["involvement"][side].values():
-            assert f">{wording.percent(share)}<" in table
+            assert f">{wording.share_text(share)}<" in table
     assert f"<b>{content['involvement']['severity_score']}</b> of 24" in table
 
 
@@ -99,6 +99,13 @@ def test_words_from_outside_cannot_become_markup(wording, make_result):
     assert "&lt;img" in wording.warnings(content)
     assert "&lt;b&gt;" in wording.origin(content)
     assert "&lt;i&gt;" in wording.origin(content)
+
+
+def test_a_share_near_zero_does_not_swallow_the_rest_of_a_line(wording, make_result):
+    content = make_result("covid19", 0.9999).to_dict()
+    document = sys.modules["qt"].QTextDocument()
+    document.setHtml(wording.sureness(content))
+    assert document.toPlainText() == "COVID-19 > 99.9 %; next Healthy < 0.1 %."
 
 
 def test_each_class_has_a_sign_of_its_own_shape(wording):

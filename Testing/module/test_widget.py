@@ -309,6 +309,15 @@ def test_a_result_begins_at_the_most_suspicious_slice(screened):
     assert f"Slice {worst['index']}" in screened.ui.sliceLabel.text
 
 
+def test_a_second_run_tells_of_the_slice_again(screened, result_folder):
+    _, folder = result_folder("cap")
+    screened.ui.screenButton.click()
+    screened.logic.finish(folder)
+    index = screened._entry["index"]
+    assert screened.ui.sliceLabel.text.startswith(f"<b>Slice {index}</b>")
+    assert "CAP</b>" in screened.ui.sliceLabel.text
+
+
 def test_next_and_previous_stay_on_slices_not_called_healthy(screened):
     found = [e["index"] for e in screened._result.content["slices"] if e["predicted"] == "covid19"]
     screened._jump(found[0])

@@ -78,12 +78,12 @@ def describe(entry: Mapping[str, Any] | None) -> str:
     if not entry["screened"]:
         return f"{title}: {_('left out of this preview.')}"
     shares = entry["probabilities"]
-    parts = [f"{wording.class_name(e.key)} {wording.percent(shares[e.key])}" for e in CLASSES]
-    facts = [f"{_('Lesion')} {wording.percent(entry['p_lesion'])}"]
+    parts = [f"{wording.class_name(e.key)} {wording.share_text(shares[e.key])}" for e in CLASSES]
+    facts = [f"{_('Lesion')} {wording.share_text(entry['p_lesion'])}"]
     if entry["weight"] is not None:
         facts.append(f"{_('weight')} {entry['weight']:.3f}")
     facts.append(
-        _("{share} of its lung involved").format(share=wording.percent(entry["involvement"]))
+        _("{share} of its lung involved").format(share=wording.share_text(entry["involvement"]))
     )
     head = f"{title}: <b>{wording.class_name(entry['predicted'])}</b>"
     return f"{head}<br>{', '.join(facts)}<br>{' &nbsp; '.join(parts)}"

@@ -292,6 +292,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result = result
         if same and not self.logic.status.state.busy:
             return
+        self._entry = None
         self._overlays.show_result(result)
         self._save.show_result(result)
         self._review.show(result.review if result else {})

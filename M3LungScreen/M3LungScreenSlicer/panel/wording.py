@@ -39,6 +39,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def share_text(share: float) -> str:
+    """The same for rich text, where '<' would begin a tag."""
+    return escape(percent(share))
+
+
 def sign(key: str) -> str:
     """The sign of a class in its colour."""
     return f'<span style="color:{class_by_key(key).color}">{SIGNS[key]}</span>'
@@ -85,9 +90,9 @@ def sureness(content: Content) -> str:
     first, second = ranked[:2]
     return _("{first} {p}; next {second} {q}.").format(
         first=escape(first.name),
-        p=f"<b>{percent(patient['probabilities'][first.key])}</b>",
+        p=f"<b>{share_text(patient['probabilities'][first.key])}</b>",
         second=escape(second.name),
-        q=percent(patient["probabilities"][second.key]),
+        q=share_text(patient["probabilities"][second.key]),
     )
 
 
@@ -149,14 +154,14 @@ def involvement(content: Content) -> str:
     head = _row("", [_("Right"), _("Left"), _("Both")], "th")
     rows = [
         _row(
-            f"<b>{_('Involved')}</b>", [f"<b>{percent(shares[s]['fraction'])}</b>" for s in sides]
+            f"<b>{_('Involved')}</b>", [f"<b>{share_text(shares[s]['fraction'])}</b>" for s in sides]
         ),
-        _row(_("Ground glass"), [percent(shares[s]["ground_glass"]) for s in sides]),
-        _row(_("Consolidation"), [percent(shares[s]["consolidation"]) for s in sides]),
+        _row(_("Ground glass"), [share_text(shares[s]["ground_glass"]) for s in sides]),
+        _row(_("Consolidation"), [share_text(shares[s]["consolidation"]) for s in sides]),
     ]
     for zone in ZONES:
         name = _("{zone} zone").format(zone=_(zone.capitalize()))
-        rows.append(_row(name, [percent(shares[s][zone]) for s in sides]))
+        rows.append(_row(name, [share_text(shares[s][zone]) for s in sides]))
     rows.append(_row(_("Lung volume"), [f"{volumes[s]:.0f} ml" for s in sides]))
     score = _("CT severity score <b>{score}</b> of {maximum}").format(
         score=shares["severity_score"], maximum=SEVERITY_MAXIMUM
