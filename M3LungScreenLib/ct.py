@@ -54,6 +54,11 @@ class Geometry:
         return image
 
     @property
+    def is_axial(self) -> bool:
+        """Whether x, y, z are exactly L, P, S."""
+        return tuple(self.direction) == (1, 0, 0, 0, 1, 0, 0, 0, 1)
+
+    @property
     def orientation(self) -> str:
         """The anatomical directions that x, y, z run towards, such as 'LPS' or 'RAI'."""
         import SimpleITK as sitk
@@ -122,6 +127,10 @@ class CTVolume:
         """
         size = hu.shape[::-1]
         place = Geometry(size, tuple(spacing_mm), tuple(origin_mm), tuple(direction))  # type: ignore[arg-type]
+        if place.is_axial and hu.dtype == np.int16:
+            axial = hu.copy()
+            axial.flags.writeable = False
+            return cls(axial, place, place)
         return cls.from_image(place.with_array(hu), kind="array")
 
     @property

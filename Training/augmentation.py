@@ -66,14 +66,15 @@ def apply(hu: Tensor, drawn: list[Augmentation], window_width_hu: float) -> Tens
     """HU `[B, S, S]` to network input `[B, 3, S, S]` in [0, 1], each by its own draw."""
     moved = place(hu.float() + 1024, drawn) - 1024
     seen = [_degrade(image, each) for image, each in zip(moved, drawn, strict=True)]
-    lowest = torch.tensor([each.center_hu for each in drawn]).view(-1, 1, 1) - window_width_hu / 2
+    centers = torch.tensor([each.center_hu for each in drawn], device=hu.device).view(-1, 1, 1)
+    lowest = centers - window_width_hu / 2
     windowed = ((torch.stack(seen) - lowest) / window_width_hu).clamp(0, 1)
     return windowed[:, None].expand(-1, 3, -1, -1)
 
 
 def place(images: Tensor, drawn: list[Augmentation]) -> Tensor:
     """Flip, turn, scale and shift images or masks `[B, S, S]`; 0 comes in at the edges."""
-    matrices = torch.stack([_matrix(each) for each in drawn])
+    matrices = torch.stack([_matrix(each) for each in drawn]).to(images.device)
     grid = F.affine_grid(matrices, [len(images), 1, *images.shape[1:]], align_corners=False)
     return F.grid_sample(images.float()[:, None], grid, align_corners=False)[:, 0]
 
@@ -101,13 +102,13 @@ def _degrade(hu: Tensor, drawn: Augmentation) -> Tensor:
     if drawn.blur_px > 0:
         hu = _blurred(hu, drawn.blur_px)
     if drawn.noise_hu > 0:
-        hu = hu + drawn.noise_hu * _grain(hu.shape, drawn)
+        hu = hu + drawn.noise_hu * _grain(hu, drawn)
     return hu + drawn.offset_hu
 
 
-def _grain(shape: torch.Size, drawn: Augmentation) -> Tensor:
-    generator = torch.Generator().manual_seed(drawn.noise_seed)
-    noise = torch.randn(shape, generator=generator)
+def _grain(hu: Tensor, drawn: Augmentation) -> Tensor:
+    generator = torch.Generator(hu.device).manual_seed(drawn.noise_seed)
+    noise = torch.randn(hu.shape, generator=generator, device=hu.device)
     if drawn.grain_px < 0.3:
         return noise
     noise = _blurred(noise, drawn.grain_px)
@@ -116,7 +117,7 @@ def _grain(shape: torch.Size, drawn: Augmentation) -> Tensor:
 
 def _blurred(image: Tensor, sigma_px: float) -> Tensor:
     """A Gaussian blur of `[S, S]`."""
-    reach = torch.arange(-3, 4, dtype=torch.float32)
+    reach = torch.arange(-3, 4, dtype=torch.float32, device=image.device)
     kernel = torch.exp(-((reach / sigma_px) ** 2) / 2)
     kernel = kernel / kernel.sum()
     padded = F.pad(image[None, None], (3, 3, 3, 3), mode="replicate")

@@ -72,8 +72,8 @@ def load(folder: Path, name: str) -> Background:
         x, y, z = map(float, arrays["spacing_mm"])
     if len(hu) > 1:
         return Background(hu, lungs, (x, y, z))
-    stack = (np.repeat(each, STACKED_SLICES, axis=0) for each in (hu, lungs))
-    return Background(*stack, (x, y, STACKED_SPACING_MM))
+    hu, lungs = (np.repeat(each, STACKED_SLICES, axis=0) for each in (hu, lungs))
+    return Background(hu, lungs, (x, y, STACKED_SPACING_MM))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
 from M3LungScreenLib.settings import LocalizationSettings
 from Training.backgrounds import ORIGINS, SLICES, names_in
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
-from Training.learning import BEST
+from Training.learning import BEST, load_weights
 from Training.samples import SliceSamples, cached_slices, slice_sources
 
 VERSION = "0.1.0"
@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="folder to write")
     parsed = parser.parse_args(arguments)
     config = config_of(parsed)
-    slices = torch.load(parsed.out / "slice" / BEST, weights_only=True)
-    patient = torch.load(parsed.out / "patient" / BEST, weights_only=True)
+    slices = load_weights(parsed.out / "slice" / BEST)
+    patient = load_weights(parsed.out / "patient" / BEST)
     threshold, dice = fit_threshold(config, parsed, slices)
     settings = replace(config.model, localization=LocalizationSettings(threshold))
     metrics = {

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from M3LungScreenLib.engines.pytorch_engine import available_devices
 from M3LungScreenLib.errors import UsageError
 from Training.config import Optimiser, ScheduleSettings
 
@@ -31,6 +32,10 @@ class Run:
     step: int = 0
     best: float = -math.inf
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +54,7 @@ class Run:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return False
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         check_same(state["config"], self.config, path)
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -98,6 +103,19 @@ def save_atomically(state: Any, path: Path) -> None:
     beside = path.with_suffix(".part")
     torch.save(state, beside)
     os.replace(beside, path)
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """A network's weights on the CPU, wherever it was trained."""
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is the best device there is; UsageError for one that is not there."""
+    found = available_devices()
+    if name != "auto" and name not in found:
+        raise UsageError("device", f"No {name} here; there are {', '.join(found)}.")
+    return torch.device(found[0] if name == "auto" else name)
 
 
 def make_optimiser(

@@ -24,6 +24,8 @@ from Training.learning import (
     Run,
     balanced_order,
     batches,
+    choose_device,
+    load_weights,
     make_optimiser,
     make_schedule,
     steps_per_epoch,
@@ -44,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     config = config_of(parsed)
     training, validation = (load_features(config, parsed, held_out) for held_out in (False, True))
-    network = PatientNetwork(config.model.patient_network)
+    network = PatientNetwork(config.model.patient_network).to(choose_device(parsed.device))
     run = fit(network, training, validation, config, parsed.out / "patient", parsed.resume)
     print(f"best accuracy on {len(validation)} validation patients: {run.best:.3f}")
 
@@ -56,8 +58,9 @@ def load_features(
     sources = patient_sources(config, names_in(parsed.backgrounds), validation)
     patients = cached_patients(sources, parsed.cache, parsed.backgrounds, config)
     network = SliceNetwork(config.model.slice_network)
-    network.load_state_dict(torch.load(parsed.out / "slice" / BEST, weights_only=True))
-    return features_of(patients, SliceRunner(network), config.model.preprocessing)
+    network.load_state_dict(load_weights(parsed.out / "slice" / BEST))
+    device = choose_device(parsed.device).type
+    return features_of(patients, SliceRunner(network, device), config.model.preprocessing)
 
 
 def fit(
@@ -94,8 +97,8 @@ def take_step(run: Run, patients: list[PatientFeatures], seed: int) -> float:
     run.network.train()
     features, mask = padded(patients, (seed, run.step))
     classes = torch.tensor([each.class_index for each in patients])
-    out = run.network(torch.from_numpy(features), torch.from_numpy(mask))
-    loss = F.cross_entropy(out.logits, classes)
+    inputs = (torch.from_numpy(each).to(run.device) for each in (features, mask))
+    loss = F.cross_entropy(run.network(*inputs).logits, classes.to(run.device))
     run.optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
@@ -110,7 +113,9 @@ def validate(network: PatientNetwork, patients: list[PatientFeatures]) -> dict[s
     """Accuracy, cross-entropy and the paper's three errors (IV-B) on whole patients."""
     network.eval()
     features, mask = padded(patients, None)
-    logits = network(torch.from_numpy(features), torch.from_numpy(mask)).logits
+    device = next(network.parameters()).device
+    inputs = (torch.from_numpy(each).to(device) for each in (features, mask))
+    logits = network(*inputs).logits.cpu()
     truth = torch.tensor([each.class_index for each in patients])
     errors = patient_errors(truth.numpy(), logits.argmax(1).numpy())
     return {**errors, "cross_entropy": float(F.cross_entropy(logits, truth))}

@@ -26,6 +26,7 @@ from Training.learning import (
     Run,
     balanced_order,
     batches,
+    choose_device,
     make_optimiser,
     make_schedule,
     pooled_truth,
@@ -34,6 +35,7 @@ from Training.learning import (
 from Training.samples import SliceSamples, cached_slices, slice_sources
 
 VALIDATION_BATCH = 32
+CPU = torch.device("cpu")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,6 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     config = config_of(parsed)
     training, validation = (load_samples(config, parsed, held_out) for held_out in (False, True))
     network = make_network(config, parsed.init, parsed.backbone_weights)
+    network.to(choose_device(parsed.device)).to(memory_format=torch.channels_last)
     fit(network, training, validation, config, parsed.out / "slice", parsed.resume)
 
 
@@ -115,7 +118,7 @@ def freeze(network: SliceNetwork, stages: int) -> None:
         stage.requires_grad_(False)
 
 
-def in_training(network: SliceNetwork) -> None:
+def in_training(network: nn.Module) -> None:
     """Training mode; what is frozen keeps its statistics, too."""
     network.train()
     for module in network.modules():
@@ -128,9 +131,10 @@ def take_step(
 ) -> dict[str, float]:
     """One batch: each slice with its lesion and, beside it, without."""
     in_training(run.network)
-    images, truth, classes = pair_batch(samples, pairs, epoch, config)
+    device = run.device
+    images, truth, classes = pair_batch(samples, pairs, epoch, config, device)
     images = images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.slice.precision == "bfloat16"):
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.slice.precision == "bfloat16"):
         out = run.network(images)
     losses = loss_terms(in_float32(out), truth, classes, config.slice.map_loss_weight)
     run.optimiser.zero_grad()
@@ -143,7 +147,11 @@ def take_step(
 
 
 def pair_batch(
-    samples: SliceSamples, pairs: np.ndarray, epoch: int, config: TrainingConfig
+    samples: SliceSamples,
+    pairs: np.ndarray,
+    epoch: int,
+    config: TrainingConfig,
+    device: torch.device = CPU,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Images `[B, 3, S, S]`, truth `[B, S, S]`, classes `[B]`: P lesions, P twins, H healthy.
 
@@ -155,13 +163,14 @@ def pair_batch(
     kind = config.slice.augmentation
     drawn = [draw(config.seed, epoch, int(i), kind) for i in chosen]
     hu = np.concatenate([samples.ill[pairs], samples.clean[pairs], samples.healthy[healthy]])
-    truth = torch.zeros(hu.shape)
-    lesions = torch.from_numpy(samples.truth[pairs]).float()
+    truth = torch.zeros(hu.shape, device=device)
+    lesions = torch.from_numpy(samples.truth[pairs]).to(device)
     truth[: len(pairs)] = place(lesions, drawn[: len(pairs)])
     classes = torch.zeros(len(hu), dtype=torch.long)
     classes[: len(pairs)] = torch.from_numpy(samples.classes[pairs])
-    images = apply(torch.from_numpy(hu), drawn, config.model.preprocessing.window_width_hu)
-    return images, truth, classes
+    on_device = torch.from_numpy(hu).to(device)
+    images = apply(on_device, drawn, config.model.preprocessing.window_width_hu)
+    return images, truth, classes.to(device)
 
 
 def drawn_healthy(
@@ -201,13 +210,14 @@ def validate(
 ) -> dict[str, float]:
     """Slice AUC (lesions against slices without) and the share of diseases called right."""
     network.eval()
+    device = next(network.parameters()).device
     p_lesion, classes = [], []
     hu = np.concatenate([samples.ill, samples.clean, samples.healthy])
     for start in range(0, len(hu), VALIDATION_BATCH):
-        part = torch.from_numpy(hu[start : start + VALIDATION_BATCH])
+        part = torch.from_numpy(hu[start : start + VALIDATION_BATCH]).to(device)
         images = apply(part, [NONE] * len(part), config.model.preprocessing.window_width_hu)
         out: SliceOutput = network(images)
-        classes.append(out.class_logits.softmax(1).numpy())
+        classes.append(out.class_logits.softmax(1).cpu().numpy())
         p_lesion.append(1 - classes[-1][:, 0] if out.lesion_logits is None else _p(out))
     p, multi = np.concatenate(p_lesion), np.concatenate(classes)
     is_ill = np.arange(len(hu)) < len(samples)
@@ -227,7 +237,7 @@ def area_under_curve(ill: np.ndarray, healthy: np.ndarray) -> float:
 
 def _p(out: SliceOutput) -> np.ndarray:
     assert out.lesion_logits is not None
-    return np.asarray(out.lesion_logits.softmax(1)[:, 1].numpy())
+    return np.asarray(out.lesion_logits.softmax(1)[:, 1].cpu().numpy())
 
 
 if __name__ == "__main__":
