@@ -6,13 +6,13 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 LAST_LINES = 40
 KILL_WAIT_MS = 2000
-FAILED_TO_START = 0  # QProcess::FailedToStart
 WORKER_ARGUMENTS = ("-m", "M3LungScreenLib", "worker")
 
 
@@ -72,7 +72,8 @@ class QtProcess:
         import qt
 
         self._command = program, list(arguments)
-        self._process: Any = qt.QProcess()
+        self._kind: Any = qt.QProcess
+        self._process = self._kind()
         self._process.setWorkingDirectory(str(folder))
         self._reader = LineReader()
         self._last_words: deque[str] = deque(maxlen=LAST_LINES)
@@ -113,10 +114,11 @@ class QtProcess:
     def _finished(self, status: int, how: Any) -> None:
         self._read_lines()
         self._read_last_words()
-        self._end(Exit(int(status), int(how) != 0, "\n".join(self._last_words)))
+        crashed = how != self._kind.NormalExit
+        self._end(Exit(int(status), crashed, "\n".join(self._last_words)))
 
     def _failed(self, error: Any) -> None:
-        if int(error) == FAILED_TO_START:  # the only error after which no `finished` comes
+        if error == self._kind.FailedToStart:  # the only error without a `finished`
             self._end(Exit(None, False, f"{self._command[0]}: {self._process.errorString()}"))
 
     def _end(self, how: Exit) -> None:
@@ -150,7 +152,5 @@ def end_tree(pid: int) -> None:
     except psutil.NoSuchProcess:
         return
     for each in family:
-        try:
+        with suppress(psutil.NoSuchProcess):
             each.kill()
-        except psutil.NoSuchProcess:
-            continue
