@@ -1,0 +1,238 @@
+"""The worker's lines, without a process: what it hears and what it says."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from M3LungScreenLib import worker
+from M3LungScreenLib.engines import choice, fallback_engine
+from M3LungScreenLib.engines.fallback_engine import FallbackEngine
+from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.simulation.patient import simulate_patient
+
+ROOT = Path(__file__).parents[2]
+BUNDLE = ROOT / "Resources" / "Models" / "compact"
+
+
+@dataclass
+class CountingEngine:
+    """Answers with zeros, or runs out of memory; counts what it was asked."""
+
+    device: str = "cpu"
+    wrong: Exception | None = None
+    asked: list[int] = field(default_factory=list)
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        self.asked.append(len(images))
+        if self.wrong is not None:
+            raise self.wrong
+        count = len(images)
+        uniform = np.full((count, 4), 0.25, np.float32)
+        return SliceBatch(
+            np.full(count, 0.5), uniform, np.zeros((count, 7, 7)), np.zeros((count, 3))
+        )
+
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        self.asked.append(-len(features))
+        if self.wrong is not None:
+            raise self.wrong
+        return PatientScores(np.zeros(4), np.full(len(features), 1 / len(features)))
+
+
+@pytest.fixture(scope="module")
+def a_command(tmp_path_factory):
+    """a_command(**changes): a 'screen' of a small simulated patient, as a dict."""
+    folder = tmp_path_factory.mktemp("Übergabe")
+    volume = simulate_patient(
+        "covid19", 3, slice_count=30, slice_thickness_mm=8.0, matrix=96
+    ).volume
+    volume.hu.tofile(folder / "volume.raw")
+    place = volume.geometry
+
+    def make(**changes):
+        return {
+            "command": "screen",
+            "run": 1,
+            "volume": str(folder / "volume.raw"),
+            "geometry": {name: list(value) for name, value in vars(place).items()},
+            "model": str(BUNDLE),
+            "device": "cpu",
+            "detail": "preview",
+            "out": str(folder / f"out-{time.monotonic_ns()}"),
+            **changes,
+        }
+
+    return make
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """Engines that are made, in order, instead of networks."""
+    made = []
+
+    def make(bundle, device):
+        made.append(CountingEngine(device))
+        return made[-1]
+
+    monkeypatch.setattr(worker, "make_engine", make)
+    return made
+
+
+def served(*commands):
+    out = io.StringIO()
+    lines = [json.dumps(each) + "\n" for each in commands]
+    assert worker.serve(WaitingLines(lines, out), out) == 0
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+class WaitingLines:
+    """Gives a command once the run before it has ended, as a person does."""
+
+    def __init__(self, lines, out):
+        self._lines, self._out = lines, out
+
+    def __iter__(self):
+        for sent, line in enumerate(self._lines):
+            yield line
+            while self._ended() <= sent:
+                time.sleep(0.01)
+
+    def _ended(self):
+        lines = self._out.getvalue().splitlines()
+        kinds = [json.loads(line)["event"] for line in lines if line.endswith("}")]
+        return sum(kind in ("result", "error", "crash") for kind in kinds)
+
+
+def test_a_run_ends_in_a_folder_with_raw_volumes(a_command, engines):
+    command = a_command(run=7)
+    hello, *events = served(command)
+    assert hello["event"] == "hello"
+    assert hello["devices"][-1] == {"name": "cpu", "description": "CPU", "free_mb": None}
+    assert {each["run"] for each in events} == {7}
+    assert events[-1] == {"event": "result", "path": command["out"], "run": 7}
+    names = {path.name for path in Path(command["out"]).iterdir()}
+    assert {"result.json", "report.html", "lesion_location_map.raw", "lesions.raw"} <= names
+    location = np.fromfile(Path(command["out"]) / "lesion_location_map.raw", np.float32)
+    assert len(location) == 30 * 96 * 96
+
+
+def test_the_engine_is_kept_for_the_same_model_and_device(a_command, engines):
+    served(a_command(), a_command(run=2), a_command(run=3, device="auto"), a_command(run=4))
+    assert [each.device for each in engines] == ["cpu", "auto", "cpu"]
+
+
+def test_what_goes_wrong_is_told_and_the_next_run_works(a_command, engines, tmp_path):
+    events = served(
+        {"command": "dance", "run": 1},
+        a_command(run=2, model=str(tmp_path)),
+        a_command(run=3, geometry={"size": [96, 96, 31]}),
+        a_command(run=4, volume=str(tmp_path / "nothing.raw")),
+        a_command(run=5),
+    )
+    ends = {each["run"]: each for each in events if each["event"] in ("error", "crash", "result")}
+    assert [ends[run].get("kind") for run in (1, 2, 3)] == ["command", "model_missing", "cut_off"]
+    assert ends[4]["event"] == "crash"
+    assert "FileNotFoundError" in ends[4]["details"]
+    assert ends[5]["event"] == "result"
+
+
+def test_a_device_that_is_not_there_is_refused(a_command):
+    *_, last = served(a_command(device="abacus"))
+    assert (last["event"], last["kind"]) == ("error", "device")
+
+
+def test_the_end_of_the_lines_cancels_what_runs(a_command, engines):
+    out = io.StringIO()
+    command = a_command()
+    worker.serve([json.dumps(command) + "\n"], out)
+    last = json.loads(out.getvalue().splitlines()[-1])
+    assert (last["event"], last["kind"]) == ("error", "cancelled")
+    assert not Path(command["out"]).exists()
+
+
+def out_of_memory():
+    import torch
+
+    return torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+def test_the_cpu_takes_over_where_the_memory_of_the_gpu_runs_out(monkeypatch):
+    gpu, cpu, said = CountingEngine("cuda (A)", out_of_memory()), CountingEngine(), []
+    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device: cpu)
+    engine = FallbackEngine(None, gpu, lambda: said.append("fallback"))
+    images = np.zeros((3, 3, 8, 8), np.float32)
+    assert len(engine.run_slices(images).p_lesion) == 3
+    engine.run_slices(images)
+    engine.run_patient(np.zeros((5, 3), np.float32))
+    assert (gpu.asked, cpu.asked, said) == ([3], [3, 3, -5], ["fallback"])
+    assert engine.device == "cpu"
+
+
+def test_other_errors_and_a_cpu_without_memory_are_no_reason_to_fall_back():
+    for device, wrong in (("cuda (A)", RuntimeError("nan")), ("cpu", out_of_memory())):
+        engine = FallbackEngine(None, CountingEngine(device, wrong), lambda: pytest.fail("fell"))
+        with pytest.raises(type(wrong)):
+            engine.run_slices(np.zeros((1, 3, 8, 8), np.float32))
+
+
+def test_falling_back_is_said_once_and_the_gpu_is_tried_again_next_time(a_command, monkeypatch):
+    made = []
+
+    def make(bundle, device):
+        wrong = out_of_memory() if device == "cuda" else None
+        made.append(CountingEngine("cuda (A)" if device == "cuda" else device, wrong))
+        return made[-1]
+
+    monkeypatch.setattr(worker, "make_engine", make)
+    monkeypatch.setattr(fallback_engine, "make_engine", make)
+    events = served(a_command(device="cuda"), a_command(run=2, device="cuda"))
+    notices = [each for each in events if each["event"] == "notice"]
+    assert [each["run"] for each in notices] == [1, 2]
+    assert "CPU" in notices[0]["message"]
+    assert [each.device for each in made] == ["cuda (A)", "cpu", "cuda (A)", "cpu"]
+    ends = [each for each in events if each["event"] == "result"]
+    result = json.loads((Path(ends[0]["path"]) / "result.json").read_text("utf-8"))
+    assert result["device"] == "cpu"
+
+
+def test_a_model_too_large_for_the_gpu_is_run_on_the_cpu(a_command, monkeypatch):
+    def make(bundle, device):
+        if device == "cuda":
+            raise out_of_memory()
+        return CountingEngine(device)
+
+    monkeypatch.setattr(worker, "make_engine", make)
+    events = served(a_command(device="cuda"))
+    assert [each["event"] for each in events].count("notice") == 1
+    assert events[-1]["event"] == "result"
+
+
+def test_stdout_carries_nothing_but_lines():
+    script = (
+        "import argparse, os, M3LungScreenLib.commands.worker as command\n"
+        "def serve(lines, out):\n"
+        "    print('stray'); os.write(1, b'from C\\n'); out.write('line\\n'); out.flush()\n"
+        "    return 0\n"
+        "command.serve = serve\n"
+        "command.run(argparse.Namespace())\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "line\n"
+    assert "stray" in ran.stderr
+    assert "from C" in ran.stderr
+
+
+def test_devices_are_described_for_people():
+    devices = choice.describe_devices()
+    assert devices[-1]["description"] == "CPU"
+    for each in devices:
+        assert set(each) == {"name", "description", "free_mb"}
