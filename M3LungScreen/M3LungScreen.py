@@ -107,10 +107,10 @@ class M3LungScreenTest(ScriptedLoadableModuleTest):
 
     def simulated_patient(self) -> Any:
         """30 slices of 96 × 96 with COVID-19, as a node that came from a file."""
+        import sitkUtils
+
         from M3LungScreenLib import simulate_patient
 
         patient = simulate_patient("covid19", 3, slice_count=30, slice_thickness_mm=8.0, matrix=96)
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Simulated patient")
         image = patient.volume.geometry.with_array(patient.volume.hu)
-        slicer.util.updateVolumeFromITKImage(node, image)
-        return node
+        return sitkUtils.PushVolumeToSlicer(image, name="Simulated patient")

@@ -10,6 +10,7 @@ from typing import Any
 REQUESTER = "M3LungScreen"
 # The range of requirements.txt's own line for torch is given to PyTorchUtils.
 TORCH_FAMILY = ("torch", "torchvision")
+NOT_WANTED = "Nothing was installed. Screen again when you want it."
 
 
 class InstallationRefused(Exception):
@@ -95,28 +96,36 @@ def _install_torch(requirement: Any) -> None:
             f"PyTorch {version('torch')} is installed, {wanted} is needed. Uninstall it in the "
             "module 'PyTorch Utils', restart Slicer and try again."
         )
-    if logic.installTorch(askConfirmation=True, torchVersionRequirement=wanted) is None:
+    try:
+        torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=wanted)
+    except Exception as failed:
+        raise _pip_failed(failed) from failed
+    if torch is None:
         raise InstallationRefused("PyTorch was not installed. Screen again when you want it.")
 
 
 def _install(requirements: list[Any]) -> None:
-    import slicer.util
-
     lines = [str(each) for each in requirements]
-    if not hasattr(slicer, "packaging"):
-        question = f"{REQUESTER} needs to install {', '.join(lines)}. Install now?"
-        if not slicer.util.confirmOkCancelDisplay(question):
-            raise InstallationRefused("Nothing was installed. Screen again when you want it.")
-        _pip(lines)
+    try:
+        from slicer import packaging
+    except ImportError:  # before Slicer 5.12
+        _ask_and_pip(lines)
         return
     try:
-        slicer.packaging.pip_ensure(lines, requester=REQUESTER)
+        packaging.pip_ensure(lines, requester=REQUESTER)
     except RuntimeError as declined:
-        raise InstallationRefused(
-            "Nothing was installed. Screen again when you want it."
-        ) from declined
+        raise InstallationRefused(NOT_WANTED) from declined
     except Exception as failed:
         raise _pip_failed(failed) from failed
+
+
+def _ask_and_pip(lines: list[str]) -> None:
+    import slicer.util
+
+    question = f"{REQUESTER} needs to install {', '.join(lines)}. Install now?"
+    if not slicer.util.confirmOkCancelDisplay(question):
+        raise InstallationRefused(NOT_WANTED)
+    _pip(lines)
 
 
 def _pip(arguments: list[str]) -> None:

@@ -1,0 +1,131 @@
+"""M3LungScreen.py as Slicer loads it: module, logic, sample data, and its own test."""
+
+import importlib
+import sys
+import unittest
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import SimpleITK as sitk
+
+ROOT = Path(__file__).parents[2]
+MODULE = ROOT / "M3LungScreen" / "M3LungScreen.py"
+
+
+@pytest.fixture
+def window(scene):
+    from Testing.stand_ins import pythonqt
+    from Testing.stand_ins.slicer_application import install
+
+    application = install(MODULE)
+    yield application
+    problems, pythonqt.raised[:] = list(pythonqt.raised), []
+    assert not problems
+
+
+@pytest.fixture
+def module(window):
+    return importlib.import_module("M3LungScreen")
+
+
+@pytest.fixture
+def sample_data(window):
+    from M3LungScreenSlicer import sample_data
+
+    return sample_data
+
+
+@pytest.fixture
+def registered(sample_data, monkeypatch):
+    """What `register` tells Slicer's SampleData, by the sample's name."""
+    import slicer
+
+    sources = {}
+    stand_in = ModuleType("SampleData")
+    stand_in.SampleDataLogic = SimpleNamespace(
+        registerCustomSampleDataSource=lambda **fields: sources.update(
+            {fields["sampleName"]: fields}
+        )
+    )
+    monkeypatch.setitem(sys.modules, "SampleData", stand_in)
+    monkeypatch.setattr(slicer.util, "TESTING_DATA_URL", "https://data/", raising=False)
+    sample_data.register()
+    return sources
+
+
+def test_the_module_says_what_it_is_and_what_it_is_not_for(module, window):
+    parent = SimpleNamespace()
+    module.M3LungScreen(parent)
+    assert parent.title == "M3LungScreen"
+    assert parent.categories == ["Quantification"]
+    assert "Research use only" in parent.helpText
+    assert "2010.03201" in parent.acknowledgementText
+
+
+def test_the_logic_screens_from_the_console(module, a_ct):
+    logic = module.M3LungScreenLogic()
+    assert logic.getParameterNode() is not None
+    result = logic.screen(a_ct, detail="preview")
+    logic.close()
+    assert result.volume is a_ct
+
+
+def test_the_modules_own_test_passes(module, scene, monkeypatch):
+    utilities = ModuleType("sitkUtils")
+    utilities.PushVolumeToSlicer = lambda image, name: push(scene, image, name)
+    monkeypatch.setitem(sys.modules, "sitkUtils", utilities)
+    case = module.M3LungScreenTest("runTest")
+    outcome = unittest.TestResult()
+    case.run(outcome)
+    assert outcome.wasSuccessful(), outcome.errors + outcome.failures
+    assert not outcome.skipped
+
+
+def push(scene, image, name="CT"):
+    """An image of SimpleITK as a node."""
+    from M3LungScreenLib.ct import Geometry
+    from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of
+
+    place = ijk_to_ras_of(Geometry.of(image))
+    return add_volume(scene, sitk.GetArrayFromImage(image), place, name)
+
+
+def test_a_simulated_patient_of_each_class_and_ctchest_are_offered(registered, sample_data):
+    from M3LungScreenLib.classes import CLASS_KEYS
+
+    assert [each.key for each in sample_data.SAMPLES] == list(CLASS_KEYS)
+    assert set(registered) == {each.name for each in sample_data.SAMPLES} | {"CTChest"}
+    for sample in sample_data.SAMPLES:
+        assert Path(registered[sample.name]["thumbnailFileName"]).is_file()
+        assert registered[sample.name]["category"] == "M3LungScreen"
+    assert registered["CTChest"]["checksums"].startswith("SHA256:")
+
+
+def test_a_sample_is_simulated_in_a_process_and_loaded(
+    sample_data, window, scene, monkeypatch, caplog
+):
+    import time
+
+    import slicer
+
+    loaded = []
+
+    def load(path, options):
+        loaded.append(push(scene, sitk.ReadImage(path), options["name"]))
+        return loaded[-1]
+
+    monkeypatch.setattr(slicer.util, "loadVolume", load)
+    monkeypatch.setattr(slicer.util, "showStatusMessage", lambda text, ms=0: None)
+    sample = sample_data.SAMPLES[0]
+    source = SimpleNamespace(sampleName=sample.name)
+    sample_data.make(source)
+    end = time.monotonic() + 60
+    while not loaded and time.monotonic() < end:
+        window.processEvents()
+        time.sleep(0.01)
+    (node,) = loaded
+    assert sample_data.digest_of(node) == sample.sha256
+    assert caplog.records == []
+    sample_data.make(source)
+    assert len(loaded) == 2
