@@ -406,9 +406,7 @@ def test_lesions_are_shown_in_3d_and_hidden_again(screened):
     assert not display.GetVisibility3D()
 
 
-def test_a_model_from_a_folder_is_chosen_with_its_card(
-    widget, monkeypatch, a_bundle_elsewhere
-):
+def test_a_model_from_a_folder_is_chosen_with_its_card(widget, monkeypatch, a_bundle_elsewhere):
     choose(monkeypatch, folder=a_bundle_elsewhere)
     widget.ui.openModelButton.click()
     assert str(a_bundle_elsewhere) in widget.ui.cardLabel.text
@@ -445,6 +443,42 @@ def test_a_models_folder_is_remembered(widget, monkeypatch, a_bundle_elsewhere, 
     assert widget.ui.modelSelector.count == before + 1
 
 
+def test_the_crop_rectangle_lies_around_the_lungs(screened, scene):
+    from M3LungScreenSlicer.panel.researcher_section import CROP_NODE
+
+    screened.ui.cropCheckBox.click()
+    node = scene.GetFirstNodeByName(CROP_NODE)
+    bounds = [0.0] * 6
+    node.GetBounds(bounds)
+    spacing = (6.0, 7.5)
+    _, _, rows, columns = screened._entry["crop"]
+    assert bounds[1] - bounds[0] == pytest.approx(columns * spacing[0])
+    assert bounds[3] - bounds[2] == pytest.approx(rows * spacing[1])
+    screened.ui.cropCheckBox.click()
+    assert scene.GetFirstNodeByName(CROP_NODE) is None
+
+
+def test_six_stages_of_the_crop_are_shown_and_follow_the_slice(screened):
+    screened.ui.stagesButton.click()
+    first = screened.ui.stagesLabel.pixmap.toImage()
+    assert (first.width(), first.height()) == (3 * 128, 2 * 128)
+    screened._jump(0)  # above the lungs
+    assert screened.ui.stagesLabel.pixmap.toImage() != first
+    screened.ui.stagesButton.click()
+    assert not screened.ui.stagesLabel.visible
+
+
+def test_the_attention_map_has_all_values_on_every_slice(screened, a_slice_view):
+    screened.ui.sliceTable.cellClicked.emit(0, 0)
+    assert a_slice_view.layers.GetForegroundOpacity() == 0
+    screened.ui.attentionCheckBox.click()
+    assert a_slice_view.layers.GetForegroundOpacity() > 0
+    display = screened._result.location_map.GetDisplayNode()
+    assert display.GetLowerThreshold() == 0
+    screened.ui.attentionCheckBox.click()
+    assert display.GetLowerThreshold() > 0
+
+
 def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, window, monkeypatch):
     from Testing.stand_ins.layout import LayoutManager
 
@@ -469,6 +503,14 @@ def test_the_corner_of_the_slice_view_tells_of_the_slice(screened, window, monke
     assert "P(lesion)" in manager.corner_text("Red")
     screened.exit()
     assert manager.corner_text("Red") == ""
+
+
+@pytest.mark.parametrize("width", [360, 430, 600])
+def test_the_panel_fits_into_a_narrow_dock(screened, settled, width):
+    screened.parent.resize(width, 2000)
+    settled()
+    assert screened.parent.minimumSizeHint.width() <= 400
+    assert screened.parent.width == max(width, screened.parent.minimumSizeHint.width())
 
 
 def test_a_closed_scene_empties_the_panel_and_ends_the_child(screened, scene, settled):

@@ -3,6 +3,8 @@
 File and class must bear the same name, which ends in SubjectHierarchyPlugin.
 """
 
+from typing import Any
+
 import qt
 import slicer
 from slicer.i18n import tr as _
@@ -14,31 +16,31 @@ class M3LungScreenSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin)
 
     filePath = __file__
 
-    def __init__(self, scriptedPlugin):
+    def __init__(self, scriptedPlugin: Any) -> None:
         scriptedPlugin.name = "M3LungScreen"
         AbstractScriptedSubjectHierarchyPlugin.__init__(self, scriptedPlugin)
         self.screenAction = qt.QAction(_("Screen for pneumonia"), scriptedPlugin)
         self.screenAction.objectName = "M3LungScreenAction"
         self.screenAction.connect("triggered()", self.onScreen)
 
-    def canOwnSubjectHierarchyItem(self, itemID):
+    def canOwnSubjectHierarchyItem(self, itemID: int) -> float:
         """An offer for volumes, no role of its own."""
         return 0.0
 
-    def itemContextMenuActions(self):
+    def itemContextMenuActions(self) -> list[Any]:
         return [self.screenAction]
 
-    def showContextMenuActionsForItem(self, itemID):
+    def showContextMenuActionsForItem(self, itemID: int) -> None:
         self.screenAction.visible = self._volume(itemID) is not None
 
-    def onScreen(self):
+    def onScreen(self) -> None:
         handler = slicer.qSlicerSubjectHierarchyPluginHandler.instance()
         volume = self._volume(handler.currentItem())
         if volume is not None:
             slicer.util.selectModule("M3LungScreen")
             slicer.util.getModuleWidget("M3LungScreen").screenVolume(volume)
 
-    def _volume(self, itemID):
+    def _volume(self, itemID: int) -> Any:
         """The scalar volume of an item, None for anything else."""
         handler = slicer.qSlicerSubjectHierarchyPluginHandler.instance()
         hierarchy = handler.subjectHierarchyNode()

@@ -35,7 +35,7 @@ class OverlaySection:
         if self._result is None:
             return
         location_map, label_map = self._result.location_map, self._result.label_map
-        shown = wishes.showLocationMap and not hidden_here
+        shown = wishes.showAttention or (wishes.showLocationMap and not hidden_here)
         slicer.util.setSliceViewerLayers(
             background=self._result.volume,
             foreground=location_map,
@@ -44,8 +44,9 @@ class OverlaySection:
             labelOpacity=LABEL_OPACITY,
         )
         if location_map is not None:
-            overlays.set_threshold(location_map, wishes.locationThreshold)
-            show_legend(location_map, wishes.showLegend and wishes.showLocationMap)
+            lowest = 0.0 if wishes.showAttention else wishes.locationThreshold
+            overlays.set_threshold(location_map, lowest)
+            show_legend(location_map, wishes.showLegend and shown)
         if label_map is not None:
             show_legend(label_map, wishes.showLegend and wishes.showLabelMap)
 

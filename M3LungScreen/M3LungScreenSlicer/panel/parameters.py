@@ -19,4 +19,5 @@ class M3LungScreenParameterNode:
     showOnHealthy: bool = False
     showLabelMap: bool = False
     showLegend: bool = True
+    showAttention: bool = False
     showCrop: bool = False

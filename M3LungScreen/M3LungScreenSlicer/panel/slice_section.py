@@ -13,6 +13,7 @@ from M3LungScreenLib.classes import CLASSES, class_by_key
 from . import wording
 
 ROW_HEIGHT = 22
+CLASS_COLUMN = 1
 COLUMNS = ("Slice", "Class", "Lesion", "Weight", "Involved")
 
 
@@ -27,7 +28,9 @@ class SliceSection:
         ui.sliceTable.setHorizontalHeaderLabels([_(each) for each in COLUMNS])
         ui.sliceTable.verticalHeader().hide()
         ui.sliceTable.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
-        ui.sliceTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        header = ui.sliceTable.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(CLASS_COLUMN, qt.QHeaderView.ResizeToContents)
         ui.sliceTable.connect("cellClicked(int,int)", self._clicked)
 
     def show_result(self, content: Mapping[str, Any]) -> None:
@@ -78,7 +81,7 @@ def describe(entry: Mapping[str, Any] | None) -> str:
     if not entry["screened"]:
         return f"{title}: {_('left out of this preview.')}"
     shares = entry["probabilities"]
-    parts = [f"{wording.class_name(e.key)} {wording.share_text(shares[e.key])}" for e in CLASSES]
+    parts = [wording.class_with(each.key, wording.share_text(shares[each.key])) for each in CLASSES]
     facts = [f"{_('Lesion')} {wording.share_text(entry['p_lesion'])}"]
     if entry["weight"] is not None:
         facts.append(f"{_('weight')} {entry['weight']:.3f}")
@@ -86,7 +89,7 @@ def describe(entry: Mapping[str, Any] | None) -> str:
         _("{share} of its lung involved").format(share=wording.share_text(entry["involvement"]))
     )
     head = f"{title}: <b>{wording.class_name(entry['predicted'])}</b>"
-    return f"{head}<br>{', '.join(facts)}<br>{' &nbsp; '.join(parts)}"
+    return f"{head}<br>{', '.join(facts)}<br>{'&nbsp; '.join(parts)}"
 
 
 def corner(entry: Mapping[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ from . import wording
 
 BAR_STEPS = 1000
 BAR_HEIGHT = 12
+BAR_LEAST_WIDTH = 60
 
 
 class VerdictPanel:
@@ -24,6 +25,7 @@ class VerdictPanel:
         for each in CLASSES:
             bar = self._of(each.key, "Bar")
             bar.setFixedHeight(BAR_HEIGHT)
+            bar.setMinimumWidth(BAR_LEAST_WIDTH)
             palette = qt.QPalette(bar.palette)
             palette.setColor(qt.QPalette.Highlight, qt.QColor(each.color))
             bar.setPalette(palette)

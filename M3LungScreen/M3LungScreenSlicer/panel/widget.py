@@ -24,6 +24,7 @@ from .devices import DeviceSelector
 from .model_manager import ModelManager
 from .overlay_section import OverlaySection
 from .parameters import M3LungScreenParameterNode
+from .researcher_section import ResearcherSection
 from .review import ReviewSection
 from .run_section import RunSection
 from .save_section import SaveSection
@@ -114,6 +115,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._overlays = OverlaySection(self.ui, self._run.show_message)
         self._review = ReviewSection(self.ui, self._record_review)
         self._save = SaveSection(self.ui, lambda: self._result)
+        self._researcher = ResearcherSection(self.ui)
         self._chart = ChartView(self._jump)
         self._follower = slice_views.SliceFollower(self._slice_moved)
         self._show_result(None)
@@ -151,7 +153,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Bind the form to the scene's parameter node, once."""
         if self._parameters is not None:
             return
-        self._parameters = M3LungScreenParameterNode(self.logic.getParameterNode())
+        wrapper: Any = M3LungScreenParameterNode
+        self._parameters = wrapper(self.logic.getParameterNode())
         self._gui_tag = self._parameters.connectGui(self.ui)
         self.addObserver(self._parameters, vtkCommand.ModifiedEvent, self._wishes_changed)
         self._wishes_changed()
@@ -293,6 +296,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if same and not self.logic.status.state.busy:
             return
         self._entry = None
+        self._researcher.show_slice(None, None, False)
         self._overlays.show_result(result)
         self._save.show_result(result)
         self._review.show(result.review if result else {})
@@ -313,6 +317,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _apply_overlays(self) -> None:
         if self._parameters is not None:
             self._overlays.apply(self._parameters, self._hidden_here())
+            self._researcher.show_slice(self._result, self._entry, self._parameters.showCrop)
 
     def _hidden_here(self) -> bool:
         if self._entry is None or self._result is None or self._parameters.showOnHealthy:

@@ -26,7 +26,7 @@ STEPS = {
     "localization": "Mapping the lesions",
     "write": "Writing the result",
 }
-ZONES = ("upper", "middle", "lower", "central", "peripheral")
+SIDES = ("right", "left", "total")
 SEVERITY_MAXIMUM = 24
 
 
@@ -52,6 +52,12 @@ def sign(key: str) -> str:
 def class_name(key: str) -> str:
     """The name of a class after its sign."""
     return f"{sign(key)} {escape(class_by_key(key).name)}"
+
+
+def class_with(key: str, number: str) -> str:
+    """A class and a number that no line break parts."""
+    name = escape(class_by_key(key).name).replace("-", "\N{NON-BREAKING HYPHEN}")
+    return f"{sign(key)}&nbsp;{name}&nbsp;{number.replace(' ', '&nbsp;')}"
 
 
 def called(verdict: str) -> str:
@@ -116,9 +122,9 @@ def slice_count(content: Content) -> str:
     if not patient:
         return ""
     counted = patient["nonparametric"]
-    parts = [f"{class_name(each.key)} {counted['counts'][each.key]}" for each in CLASSES]
+    parts = [class_with(each.key, str(counted["counts"][each.key])) for each in CLASSES]
     says = _("By the count of slices: {name}.").format(name=f"<b>{_name(counted['predicted'])}</b>")
-    return f"{says} {_agreement(patient)}<br>{' &nbsp; '.join(parts)}"
+    return f"{says} {_agreement(patient)}<br>{'&nbsp; '.join(parts)}"
 
 
 def _agreement(patient: Content) -> str:
@@ -150,23 +156,26 @@ def bullets(lines: Sequence[str]) -> str:
 def involvement(content: Content) -> str:
     """How much of each lung and zone is lesion, and the severity score."""
     shares, volumes = content["involvement"], content["lung_volume_ml"]
-    sides = ("right", "left", "total")
-    head = _row("", [_("Right"), _("Left"), _("Both")], "th")
+    names = {
+        "ground_glass": _("Ground glass"),
+        "consolidation": _("Consolidation"),
+        "upper": _("Upper zone"),
+        "middle": _("Middle zone"),
+        "lower": _("Lower zone"),
+        "central": _("Central zone"),
+        "peripheral": _("Peripheral zone"),
+    }
+    whole = [f"<b>{share_text(shares[side]['fraction'])}</b>" for side in SIDES]
     rows = [
-        _row(
-            f"<b>{_('Involved')}</b>", [f"<b>{share_text(shares[s]['fraction'])}</b>" for s in sides]
-        ),
-        _row(_("Ground glass"), [share_text(shares[s]["ground_glass"]) for s in sides]),
-        _row(_("Consolidation"), [share_text(shares[s]["consolidation"]) for s in sides]),
+        _row("", [_("Right"), _("Left"), _("Both")], "th"),
+        _row(f"<b>{_('Involved')}</b>", whole),
+        *(_row(n, [share_text(shares[side][key]) for side in SIDES]) for key, n in names.items()),
+        _row(_("Lung volume"), [f"{volumes[side]:.0f} ml" for side in SIDES]),
     ]
-    for zone in ZONES:
-        name = _("{zone} zone").format(zone=_(zone.capitalize()))
-        rows.append(_row(name, [share_text(shares[s][zone]) for s in sides]))
-    rows.append(_row(_("Lung volume"), [f"{volumes[s]:.0f} ml" for s in sides]))
     score = _("CT severity score <b>{score}</b> of {maximum}").format(
         score=shares["severity_score"], maximum=SEVERITY_MAXIMUM
     )
-    table = f'<table width="100%" cellpadding="1">{head}{"".join(rows)}</table>'
+    table = f'<table width="100%" cellpadding="1">{"".join(rows)}</table>'
     return f"<b>{_('Involvement of the lungs')}</b>{table}{score}"
 
 
@@ -213,7 +222,7 @@ def unverified_legend(content: Content) -> str:
     """What 'unverified' means, where a class is."""
     if not content["model"].get("unverified"):
         return ""
-    return "⚠ " + _("unverified: this class was never verified on real CT of patients.")
+    return "⚠ " + _("unverified: never verified on real CT.")
 
 
 def step(name: str, seconds_left: float | None) -> str:

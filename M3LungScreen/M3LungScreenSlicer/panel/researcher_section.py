@@ -1,0 +1,133 @@
+"""For researchers: the crop rectangle in the slice view and how a crop came about."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from ..scene.axial import axial_slice, crop_corners
+from ..scene.results import SceneResult
+
+CROP_NODE = "M3LungScreen crop"
+STAGE_NAMES = "Slice · threshold · opening<br>background removed · second opening · crop"
+STAGES_IN_A_ROW = 3
+STAGE_PIXELS = 128
+SHOWN_HU = (-1200, 0)
+
+
+class ResearcherSection:
+    """`show_slice` keeps both up with the slice; the crop's node is never saved."""
+
+    def __init__(self, ui: Any) -> None:
+        self.ui = ui
+        self._result: SceneResult | None = None
+        self._entry: Mapping[str, Any] | None = None
+        ui.stagesButton.connect("toggled(bool)", self._show_stages)
+
+    def show_slice(
+        self, result: SceneResult | None, entry: Mapping[str, Any] | None, with_crop: bool
+    ) -> None:
+        """The `slices` entry where the axial view stands."""
+        self._result, self._entry = result, entry
+        crop = entry["crop"] if entry else None
+        if with_crop and result is not None and entry is not None and crop is not None:
+            draw_crop(crop_corners(result.volume, entry["index"], crop))
+        else:
+            remove_crop()
+        self._show_stages(self.ui.stagesButton.checked)
+
+    def _show_stages(self, shown: bool) -> None:
+        can = shown and self._result is not None and self._entry is not None
+        self.ui.stagesLabel.visible = can
+        self.ui.stagesTextLabel.visible = can
+        if not can or self._result is None or self._entry is None:
+            return
+        hu = axial_slice(self._result.volume, self._entry["index"])
+        settings = self._result.content["settings"]["model"]["preprocessing"]
+        self.ui.stagesLabel.setPixmap(pixmap_of(sheet(stages_of(hu, settings))))
+        self.ui.stagesTextLabel.text = _(STAGE_NAMES)
+
+
+def stages_of(hu: np.ndarray, settings: Mapping[str, Any]) -> list[np.ndarray]:
+    """The six stages of Figure 4 of one slice, grey 0 to 255, uint8 `[row, column]`."""
+    from M3LungScreenLib.preprocessing import crop_stages
+    from M3LungScreenLib.settings import PreprocessingSettings, from_dict
+
+    stages = crop_stages(hu, from_dict(PreprocessingSettings, dict(settings)))
+    return [grey(stage) for stage in stages.values()]
+
+
+def grey(stage: np.ndarray) -> np.ndarray:
+    """A mask in black and white, HU in the lung window."""
+    if stage.dtype == bool:
+        return stage.astype(np.uint8) * 255
+    low, high = SHOWN_HU
+    return np.asarray(np.clip((stage - low) / (high - low), 0, 1) * 255, np.uint8)
+
+
+def sheet(stages: list[np.ndarray]) -> np.ndarray:
+    """All stages in rows of three, each fitted into a square without distortion."""
+    cells = [fitted(each) for each in stages]
+    rows = [cells[i : i + STAGES_IN_A_ROW] for i in range(0, len(cells), STAGES_IN_A_ROW)]
+    return np.vstack([np.hstack(row) for row in rows])
+
+
+def fitted(image: np.ndarray) -> np.ndarray:
+    """Nearest pixels of `image` in a square with a margin of two."""
+    inside = STAGE_PIXELS - 4
+    shape = [max(1, round(inside * each / max(image.shape))) for each in image.shape]
+    rows, columns = (
+        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
+        for new, old in zip(shape, image.shape, strict=True)
+    )
+    cell = np.zeros((STAGE_PIXELS, STAGE_PIXELS), np.uint8)
+    top, left = ((STAGE_PIXELS - each) // 2 for each in shape)
+    cell[top : top + shape[0], left : left + shape[1]] = image[np.ix_(rows, columns)]
+    return cell
+
+
+def pixmap_of(image: np.ndarray) -> Any:
+    """A Qt pixmap of grey values; by a file, which every Qt binding reads."""
+    import SimpleITK as sitk
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "stages.png")
+        sitk.WriteImage(sitk.GetImageFromArray(image), path)
+        return qt.QPixmap(path)
+
+
+def draw_crop(corners: list[tuple[float, float, float]]) -> Any:
+    """A closed line through four points, RAS mm; one node, moved from slice to slice."""
+    node = slicer.mrmlScene.GetFirstNodeByName(CROP_NODE)
+    if node is None:
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsClosedCurveNode", CROP_NODE)
+        node.SetSaveWithScene(False)
+        node.SetLocked(True)
+        node.SetCurveTypeToLinear()
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetGlyphScale(0.0)
+        node.GetDisplayNode().SetPropertiesLabelVisibility(False)
+        node.GetDisplayNode().SetPointLabelsVisibility(False)
+    was_modified = node.StartModify()
+    node.RemoveAllControlPoints()
+    for corner in corners:
+        node.AddControlPointWorld(*corner)
+    node.EndModify(was_modified)
+    return node
+
+
+def remove_crop() -> None:
+    """Take the rectangle out of the scene."""
+    node = slicer.mrmlScene.GetFirstNodeByName(CROP_NODE)
+    if node is not None:
+        display = node.GetDisplayNode()
+        slicer.mrmlScene.RemoveNode(node)
+        if display is not None:
+            slicer.mrmlScene.RemoveNode(display)
