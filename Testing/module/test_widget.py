@@ -228,6 +228,62 @@ def test_a_provisional_verdict_is_replaced_by_the_final_one(widget, result_folde
     assert "Provisional" not in widget.ui.sureLabel.text
 
 
+def test_choices_rest_while_running(widget):
+    widget.ui.screenButton.click()
+    for name in ("inputSelector", "modelSelector", "deviceSelector"):
+        assert not getattr(widget.ui, name).enabled
+    widget.ui.screenButton.click()
+    assert widget.ui.inputSelector.enabled
+
+
+def test_a_run_goes_on_while_another_module_is_open(widget, result_folder, a_small_ct):
+    from M3LungScreenSlicer.scene.results import result_of
+
+    _, folder = result_folder("covid19")
+    widget.ui.screenButton.click()
+    widget.exit()
+    widget.logic.finish(folder)
+    assert result_of(a_small_ct) is not None
+    widget.enter()
+    assert "COVID-19" in widget.ui.verdictLabel.text
+    assert widget._parameters.locationThreshold == pytest.approx(0.5)
+
+
+def test_a_result_of_another_ct_does_not_take_the_panel(widget, result_folder, scene, a_small_ct):
+    _, folder = result_folder("covid19")
+    widget.ui.screenButton.click()
+    other = add_volume(scene, a_small_ct_array(a_small_ct), name="Another CT")
+    widget._parameters.inputVolume = other
+    widget.logic.finish(folder)
+    assert widget.ui.verdictLabel.text == "<b>No result yet.</b>"
+    widget.ui.inputSelector.setCurrentNode(a_small_ct)
+    assert "COVID-19" in widget.ui.verdictLabel.text
+
+
+def a_small_ct_array(node):
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    return voxels(node).copy()
+
+
+def test_a_reloaded_scene_shows_the_panel_again(screened, scene, settled, tmp_path):
+    screened.ui.opacitySlider.value = 0.8
+    screened.ui.agreeButton.click()
+    screened.ui.recordButton.click()
+    rows = screened.ui.sliceTable.rowCount
+    scene.SetRootDirectory(str(tmp_path))
+    assert scene.WriteToMRB(str(tmp_path / "Szene.mrb"))
+    scene.Clear(False)
+    settled()
+    assert screened.ui.verdictLabel.text == "<b>No result yet.</b>"
+    assert scene.ReadFromMRB(str(tmp_path / "Szene.mrb"))
+    settled()
+    assert "COVID-19" in screened.ui.verdictLabel.text
+    assert screened.ui.sliceTable.rowCount == rows
+    assert screened.ui.opacitySlider.value == pytest.approx(0.8)
+    assert screened.ui.recordedLabel.text.startswith("Recorded: Agree")
+
+
 def test_a_refusal_is_one_sentence_and_the_next_click_works(widget):
     from M3LungScreenSlicer.screening_session import State
 

@@ -43,23 +43,27 @@ class ModelManager:
         before = folder or (str(self.current.folder) if self.current else "")
         user_folder = qt.QSettings().value(FOLDER_KEY)
         self._models = list_models(Path(user_folder) if user_folder else None)
-        listed = {each.folder for each in self._models}
-        self._models += [open_model(each) for each in self._opened if each not in listed]
+        others = [each for each in self._opened if each not in self._folders()]
+        self._models += [open_model(each) for each in others]
         self.ui.modelSelector.clear()
         for each in self._models:
-            self.ui.modelSelector.addItem(("⚠ " if each.problem else "") + each.label)
+            self.ui.modelSelector.addItem(listed(each))
         self.select(before)
 
     def select(self, folder: str) -> None:
         """Choose the model in `folder`, the first one for ''; opens it if it is not listed."""
-        folders = [str(each.folder) for each in self._models]
-        if folder and folder not in folders and Path(folder).exists():
-            self._opened.append(Path(folder))
-            self.refresh(folder)
-            return
+        if folder and Path(folder).exists() and Path(folder) not in self._folders():
+            self._models.append(opened := open_model(Path(folder)))
+            self._opened.append(opened.folder)
+            self.ui.modelSelector.addItem(listed(opened))
+        folders = self._folders()
         if folders:
-            self.ui.modelSelector.currentIndex = folders.index(folder) if folder in folders else 0
+            at = folders.index(Path(folder)) if Path(folder) in folders else 0
+            self.ui.modelSelector.currentIndex = at
         self._show_card()
+
+    def _folders(self) -> list[Path]:
+        return [each.folder for each in self._models]
 
     def why_not(self) -> str:
         """One sentence why the chosen model cannot be used, '' where it can."""
@@ -76,7 +80,7 @@ class ModelManager:
             self.ui.openModelButton, _("Open the folder of a model bundle")
         )
         if folder:
-            self.select(str(open_model(Path(folder)).folder))
+            self.select(folder)
             self._chosen(folder)
 
     def _choose_folder(self) -> None:
@@ -89,6 +93,11 @@ class ModelManager:
 
     def _show_card(self) -> None:
         self.ui.cardLabel.text = card_text(self.current) if self.current else self.why_not()
+
+
+def listed(model: ModelChoice) -> str:
+    """A model's line in the selector; one that cannot be used bears a sign."""
+    return ("⚠ " if model.problem else "") + model.label
 
 
 def card_text(model: ModelChoice) -> str:

@@ -36,6 +36,8 @@ class RunSection:
         if busy:
             self.ui.screenButton.enabled = True
             self.ui.screenButton.toolTip = _("Stop. The scene stays as it was.")
+        for selector in ("inputSelector", "modelSelector", "deviceSelector"):
+            getattr(self.ui, selector).enabled = not busy
         self._show_progress(status, busy)
         self._show_message(message_of(status), status.details)
 

@@ -26,7 +26,7 @@ class VerdictPanel:
             bar = self._of(each.key, "Bar")
             bar.setFixedHeight(BAR_HEIGHT)
             bar.setMinimumWidth(BAR_LEAST_WIDTH)
-            palette = qt.QPalette(bar.palette)
+            palette = qt.QPalette()  # all other colours stay the theme's
             palette.setColor(qt.QPalette.Highlight, qt.QColor(each.color))
             bar.setPalette(palette)
             self._of(each.key, "Label").text = wording.class_name(each.key)

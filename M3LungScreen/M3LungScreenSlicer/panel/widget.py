@@ -153,11 +153,15 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Bind the form to the scene's parameter node, once."""
         if self._parameters is not None:
             return
-        wrapper: Any = M3LungScreenParameterNode
-        self._parameters = wrapper(self.logic.getParameterNode())
+        self._parameters = self._wishes()
         self._gui_tag = self._parameters.connectGui(self.ui)
         self.addObserver(self._parameters, vtkCommand.ModifiedEvent, self._wishes_changed)
         self._wishes_changed()
+
+    def _wishes(self) -> Any:
+        """The scene's parameter node, bound to the form or not."""
+        wrapper: Any = M3LungScreenParameterNode
+        return wrapper(self.logic.getParameterNode())
 
     def _drop_parameter_node(self) -> None:
         if self._parameters is None:
@@ -239,15 +243,18 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif status.state is not State.IDLE and self._parameters is not None:
             self._run.show_reason(self._why_not())
             self._show_result(self._stored_result())
-            if self._result is None:
+            if self._result is None and status.state is not State.DONE:
                 self._verdict.show_stopped()
 
     def _result_came(self, result: SceneResult) -> None:
-        self._show_result(result)
+        """Also where the user is in another module by now, or has chosen another CT."""
+        wishes = self._wishes()
         localization = result.content["settings"]["model"]["localization"]
-        self._parameters.locationThreshold = localization["threshold"]
-        self._apply_overlays()
-        self._jump_to_most_suspicious()
+        wishes.locationThreshold = localization["threshold"]
+        if result.volume is wishes.inputVolume:
+            self._show_result(result)
+            self._apply_overlays()
+            self._jump_to_most_suspicious()
 
     def _packages_are_there(self) -> bool:
         requirements = Path(self.resourcePath("requirements.txt"))
