@@ -19,9 +19,8 @@ def window(scene):
     from M3LungScreenSlicer.library import make_importable
 
     make_importable()
-    yield pythonqt.application()
-    problems, pythonqt.raised[:] = list(pythonqt.raised), []
-    assert not problems
+    with pythonqt.nothing_raised():
+        yield pythonqt.application()
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ def window(scene):
     from Testing.stand_ins.slicer_application import install
 
     application = install(MODULE / "M3LungScreen.py")
-    yield application
-    problems, pythonqt.raised[:] = list(pythonqt.raised), []
-    assert not problems
+    with pythonqt.nothing_raised():
+        yield application
 
 
 @pytest.fixture

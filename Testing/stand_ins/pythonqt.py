@@ -9,7 +9,9 @@ Where PythonQt would fail, this fails too. What a slot raises is kept in `raised
 import inspect
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +20,18 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6 import QtCore, QtGui, QtWidgets
 
 raised: list[BaseException] = []
+
+
+@contextmanager
+def nothing_raised() -> Iterator[None]:
+    """Fails where a slot, a timer or a VTK observer raised, which would only be printed."""
+    before, sys.excepthook = sys.excepthook, lambda kind, error, trace: raised.append(error)
+    try:
+        yield
+    finally:
+        sys.excepthook = before
+        problems, raised[:] = list(raised), []
+    assert not problems
 
 
 class PythonQtWays:
