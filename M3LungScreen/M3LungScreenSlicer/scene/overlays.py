@@ -44,9 +44,7 @@ def lung_window(volume: Any) -> tuple[float, float]:
     """Set the lung preset, 1200 / -600 HU; returns (window, level) as they were."""
     display = volume.GetDisplayNode()
     before = display.GetWindow(), display.GetLevel()
-    set_window(volume, READING_THREADS = 4
-BYTES_A_THREAD = 16 * 2**20
-LUNG_WINDOW_HU, LUNG_LEVEL_HU)
+    set_window(volume, LUNG_WINDOW_HU, LUNG_LEVEL_HU)
     return before
 
 
