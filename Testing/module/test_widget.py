@@ -390,6 +390,7 @@ def test_a_click_on_a_row_jumps_to_its_slice(screened):
     table.cellClicked.emit(2, 1)
     assert screened._entry["index"] == index
     assert f"Slice {index}" in screened.ui.sliceLabel.text
+    assert table.currentRow() == 2
 
 
 def test_a_review_is_kept_with_the_result(screened):
@@ -547,6 +548,22 @@ def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, wind
     screened.ui.chartCheckBox.click()
     assert manager.layout == LayoutManager.FOUR_UP
     assert manager.view.listeners == []
+
+
+def test_the_users_layout_comes_back_when_the_scene_is_closed(
+    screened, window, monkeypatch, scene, settled
+):
+    from Testing.stand_ins.layout import LayoutManager
+
+    manager = LayoutManager()
+    monkeypatch.setattr(window, "layout_manager", manager)
+    manager.use_plots(monkeypatch)
+    screened.ui.chartCheckBox.click()
+    assert manager.layout == LayoutManager.WITH_PLOT
+    scene.Clear(False)
+    settled()
+    assert manager.layout == LayoutManager.FOUR_UP
+    assert not screened.ui.chartCheckBox.checked
 
 
 def test_the_corner_of_the_slice_view_tells_of_the_slice(screened, window, monkeypatch):

@@ -112,4 +112,4 @@ def card_text(model: ModelChoice) -> str:
         lines.append(_("Never verified on real CT: {names}.").format(names=names))
     notes = bullets([escape(str(note)) for note in model.card.get("notes", ())])
     where = f"{escape(str(model.folder))}<br>SHA-256 {escape(model.sha256[:16])}…"
-    return "<br>".join(lines) + notes + where
+    return f"{'<br>'.join(lines)}{notes}<br>{where}"

@@ -54,6 +54,7 @@ class SliceSection:
             self.ui.sliceTable.clearSelection()
         else:
             self.ui.sliceTable.selectRow(row)
+            self.ui.sliceTable.scrollToItem(self.ui.sliceTable.item(row, 0))
 
     def _clicked(self, row: int, column: int) -> None:
         index = next(index for index, at in self._rows.items() if at == row)

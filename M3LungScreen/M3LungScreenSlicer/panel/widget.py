@@ -199,6 +199,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._follower.rest()
         self._window_before = {}
         self._show_result(None)
+        self.ui.chartCheckBox.checked = False
 
     def _scene_changed(self, caller: Any, event: str) -> None:
         if self.parent.isEntered:
@@ -213,6 +214,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _look_again(self) -> None:
         if self._parameters is not None and not self.logic.status.state.busy:
             self._wishes_changed()
+            if self._result is None:
+                self.ui.chartCheckBox.checked = False
 
     # Running
 
@@ -248,7 +251,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _result_came(self, result: SceneResult) -> None:
         """Also where the user is in another module by now, or has chosen another CT."""
-        wishes = self._wishes()
+        wishes = self._wishes() if self._parameters is None else self._parameters
         localization = result.content["settings"]["model"]["localization"]
         wishes.locationThreshold = localization["threshold"]
         if result.volume is wishes.inputVolume:
