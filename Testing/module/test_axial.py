@@ -30,6 +30,14 @@ def test_an_axial_slice_is_the_librarys_in_every_order_of_axes(scene, order):
         np.testing.assert_array_equal(axial_slice(node, index), volume.hu[k])
 
 
+def test_an_axial_slice_is_no_copy_of_the_volume(scene):
+    from M3LungScreenSlicer.scene.axial import axial_slice
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    node = add_volume(scene, np.zeros((4, 5, 6), np.int16))
+    assert np.shares_memory(axial_slice(node, 2), voxels(node))
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_corners_of_a_crop_lie_on_the_edges_of_its_pixels(scene, order):
     import SimpleITK as sitk

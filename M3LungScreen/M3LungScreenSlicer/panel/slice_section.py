@@ -30,7 +30,8 @@ class SliceSection:
         ui.sliceTable.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         header = ui.sliceTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
-        header.setSectionResizeMode(CLASS_COLUMN, qt.QHeaderView.ResizeToContents)
+        # 'ResizeToContents' would look at all rows again with each cell that is filled.
+        header.setSectionResizeMode(CLASS_COLUMN, qt.QHeaderView.Interactive)
         ui.sliceTable.connect("cellClicked(int,int)", self._clicked)
 
     def show_result(self, content: Mapping[str, Any]) -> None:
@@ -43,6 +44,7 @@ class SliceSection:
         for row, each in enumerate(screened):
             for column, text in enumerate(row_of(each)):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
+        table.resizeColumnToContents(CLASS_COLUMN)
         table.setUpdatesEnabled(True)
         self.show_slice(None)
 

@@ -15,13 +15,14 @@ HALF = 0.5
 
 
 def axial_slice(volume: Any, index: int) -> np.ndarray:
-    """HU `[row, column]` of the slice with this `index`, patient's right first."""
+    """HU `[row, column]` of the slice with this `index`, patient's right first; a view."""
     rows, columns = (_axis(volume, letters) for letters in ("AP", "RL"))
     array = voxels(volume).transpose(2, 1, 0)  # i, j, k
-    at = [slice(None)] * 3
+    at: list[Any] = [slice(None)] * 3
+    at[feet_head_axis(volume)] = index
     at[rows.number] = slice(None, None, rows.step)
     at[columns.number] = slice(None, None, columns.step)
-    cut = array[tuple(at)].take(index, axis=feet_head_axis(volume))
+    cut = array[tuple(at)]
     return np.asarray(cut if rows.number < columns.number else cut.T)
 
 
