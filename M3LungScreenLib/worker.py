@@ -141,11 +141,16 @@ def carry_out(
         listen(Finished(str(screen_mapped(command, engines, listen, cancelled))))
     except M3LungScreenError as refusal:
         listen(Failed(refusal.kind, refusal.message))
-    except MemoryError:
-        listen(Failed("memory", MEMORY_RAN_OUT))
     except Exception as wrong:
         summary = f"The screening failed ({type(wrong).__name__}). Try again, or report it."
-        listen(Crashed(summary, traceback.format_exc()))
+        message = MEMORY_RAN_OUT if _is_out_of_memory(wrong) else summary
+        listen(Crashed(message, traceback.format_exc()))
+
+
+def _is_out_of_memory(wrong: Exception) -> bool:
+    """numpy raises MemoryError; torch and ITK say it in the words of a RuntimeError."""
+    words = ("allocate memory", "bad_alloc", "not enough memory")
+    return isinstance(wrong, MemoryError) or any(each in str(wrong) for each in words)
 
 
 def screen_mapped(

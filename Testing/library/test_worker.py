@@ -157,6 +157,22 @@ def test_the_end_of_the_lines_cancels_what_runs(a_command, engines):
     assert not Path(command["out"]).exists()
 
 
+NO_MEMORY = {
+    "numpy": MemoryError("Unable to allocate 8 TiB"),
+    "torch": RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+    "ITK": RuntimeError("ITK ERROR: Failed to allocate memory for image: std::bad_alloc"),
+}
+
+
+@pytest.mark.parametrize("source", NO_MEMORY)
+def test_memory_that_runs_out_is_one_plain_sentence(a_command, monkeypatch, source):
+    engine = CountingEngine("cpu", NO_MEMORY[source])
+    monkeypatch.setattr(worker, "make_engine", lambda bundle, device: engine)
+    *_, last = served(a_command())
+    assert (last["event"], last["message"]) == ("crash", worker.MEMORY_RAN_OUT)
+    assert "Traceback" in last["details"]
+
+
 def out_of_memory():
     import torch
 
