@@ -166,6 +166,39 @@ def test_window_and_level_go_back_to_what_they_were(a_small_ct, open_module):
     assert (display.GetWindow(), display.GetLevel()) == (1200, -600)
 
 
+def test_another_ct_is_shown_in_the_lung_window_when_it_is_chosen(widget, scene, a_slice_view):
+    array = a_small_ct_array(widget.ui.inputSelector.currentNode())
+    other = add_volume(scene, array, name="Another CT")
+    widget.ui.inputSelector.setCurrentNode(other)
+    assert other.GetDisplayNode().GetWindow() == 1200
+    assert a_slice_view.layers.GetBackgroundVolumeID() == other.GetID()
+
+
+def test_a_map_made_by_a_screening_is_left_as_it_is(screened, a_slice_view):
+    made = screened._result.location_map
+    window = made.GetDisplayNode().GetWindow()
+    screened.ui.inputSelector.setCurrentNode(made)
+    assert made.GetDisplayNode().GetWindow() == window
+    assert "was made by a screening" in screened.ui.reasonLabel.text
+
+
+def test_of_several_cts_the_active_one_is_chosen(
+    scene, a_small_ct, open_module, window, monkeypatch
+):
+    other = add_volume(scene, a_small_ct_array(a_small_ct), name="Another CT")
+    selection = SimpleNamespace(GetActiveVolumeID=other.GetID)
+    logic = SimpleNamespace(GetSelectionNode=lambda: selection)
+    monkeypatch.setattr(window, "applicationLogic", lambda: logic)
+    assert open_module().ui.inputSelector.currentNode() is other
+
+
+def test_of_several_cts_none_is_guessed(scene, a_small_ct, open_module):
+    add_volume(scene, a_small_ct_array(a_small_ct), name="Another CT")
+    widget = open_module()
+    assert widget.ui.inputSelector.currentNode() is None
+    assert not widget.ui.screenButton.enabled
+
+
 def test_without_a_volume_the_button_is_disabled_and_says_why(open_module):
     ui = open_module().ui
     assert not ui.screenButton.enabled

@@ -47,6 +47,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result: SceneResult | None = None
         self._entry: dict[str, Any] | None = None
         self._window_before: dict[str, tuple[float, float]] = {}
+        self._shown_volume = ""
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
 
@@ -171,6 +172,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters = None
 
     def _wishes_changed(self, caller: Any = None, event: Any = None) -> None:
+        self._show_volume()
         self._models.select(self._parameters.model)
         self._devices.select(self._parameters.device)
         if not self.logic.status.state.busy:
@@ -184,12 +186,22 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return volumes.why_not(self._parameters.inputVolume) or self._models.why_not()
 
     def _choose_volume(self) -> None:
-        """The active volume, or the only one, if none is chosen yet; in the lung window."""
+        """The active volume, or the only one, if none is chosen yet."""
         if self._parameters.inputVolume is None:
             self._parameters.inputVolume = proposed_volume()
+        self._show_volume()
+
+    def _show_volume(self) -> None:
+        """The chosen CT in the slice views and in the lung window, once; the user may go back."""
         volume = self._parameters.inputVolume
-        if volume is not None and volume.GetID() not in self._window_before:
-            self._lung_window()
+        identifier = volume.GetID() if volume is not None else ""
+        if identifier == self._shown_volume or (volume is not None and volumes.why_not(volume)):
+            return
+        self._shown_volume = identifier
+        if volume is not None:
+            slicer.util.setSliceViewerLayers(background=volume)
+            if identifier not in self._window_before:
+                self._lung_window()
 
     # The scene
 
@@ -197,7 +209,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.close()
         self._drop_parameter_node()
         self._follower.rest()
-        self._window_before = {}
+        self._window_before, self._shown_volume = {}, ""
         self._show_result(None)
         self.ui.chartCheckBox.checked = False
 
