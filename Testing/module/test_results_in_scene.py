@@ -122,6 +122,8 @@ def test_results_lie_in_a_folder_under_the_study_of_the_ct(scene, ct, result_fol
     for node in (shown.location_map, shown.label_map, shown.slices_table, shown.chart):
         assert tree.GetItemParent(tree.GetItemByDataNode(node)) == folder
     assert tree.GetItemParent(tree.GetItemByDataNode(ct)) == study
+    for node in (shown.mark_table, shown.chart.GetNthPlotSeriesNode(0)):
+        assert tree.GetItemByDataNode(node) == tree.GetInvalidItemID()
 
 
 def test_a_second_run_fills_the_same_nodes(scene, ct, result_folder):

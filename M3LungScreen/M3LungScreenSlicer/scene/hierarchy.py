@@ -8,7 +8,10 @@ FOLDER = "M3LungScreen"
 
 
 def gather(scene: Any, volume: Any, nodes: list[Any]) -> int:
-    """Put `nodes` in a folder beside `volume`, under its study; returns the folder's item."""
+    """Put `nodes` in a folder beside `volume`, under its study; returns the folder's item.
+
+    Nodes that are hidden from editors stay out of the tree.
+    """
     import slicer
 
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -18,7 +21,7 @@ def gather(scene: Any, volume: Any, nodes: list[Any]) -> int:
     )
     tree.SetItemAttribute(folder, FOLDER, "folder")
     tree.SetItemParent(folder, place)
-    for node in nodes:
+    for node in (each for each in nodes if not each.GetHideFromEditors()):
         tree.SetItemParent(_item(tree, node, folder), folder)
     return folder
 

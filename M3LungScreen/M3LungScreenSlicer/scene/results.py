@@ -139,6 +139,7 @@ def add_result(scene: Any, volume: Any, folder: Path) -> SceneResult:
     fill_slices_table(made["slices_table"], result.content)
     fill_involvement_table(made["involvement_table"], result.content)
     fill_mark_table(made["mark_table"], 0)
+    made["mark_table"].SetHideFromEditors(True)
     made["report"].SetText((folder / "report.html").read_text("utf-8"))
     series = fill_series(scene, result)
     fill_chart(made["chart"], series, volume.GetName())
