@@ -1,88 +1,265 @@
-"""How a bundle does on the three real patients whose slices readers labelled.
+"""How a bundle does on real CT that no training saw.
 
-    M3LUNGSCREEN_DATA=folder python -m Testing.benchmarks.labelled_patients [--model BUNDLE]
+    M3LUNGSCREEN_DATA=folder python -m Testing.benchmarks.labelled_patients \
+        [--model BUNDLE] [--json FILE]
 
-Beside the network two plain rules: the share of lung voxels in -700 to -50 HU, and
-that share times the nearness to mid-lung. An uninformative slice counts as 0.
+Three patients whose slices readers labelled, one with nodules, slabs and single slices
+with and without COVID-19, and slices in which a radiologist drew the lesions. Beside the
+network stand two plain rules (plain_rules.py); an uninformative slice counts as 0. What
+it prints is Markdown for the bundle's EVALUATIONS.md.
 """
 
 import argparse
 import csv
+import json
 import os
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from M3LungScreenLib import Result, load_bundle, read_ct, screen
+from M3LungScreenLib import CTVolume, Result, load_bundle, read_ct, screen
+from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.engines.choice import make_engine
+from M3LungScreenLib.engines.interface import Engine
+from Testing.benchmarks.masked_slices import measure, read_masked_slices
+from Testing.benchmarks.plain_rules import block_interval, nearness_to_mid_lung, opacity_share
 
 ROOT = Path(__file__).parents[2]
-CASES = ("covid-P001", "cap-001", "normal-001")
-OPACITY_HU = (-700, -50)
+LABELLED = ("covid-P001", "cap-001", "normal-001")
+OTHERS = ("lidc-0001",)
+POSITIVE_SLABS = ("ricord-1A-000006", "ricord-1A-000008")
+# Tested positive once; what was seen in them is clear or almost.
+CLEAR_SLICES = ("A002304_19001231", "A048383", "A067967_19001006")
+RIGHT_LOBES, LEFT_LOBES = ("RLL", "RML", "RUL"), ("LLL", "LUL")
 Scores = dict[str, np.ndarray]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=ROOT / "Resources/Models/compact")
+    parser.add_argument("--json", type=Path, help="also write every figure there")
     arguments = parser.parse_args()
-    data = Path(os.environ["M3LUNGSCREEN_DATA"])
-    bundle, labels = load_bundle(arguments.model), slice_labels(data / "slice_labels.csv")
-    scores: dict[str, Scores] = {}
-    for case in CASES:
-        result = screen(read_ct(data / "ct" / case), bundle)
-        scores[case] = slice_scores(result)
-        tell(case, result)
-    for name in scores[CASES[0]]:
-        covid = roc_auc_score(labels["covid-P001"], scores["covid-P001"][name])
-        pooled = roc_auc_score(
-            np.concatenate([labels[case] for case in CASES]),
-            np.concatenate([scores[case][name] for case in CASES]),
-        )
-        print(f"{name:<32} slice AUC within covid-P001 {covid:.3f}, pooled {pooled:.3f}")
-    tell("lidc-0001", screen(read_ct(data / "ct" / "lidc-0001"), bundle))
+    data, bundle = Path(os.environ["M3LUNGSCREEN_DATA"]), load_bundle(arguments.model)
+    engine = make_engine(bundle, "auto")
+    figures = {
+        "weights": bundle.sha256[:12],
+        **patients(data, bundle, engine),
+        "slabs_and_slices": slabs_and_slices(data, bundle, engine),
+        "masked_slices": masked_slices(data, bundle, engine),
+    }
+    print(markdown(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 
 
-def slice_labels(path: Path) -> dict[str, np.ndarray]:
-    """Lesion or none by case, slices from feet to head."""
-    found: dict[str, list[int]] = defaultdict(list)
+def patients(data: Path, bundle: Bundle, engine: Engine) -> dict[str, Any]:
+    """Verdicts, slice AUC against both rules, lobes; single middle slices by themselves."""
+    labels = read_labels(data / "slice_labels.csv")
+    cases, scores, middles, sides = {}, {}, {}, {}
+    for case in (*LABELLED, *OTHERS):
+        volume = read_ct(data / "ct" / case)
+        result = screen(volume, bundle, engine=engine)
+        cases[case] = verdict(result)
+        middles[case] = middle_slice(result, bundle, engine)
+        if case in LABELLED:
+            scores[case] = slice_scores(result)
+        if case == "covid-P001":
+            sides = side_agreement(result, labels[case])
+    lesion = {case: labels[case]["lesion"] for case in LABELLED}
+    return {
+        "cases": cases,
+        "slice_auc": auc_table(scores, lesion),
+        "middle_slice_p_lesion": middles,
+        "sides_of_covid_P001": sides,
+    }
+
+
+def read_labels(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """By case 'lesion' and the lobes, 0 or 1, slices from feet to head."""
+    rows: dict[str, list[dict[str, str]]] = defaultdict(list)
     with path.open(newline="") as file:
-        for row in sorted(
-            csv.DictReader(file), key=lambda row: int(row["slice_index_inferior_to_superior"])
-        ):
-            found[row["case"]].append(int(row["lesion"]))
-    return {case: np.array(values) for case, values in found.items()}
+        for row in csv.DictReader(file):
+            rows[row["case"]].append(row)
+    columns = ("lesion", *RIGHT_LOBES, *LEFT_LOBES)
+    return {
+        case: {
+            name: np.array([int(row[name] or 0) for row in sorted(listed, key=_height)])
+            for name in columns
+        }
+        for case, listed in rows.items()
+    }
+
+
+def _height(row: dict[str, str]) -> int:
+    return int(row["slice_index_inferior_to_superior"])
 
 
 def slice_scores(result: Result) -> Scores:
     """Of each slice, feet to head: the network's P(lesion) and the two plain rules."""
-    hu, lungs = result.volume.hu, result.arrays.lungs > 0
-    low, high = OPACITY_HU
-    dense = lungs & (hu >= low) & (hu <= high)
-    pixels = lungs.sum(axis=(1, 2))
-    share = dense.sum(axis=(1, 2)) / np.maximum(pixels, 1) * (pixels > 0)
-    inside = np.flatnonzero(pixels)
-    middle, half = inside.mean(), max(1.0, np.ptp(inside) / 2)
-    near = np.clip(1 - np.abs(np.arange(len(hu)) - middle) / half, 0, 1)
+    lungs = result.arrays.lungs
+    share = opacity_share(result.volume.hu, lungs, result.volume.spacing_mm)
+    p_lesion = np.array([each.p_lesion or 0.0 for each in axial_slices(result)])
     return {
-        "network": np.array([each.p_lesion or 0.0 for each in result.slices]),
+        "network, P(lesion)": p_lesion,
         "share of opacity": share,
-        "share of opacity × mid-lung": share * near,
+        "share of opacity × nearness to mid-lung": share * nearness_to_mid_lung(lungs),
     }
 
 
-def tell(case: str, result: Result) -> None:
-    patient, p = result.patient, slice_scores(result)["network"]
-    informative = np.array([each.informative for each in result.slices])
-    p = p[informative]
+def axial_slices(result: Result) -> list[Any]:
+    """The result's slices from feet to head."""
+    return sorted(result.slices, key=lambda each: each.position_mm[2])
+
+
+def auc_table(scores: dict[str, Scores], labels: dict[str, np.ndarray]) -> dict[str, Any]:
+    """By score: AUC with its interval within covid-P001 and pooled; rules also paired."""
+    scopes = {"within covid-P001": LABELLED[:1], "pooled": LABELLED}
+    names = list(scores[LABELLED[0]])
+    table: dict[str, Any] = {name: {} for name in names}
+    for scope, cases in scopes.items():
+        truth = np.concatenate([labels[case] for case in cases])
+        lengths = [len(labels[case]) for case in cases]
+        values = {name: np.concatenate([scores[case][name] for case in cases]) for name in names}
+        for name in names:
+            table[name][scope] = compare(truth, values[names[0]], values[name], lengths)
+    return table
+
+
+def compare(
+    truth: np.ndarray, network: np.ndarray, own: np.ndarray, lengths: list[int]
+) -> dict[str, Any]:
+    """AUC of `own` with its interval, and the paired one of how far the network is ahead."""
+    return {
+        "auc": auc(truth, own),
+        "interval": block_interval(lambda i: auc(truth[i], own[i]), lengths),
+        "network_ahead_by": block_interval(
+            lambda i: auc(truth[i], network[i]) - auc(truth[i], own[i]), lengths
+        ),
+    }
+
+
+def auc(truth: np.ndarray, score: np.ndarray) -> float:
+    """NaN where a resample holds one class only."""
+    return float(roc_auc_score(truth, score)) if 0 < truth.sum() < len(truth) else float("nan")
+
+
+def verdict(result: Result) -> dict[str, Any]:
+    patient = result.patient
     assert patient is not None
-    values = ", ".join(f"{value:.2f}" for value in patient.probabilities.as_array())
-    print(
-        f"{case:<12} {patient.predicted} ({patient.verdict}; {values}; count says "
-        f"{patient.nonparametric.predicted}); p_lesion median {np.median(p):.3f}, over 0.5 in "
-        f"{(p > 0.5).mean():.1%} of slices; involvement {result.involvement.total.fraction:.1%}"
+    p = np.array([each.p_lesion for each in result.slices if each.informative])
+    return {
+        "verdict": patient.verdict,
+        "probabilities": [round(float(value), 3) for value in patient.probabilities.as_array()],
+        "count_says": patient.nonparametric.predicted,
+        "median_p_lesion": float(np.median(p)),
+        "slices_over_half": float((p > 0.5).mean()),
+        "involvement": result.involvement.total.fraction,
+    }
+
+
+def middle_slice(result: Result, bundle: Bundle, engine: Engine) -> float:
+    """P(lesion) of the slice in the middle of the lungs, screened by itself."""
+    volume = result.volume
+    k = round(float(np.flatnonzero(result.arrays.lungs.any(axis=(1, 2))).mean()))
+    alone = CTVolume.from_array(volume.hu[k : k + 1], volume.spacing_mm)
+    return _p_lesion(screen(alone, bundle, engine=engine))
+
+
+def _p_lesion(result: Result) -> float:
+    return max(each.p_lesion or 0.0 for each in result.slices)
+
+
+def side_agreement(result: Result, labels: dict[str, np.ndarray]) -> dict[str, float]:
+    """Of the labelled slices with a lesion: how often each side is marked as readers name it."""
+    found = result.arrays.lesions > 0
+    chosen = labels["lesion"] > 0
+    agreed = {}
+    for side, lobes, value in (("right", RIGHT_LOBES, 1), ("left", LEFT_LOBES, 2)):
+        named = np.max([labels[lobe] for lobe in lobes], axis=0)[chosen] > 0
+        marked = (found & (result.arrays.lungs == value)).any(axis=(1, 2))[chosen]
+        agreed[f"{side}_marked_where_named"] = float(marked[named].mean())
+        agreed[f"{side}_marked_elsewhere"] = float(marked[~named].mean()) if (~named).any() else 0.0
+    return agreed
+
+
+def slabs_and_slices(data: Path, bundle: Bundle, engine: Engine) -> dict[str, Any]:
+    """The largest P(lesion) of each RICORD slab and of each NY-SBU slice."""
+    p_of: dict[str, float] = {}
+    for path in sorted((data / "slabs").glob("*.nrrd")):
+        p_of[path.stem] = _median_p(screen(read_ct(path), bundle, engine=engine))
+    for path in sorted((data / "slices" / "covid-ny-sbu").glob("*.nrrd")):
+        p_of[path.stem] = _p_lesion(screen(read_ct(path), bundle, engine=engine))
+    ill = np.array([is_ill(name) for name in p_of])
+    return {"p_lesion": p_of, "auc": auc(ill, np.array(list(p_of.values())))}
+
+
+def _median_p(result: Result) -> float:
+    return float(np.median([each.p_lesion for each in result.slices if each.informative]))
+
+
+def is_ill(name: str) -> bool:
+    """What is known of a slab or single slice by its name (data/README.md)."""
+    if name.startswith("ricord"):
+        return name in POSITIVE_SLABS
+    return not any(clear in name for clear in CLEAR_SLICES)
+
+
+def masked_slices(data: Path, bundle: Bundle, engine: Engine) -> dict[str, float]:
+    """Means over the slices with a radiologist's mask."""
+    folder = data / "slices" / "covid-lesion-masks"
+    found = [asdict(measure(each, engine, bundle)) for each in read_masked_slices(folder)]
+    means = {name: float(np.mean([each[name] for each in found])) for name in found[0]}
+    return {"count": len(found), **means}
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    lines = [
+        f"Weights {figures['weights']}.\n",
+        "| case | verdict (Healthy, COVID-19, H1N1, CAP) | count of slices says | "
+        "median p_lesion | slices over 0.5 | involvement | middle slice alone |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case, each in figures["cases"].items():
+        values = ", ".join(f"{value:.2f}" for value in each["probabilities"])
+        lines.append(
+            f"| {case} | {each['verdict']} ({values}) | {each['count_says']} | "
+            f"{each['median_p_lesion']:.2f} | {each['slices_over_half']:.1%} | "
+            f"{each['involvement']:.1%} | {figures['middle_slice_p_lesion'][case]:.2f} |"
+        )
+    lines += [
+        "\n| score of a slice | AUC within covid-P001 | network ahead by | AUC pooled | "
+        "network ahead by |",
+        "|---|---|---|---|---|",
+    ]
+    for name, scopes in figures["slice_auc"].items():
+        cells = [_auc_cells(scopes[scope]) for scope in ("within covid-P001", "pooled")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    slabs = figures["slabs_and_slices"]
+    lines.append(f"\nSlabs and single slices, positives against negatives: AUC {slabs['auc']:.3f}.")
+    for name, p in slabs["p_lesion"].items():
+        lines.append(f"- {name} ({'positive' if is_ill(name) else 'negative'}): {p:.2f}")
+    masked = figures["masked_slices"]
+    lines.append(
+        f"\n{masked['count']} slices with a radiologist's mask: p_lesion {masked['p_lesion']:.2f}; "
+        f"{masked['mass_share']:.1%} of the map's mass inside the masks, which are "
+        f"{masked['area_share']:.1%} of the area; the map's maximum inside in "
+        f"{masked['points_inside']:.1%}; Dice {masked['dice']:.3f}; pixel AUC "
+        f"{masked['pixel_auc']:.3f} (means)."
     )
+    sides = ", ".join(f"{key.replace('_', ' ')} {value:.1%}"
+                      for key, value in figures["sides_of_covid_P001"].items())  # fmt: skip
+    lines.append(f"\nLabelled slices of covid-P001, label map by side: {sides}.")
+    return "\n".join(lines)
+
+
+def _auc_cells(scope: dict[str, Any]) -> str:
+    (low, high), (least, most) = scope["interval"], scope["network_ahead_by"]
+    ahead = f"{least:+.3f} to {most:+.3f}" if most > least else ""
+    return f"{scope['auc']:.3f} ({low:.3f} to {high:.3f}) | {ahead}"
 
 
 if __name__ == "__main__":
