@@ -4,6 +4,7 @@ Attributes bear the names of result.json (schema in `result.schema.json`).
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from M3LungScreenLib.involvement import Involvement, LungVolumes
 
 SCHEMA_VERSION = "1.0"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
+ON_VOXELS = ("volume", "arrays", "attention")
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,11 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Result:
-    """One screening. `volume` and `arrays` are not in result.json; `write` saves them beside it."""
+    """One screening. What lies on voxels is not in result.json; `write` saves it beside it.
+
+    `attention` has, by `SliceResult.index`, the maps that fed the slice network's last
+    block: float16 `[window, h, w]` in [0, 1], each covering the slice's crop.
+    """
 
     input: InputSummary
     model: ModelSummary
@@ -151,13 +157,12 @@ class Result:
     versions: dict[str, str]
     volume: CTVolume = field(repr=False)
     arrays: Arrays = field(repr=False)
+    attention: Mapping[int, np.ndarray] = field(default_factory=dict, repr=False)
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """What result.json holds: plain values, `schema_version` first."""
-        plain = {
-            name: value for name, value in vars(self).items() if name not in ("volume", "arrays")
-        }
+        plain = {name: value for name, value in vars(self).items() if name not in ON_VOXELS}
         plain["warnings"] = [asdict(each) for each in self.warnings]
         plain["slices"] = [asdict(each) for each in self.slices]
         for name in ("input", "model", "patient", "involvement", "lung_volume_ml", "timing_s"):

@@ -60,6 +60,7 @@ class ScreenedSlice:
     class_probabilities: np.ndarray  # [4]
     location_map: np.ndarray  # [h, w]
     features: np.ndarray  # [D]
+    attention: np.ndarray  # [windows, h, w]: what fed the last block
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -147,6 +148,10 @@ def screen(
         versions=package_versions(),
         volume=volume,
         arrays=arrays,
+        attention={
+            volume.stored_slice_index(k): each.attention.astype(np.float16)
+            for k, each in screened.items()
+        },
     )
 
 
@@ -220,8 +225,11 @@ def _screen_batch(chest: Chest, slices: list[int], run: Run) -> dict[int, Screen
 
     p_lesion, classes = averaged(out.p_lesion), averaged(out.class_probabilities)
     maps, features = averaged(out.location_map), averaged(out.features)
+    # The row of the predicted class, as the paper's figures show it.
+    own = np.where(out.p_lesion[:, None, None] > 0.5, out.location_map, 1 - out.location_map)
+    attention = own.reshape(len(slices), windows, *own.shape[1:])
     return {
-        k: ScreenedSlice(float(p_lesion[i]), classes[i], maps[i], features[i])
+        k: ScreenedSlice(float(p_lesion[i]), classes[i], maps[i], features[i], attention[i])
         for i, k in enumerate(slices)
     }
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import SimpleITK as sitk
 
 from M3LungScreenLib.errors import UsageError
@@ -21,6 +22,7 @@ from M3LungScreenLib.outputs.tables import slices_csv
 from M3LungScreenLib.result import Result
 
 RESULT_FILE = "result.json"
+ATTENTION_FILE = "attention.npz"
 Volumes = Literal["nrrd", "raw"]
 
 
@@ -50,7 +52,8 @@ def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path
     """Write all files of `result` beside `folder`, then move them into place.
 
     `volumes` 'raw' writes arrays as they lie in memory, `[slice, row, column]` of the
-    stored geometry, for a program that maps them at once; 'nrrd' is for everybody.
+    stored geometry, for a program that maps them at once, and the attention maps;
+    'nrrd' is for everybody.
     A folder of an earlier screening is replaced once the new one is complete. On any
     exception what was there before is there again, and nothing else. Raises as
     `check_target` does; UsageError 'output_not_written' where the disk refuses.
@@ -78,6 +81,9 @@ def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -
             write_nrrd(image, folder / f"{name}.nrrd")
         else:
             sitk.GetArrayViewFromImage(image).tofile(folder / f"{name}.raw")
+    if volumes == "raw":
+        by_slice: dict[str, Any] = {str(k): each for k, each in result.attention.items()}
+        np.savez_compressed(folder / ATTENTION_FILE, **by_slice)
     (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
     draw_montage(result).save(folder / "montage.png")
     (folder / "report.html").write_text(report_html(result), "utf-8")

@@ -435,3 +435,11 @@ def test_the_montage_on_disk_opens(make_result, tmp_path):
     with Image.open(tmp_path / "out" / "montage.png") as sheet:
         sheet.load()
         assert sheet.mode == "RGB"
+
+
+def test_attention_maps_are_kept_for_programs(make_result, tmp_path):
+    maps = {3: np.linspace(0, 1, 12, dtype=np.float16).reshape(3, 2, 2)}
+    write(replace(make_result(), attention=maps), tmp_path / "raw", volumes="raw")
+    with np.load(tmp_path / "raw" / "attention.npz") as kept:
+        assert kept.files == ["3"]
+        assert np.array_equal(kept["3"], maps[3])

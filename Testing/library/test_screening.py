@@ -72,6 +72,15 @@ def test_p_lesion_is_the_mean_over_the_windows_and_eq_4_follows(a_patient, a_bun
     assert sum(each.weight or 0 for each in result.slices) == pytest.approx(1)
 
 
+def test_attention_is_the_row_of_the_predicted_class_in_every_window(a_patient, a_bundle):
+    result, _ = screened(a_patient.volume, a_bundle)
+    windows = len(result.settings["window_centers_hu"])
+    assert set(result.attention) == {each.index for each in result.slices if each.screened}
+    for maps in result.attention.values():
+        assert maps.shape == (windows, 7, 7)
+        assert (maps >= 0.5).all()  # that engine's map is its P(lesion)
+
+
 def test_uninformative_slices_have_nothing(a_patient, a_bundle):
     result, _ = screened(a_patient.volume, a_bundle)
     empty = [each for each in result.slices if not each.informative]
