@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of
@@ -557,15 +558,51 @@ def test_six_stages_of_the_crop_are_shown_and_follow_the_slice(screened):
     assert not screened.ui.stagesLabel.visible
 
 
-def test_the_attention_map_has_all_values_on_every_slice(screened, a_slice_view):
-    screened.ui.sliceTable.cellClicked.emit(0, 0)
-    assert a_slice_view.layers.GetForegroundOpacity() == 0
-    screened.ui.attentionCheckBox.click()
-    assert a_slice_view.layers.GetForegroundOpacity() > 0
-    display = screened._result.location_map.GetDisplayNode()
-    assert display.GetLowerThreshold() == 0
-    screened.ui.attentionCheckBox.click()
-    assert display.GetLowerThreshold() > 0
+def test_attention_maps_lie_over_the_crop_window_by_window(
+    widget, result_folder, a_slice_view, scene
+):
+    from dataclasses import replace
+
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    from M3LungScreenLib.outputs.folder import write
+
+    result, folder = result_folder("covid19")
+    maps = {e.index: np.full((3, 7, 9), e.index / 50, np.float16) for e in result.slices}
+    for each in maps.values():
+        each[1] += 0.25
+    write(replace(result, attention=maps), folder, volumes="raw")
+    widget.ui.screenButton.click()
+    widget.logic.finish(folder)
+    choose_attention(widget, 3)
+    node = scene.GetNodeByID(a_slice_view.layers.GetForegroundVolumeID())
+    index, crop = widget._entry["index"], widget._entry["crop"]
+    assert voxels(node) == pytest.approx(index / 50 + 0.25, abs=1e-3)
+    assert bounds_of(node)[:2] == pytest.approx((crop[3] * 6.0, crop[2] * 7.5))
+    choose_attention(widget, 0)
+    shown = a_slice_view.layers.GetForegroundVolumeID()
+    assert shown == widget._result.location_map.GetID()
+
+
+def test_a_result_without_attention_maps_shows_none(screened, scene):
+    from M3LungScreenSlicer.scene.attention import OVERLAY
+
+    choose_attention(screened, 1)
+    assert scene.GetFirstNodeByName(OVERLAY) is None  # that result brought no maps
+    names = [screened.ui.attentionSelector.itemText(i) for i in range(5)]
+    assert names[:3] == ["Off", "Mean of the windows", "Window centred at −700 HU"]
+
+
+def choose_attention(widget, index):
+    widget.ui.attentionSelector.currentIndex = index
+    widget.ui.attentionSelector.activated.emit(index)
+
+
+def bounds_of(node):
+    """Extent in R, A and S, mm, to the outer edges of the voxels."""
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    return [bounds[1] - bounds[0], bounds[3] - bounds[2], bounds[5] - bounds[4]]
 
 
 def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, window, monkeypatch):

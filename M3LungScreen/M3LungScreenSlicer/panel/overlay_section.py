@@ -30,23 +30,25 @@ class OverlaySection:
         self.ui.surfaceCheckBox.checked = False
         self.ui.surfaceCheckBox.blockSignals(False)
 
-    def apply(self, wishes: Any, hidden_here: bool = False) -> None:
-        """Layers, opacity, threshold and legend; `hidden_here`: a slice called Healthy."""
+    def apply(self, wishes: Any, hidden_here: bool = False, attention: Any = None) -> None:
+        """Layers, opacity, threshold and legend; `hidden_here`: a slice called Healthy.
+
+        `attention` is a volume to be shown in the place of the location map.
+        """
         if self._result is None:
             return
         location_map, label_map = self._result.location_map, self._result.label_map
-        shown = wishes.showAttention or (wishes.showLocationMap and not hidden_here)
+        shown = attention is not None or (wishes.showLocationMap and not hidden_here)
         slicer.util.setSliceViewerLayers(
             background=self._result.volume,
-            foreground=location_map,
+            foreground=location_map if attention is None else attention,
             foregroundOpacity=wishes.locationOpacity if shown else 0.0,
             label=label_map if wishes.showLabelMap else None,
             labelOpacity=LABEL_OPACITY,
         )
         if location_map is not None:
-            lowest = 0.0 if wishes.showAttention else wishes.locationThreshold
-            overlays.set_threshold(location_map, lowest)
-            show_legend(location_map, wishes.showLegend and shown)
+            overlays.set_threshold(location_map, wishes.locationThreshold)
+            show_legend(location_map, wishes.showLegend and wishes.showLocationMap)
         if label_map is not None:
             show_legend(label_map, wishes.showLegend and wishes.showLabelMap)
 

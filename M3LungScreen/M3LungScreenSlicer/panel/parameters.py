@@ -19,5 +19,4 @@ class M3LungScreenParameterNode:
     showOnHealthy: bool = False
     showLabelMap: bool = False
     showLegend: bool = True
-    showAttention: bool = False
     showCrop: bool = False

@@ -1,9 +1,9 @@
-"""For researchers: the crop rectangle in the slice view and how a crop came about."""
+"""For researchers: the network's own maps, the crop rectangle, how a crop came about."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..scene.attention import remove_attention, show_attention
 from ..scene.axial import axial_slice, crop_corners
 from ..scene.results import SceneResult
 
+# In the selector: off, the mean, then the windows from 0.
+FIRST_WINDOW = 2
+MEAN = -1
 CROP_NODE = "M3LungScreen crop"
 STAGE_NAMES = "Slice · threshold · opening<br>background removed · second opening · crop"
 STAGES_IN_A_ROW = 3
@@ -23,13 +27,32 @@ SHOWN_HU = (-1200, 0)
 
 
 class ResearcherSection:
-    """`show_slice` keeps both up with the slice; the crop's node is never saved."""
+    """`show_slice` keeps all up with the slice; `changed` hears of another attention map.
 
-    def __init__(self, ui: Any) -> None:
+    None of its nodes is saved with the scene.
+    """
+
+    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
         self.ui = ui
+        ui.attentionSelector.connect("activated(int)", lambda index: changed())
         self._result: SceneResult | None = None
         self._entry: Mapping[str, Any] | None = None
         ui.stagesButton.connect("toggled(bool)", self._show_stages)
+
+    def show_result(self, result: SceneResult | None) -> None:
+        """The windows of another result to choose from; at first no map is shown."""
+        centers = result.content["settings"]["window_centers_hu"] if result else []
+        self.ui.attentionSelector.clear()
+        for name in (_("Off"), _("Mean of the windows"), *map(window_name, centers)):
+            self.ui.attentionSelector.addItem(name)
+
+    def attention(self, result: SceneResult | None, entry: dict[str, Any] | None) -> Any:
+        """The volume with the chosen map of a slice; None if none is chosen or it has none."""
+        chosen = self.ui.attentionSelector.currentIndex - FIRST_WINDOW
+        if result is None or entry is None or chosen < MEAN:
+            remove_attention(slicer.mrmlScene)
+            return None
+        return show_attention(result, entry, None if chosen == MEAN else chosen)
 
     def show_slice(
         self, result: SceneResult | None, entry: Mapping[str, Any] | None, with_crop: bool
@@ -53,6 +76,11 @@ class ResearcherSection:
         settings = self._result.content["settings"]["model"]["preprocessing"]
         self.ui.stagesLabel.setPixmap(pixmap_of(sheet(stages_of(hu, settings))))
         self.ui.stagesTextLabel.text = _(STAGE_NAMES)
+
+
+def window_name(center_hu: int) -> str:
+    """An HU window for people."""
+    return _("Window centred at {hu} HU").format(hu=str(center_hu).replace("-", "−"))
 
 
 def stages_of(hu: np.ndarray, settings: Mapping[str, Any]) -> list[np.ndarray]:

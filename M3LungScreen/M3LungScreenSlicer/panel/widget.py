@@ -116,7 +116,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._overlays = OverlaySection(self.ui, self._run.show_message)
         self._review = ReviewSection(self.ui, self._record_review)
         self._save = SaveSection(self.ui, lambda: self._result)
-        self._researcher = ResearcherSection(self.ui)
+        self._researcher = ResearcherSection(self.ui, self._apply_overlays)
         self._chart = ChartView(self._jump)
         self._follower = slice_views.SliceFollower(self._slice_moved)
         self._show_result(None)
@@ -319,6 +319,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._entry = None
         self._researcher.show_slice(None, None, False)
+        self._researcher.show_result(result)
         self._overlays.show_result(result)
         self._save.show_result(result)
         self._review.show(result.review if result else {})
@@ -338,7 +339,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _apply_overlays(self) -> None:
         if self._parameters is not None:
-            self._overlays.apply(self._parameters, self._hidden_here())
+            attention = self._researcher.attention(self._result, self._entry)
+            self._overlays.apply(self._parameters, self._hidden_here(), attention)
             self._researcher.show_slice(self._result, self._entry, self._parameters.showCrop)
 
     def _hidden_here(self) -> bool:

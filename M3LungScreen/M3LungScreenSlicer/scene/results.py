@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ PARTS = {
     "mark_table": ("vtkMRMLTableNode", "current slice"),
     "chart": ("vtkMRMLPlotChartNode", "probability along the volume"),
     "report": ("vtkMRMLTextNode", "report"),
+    "attention": ("vtkMRMLTextNode", "attention maps"),
 }
 
 
@@ -141,6 +143,7 @@ def add_result(scene: Any, volume: Any, folder: Path) -> SceneResult:
     fill_mark_table(made["mark_table"], 0)
     made["mark_table"].SetHideFromEditors(True)
     made["report"].SetText((folder / "report.html").read_text("utf-8"))
+    made["attention"].SetText(base64.b64encode((folder / "attention.npz").read_bytes()).decode())
     series = fill_series(scene, result)
     fill_chart(made["chart"], series, volume.GetName())
     gather(scene, volume, list(result.parts()))
