@@ -63,12 +63,11 @@ def test_the_module_says_what_it_is_and_what_it_is_not_for(module, window):
     assert "2010.03201" in parent.acknowledgementText
 
 
-def test_the_logic_screens_from_the_console(module, a_ct):
+def test_the_logic_has_a_parameter_node_and_the_scenes_screening(module, scene):
     logic = module.M3LungScreenLogic()
-    assert logic.getParameterNode() is not None
-    result = logic.screen(a_ct, detail="preview")
-    logic.close()
-    assert result.volume is a_ct
+    assert logic.getParameterNode().GetScene() is scene
+    assert logic.scene is scene
+    assert logic.screen_all() == {}
 
 
 def test_the_modules_own_test_passes(module, scene, monkeypatch):

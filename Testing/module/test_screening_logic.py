@@ -133,18 +133,12 @@ def test_a_killed_child_becomes_one_sentence_and_the_next_click_works(driver, sc
     assert node_names(scene) == before
     driver.start(a_ct)
     assert driver.finish().state is State.DONE
-
-
-def test_an_idle_child_that_dies_is_replaced_without_a_word(driver, a_ct):
-    driver.start(a_ct)
-    driver.finish()
-    psutil.Process(driver.child.pid).kill()
     heard = len(driver.heard)
-    while driver.child.pump(2.0):
-        pass
+    psutil.Process(driver.child.pid).kill()  # an idle child is replaced without a word
+    driver.child.pump(PATIENCE_S)
     assert len(driver.heard) == heard
     driver.start(a_ct)
-    assert driver.finish().state is State.DONE
+    assert len(driver.made) == 3
 
 
 def test_closing_ends_the_childs_children_too(scene, tmp_path):
