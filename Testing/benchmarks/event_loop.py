@@ -96,7 +96,8 @@ def main() -> None:
     view.SetLayoutName("Red")
     view.SetOrientation("Axial")
     volume = patient(chosen.ct, chosen.slices, chosen.matrix)
-    add_volume(kept.scene, volume.hu, ijk_to_ras_of(volume.geometry), "CT")
+    name = chosen.ct.name if chosen.ct else "Simulated patient"
+    add_volume(kept.scene, volume.hu, ijk_to_ras_of(volume.geometry), name)
     widget = opened_widget(ROOT / "M3LungScreen" / "M3LungScreen.py")
     watch = Watch(sys.modules["qt"])
     for run in ("cold", "warm")[: chosen.runs]:
@@ -104,11 +105,23 @@ def main() -> None:
         said = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in times.items())
         print(f"{run}: {said}", flush=True)
     if chosen.picture:
-        widget.parent.resize(430, widget.parent.sizeHint.height())
-        slicer.app.processEvents()
-        widget.parent.grab().save(str(chosen.picture))
+        picture(widget).save(str(chosen.picture))
     print(widget.logic.status.message or widget.ui.verdictLabel.text)
     widget.cleanup()
+
+
+def picture(widget: Any) -> Any:
+    """The panel from the input to the slice, as wide as Slicer's dock."""
+    import slicer
+
+    for name in ("overlays", "review", "save", "researcher", "models"):
+        getattr(widget.ui, f"{name}CollapsibleButton").hide()
+    for _ in range(3):
+        widget.parent.resize(430, widget.parent.sizeHint.height())
+        slicer.app.processEvents()
+    below = widget.ui.sliceCollapsibleButton
+    height = below.y + below.sizeHint.height()
+    return widget.parent.grab().copy(0, 0, 430, min(height + 12, widget.parent.height))
 
 
 def patient(path: Path | None, slices: int, matrix: int) -> Any:

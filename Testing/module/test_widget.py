@@ -636,15 +636,15 @@ def test_the_users_layout_comes_back_when_the_scene_is_closed(
     assert not screened.ui.chartCheckBox.checked
 
 
-def test_the_corner_of_the_slice_view_tells_of_the_slice(screened, window, monkeypatch):
+def test_the_slice_view_itself_tells_of_the_slice(screened, window, monkeypatch):
     from Testing.stand_ins.layout import LayoutManager
 
     manager = LayoutManager()
     monkeypatch.setattr(window, "layout_manager", manager)
     screened.ui.sliceTable.cellClicked.emit(12, 0)
-    assert "P(lesion)" in manager.corner_text("Red")
+    assert "P(lesion)" in manager.edge_text("Red")
     screened.exit()
-    assert manager.corner_text("Red") == ""
+    assert manager.edge_text("Red") == ""
 
 
 @pytest.mark.parametrize("width", [360, 430, 600])

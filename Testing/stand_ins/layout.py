@@ -1,4 +1,4 @@
-"""`slicer.app.layoutManager()`: slice views with corners, a plot view that can be clicked."""
+"""`slicer.app.layoutManager()`: slice views with texts, a plot view that can be clicked."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -53,9 +53,9 @@ class LayoutManager:
         view = SimpleNamespace(cornerAnnotation=lambda: corner, scheduleRender=lambda: None)
         return SimpleNamespace(sliceView=lambda: view)
 
-    def corner_text(self, name: str) -> str:
-        """What stands in the lower right corner of a slice view."""
-        return self._corners[name].GetText(vtk.vtkCornerAnnotation.LowerRight) or ""
+    def edge_text(self, name: str) -> str:
+        """What stands at the upper edge of a slice view."""
+        return self._corners[name].GetText(vtk.vtkCornerAnnotation.UpperEdge) or ""
 
     def use_plots(self, monkeypatch: Any) -> None:
         """Let slicer.modules.plots show charts here."""

@@ -24,6 +24,7 @@ class SliceSection:
         self.ui = ui
         self._jump = jump
         self._rows: dict[int, int] = {}
+        self._items: dict[tuple[int, int], Any] = {}  # a table does not keep Python's items
         ui.sliceTable.setColumnCount(len(COLUMNS))
         ui.sliceTable.setHorizontalHeaderLabels([_(each) for each in COLUMNS])
         ui.sliceTable.verticalHeader().hide()
@@ -43,7 +44,9 @@ class SliceSection:
         table.setRowCount(len(screened))
         for row, each in enumerate(screened):
             for column, text in enumerate(row_of(each)):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
+                item = qt.QTableWidgetItem(text)
+                self._items[row, column] = item
+                table.setItem(row, column, item)
         table.resizeColumnToContents(CLASS_COLUMN)
         table.setUpdatesEnabled(True)
         self.show_slice(None)
@@ -95,8 +98,8 @@ def describe(entry: Mapping[str, Any] | None) -> str:
     return f"{head}<br>{', '.join(facts)}<br>{'&nbsp; '.join(parts)}"
 
 
-def corner(entry: Mapping[str, Any] | None) -> str:
-    """The same as plain lines for the corner of the slice view, '' where nothing is known."""
+def brief(entry: Mapping[str, Any] | None) -> str:
+    """The same as plain lines for the slice view, '' where nothing is known."""
     if entry is None or not entry["screened"]:
         return ""
     shares = entry["probabilities"]

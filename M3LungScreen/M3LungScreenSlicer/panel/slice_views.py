@@ -1,4 +1,4 @@
-"""The slice views: where the axial one stands, jumps, and text in its corner."""
+"""The slice views: where the axial one stands, jumps, and text at its edge."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def jump_to(ras_mm: Point) -> None:
             node.JumpSliceByOffsetting(*ras_mm)
 
 
-def write_in_corner(node: Any, text: str) -> None:
-    """Text in the lower right corner, which Slicer itself leaves free."""
+def write_at_edge(node: Any, text: str) -> None:
+    """Text at the upper edge: Slicer's data probe overwrites all four corners."""
     manager = slicer.app.layoutManager()
     widget = manager.sliceWidget(node.GetLayoutName()) if manager and node else None
     if widget is None:
         return
     view = widget.sliceView()
-    view.cornerAnnotation().SetText(vtk.vtkCornerAnnotation.LowerRight, text)
+    view.cornerAnnotation().SetText(vtk.vtkCornerAnnotation.UpperEdge, text)
     view.scheduleRender()
 
 

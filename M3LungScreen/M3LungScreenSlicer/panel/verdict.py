@@ -85,7 +85,7 @@ class VerdictPanel:
         for key, share in probabilities.items():
             bar = self._of(key, "Bar")
             bar.value = round(BAR_STEPS * share)
-            bar.setAccessibleName(f"{class_by_key(key).name} {wording.percent(share)}")
+            bar.accessibleName = f"{class_by_key(key).name} {wording.percent(share)}"
             self._of(key, "Number").text = wording.percent(share)
             self._fill(self._of(key, "Note"), notes.get(key, ""))
 

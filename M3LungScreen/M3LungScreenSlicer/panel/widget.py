@@ -28,7 +28,7 @@ from .researcher_section import ResearcherSection
 from .review import ReviewSection
 from .run_section import RunSection
 from .save_section import SaveSection
-from .slice_section import SliceSection, corner
+from .slice_section import SliceSection, brief
 from .verdict import VerdictPanel
 
 __all__ = ["M3LungScreenParameterNode", "M3LungScreenWidget"]
@@ -81,7 +81,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called each time the user opens another module; a run goes on."""
         self._drop_parameter_node()
         self._follower.rest()
-        slice_views.write_in_corner(slice_views.axial_node(), "")
+        slice_views.write_at_edge(slice_views.axial_node(), "")
 
     def cleanup(self) -> None:
         """Called before the widget goes: no observer and no process stays."""
@@ -352,7 +352,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Tell of the slice on which the axial view stands."""
         node = slice_views.axial_node()
         if self._result is None or self._result.volume is None or node is None:
-            slice_views.write_in_corner(node, "")
+            slice_views.write_at_edge(node, "")
             return
         anchor = slices.position_of(self._result, 0)
         entry = slices.slice_at(self._result, slice_views.point_on(node, anchor))
@@ -360,7 +360,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._entry = entry
         self._slice.show_slice(entry)
-        slice_views.write_in_corner(node, corner(entry))
+        slice_views.write_at_edge(node, brief(entry))
         if entry is not None:
             chart.mark_slice(self._result, entry["index"])
         self._apply_overlays()
