@@ -72,16 +72,17 @@ class ScreeningLogic:
         if self._session.status.state.busy:
             raise RuntimeError("A screening is running; cancel it first.")
 
-        def hear(status: Status) -> None:
-            if status.state is State.DONE:
-                status = self._bring_in(volume, status, on_result)
-            self._tell(status, on_status)
-
         try:
             request = self._request(volume, model, device, detail)
         except VolumeRefused as refusal:
             self._tell(Status(State.REFUSED, message=str(refusal), kind="volume"), on_status)
             return
+
+        def hear(status: Status) -> None:
+            if not status.state.busy:
+                status = self._finish(volume, request, status, on_result)
+            self._tell(status, on_status)
+
         self._session.on_change = hear
         self._session.start(request)
 
@@ -125,9 +126,7 @@ class ScreeningLogic:
         self._console.start(request)
         while self._console.status.state.busy and isinstance(self._console.child, PipeProcess):
             self._console.child.pump(WAIT_SECONDS)
-        status = self._console.status
-        if status.state is State.DONE:
-            status = self._bring_in(volume, status, found.append)
+        status = self._finish(volume, request, self._console.status, found.append)
         if not found:
             raise ScreeningFailed(status.message)
         return found[0]
@@ -150,25 +149,44 @@ class ScreeningLogic:
         return outcomes
 
     def _request(self, volume: Any, model: Path | str | None, device: str, detail: str) -> Request:
-        if self._exchange is None:
-            self._exchange = Path(tempfile.mkdtemp(prefix="M3LungScreen-", dir=self._parent_folder))
-        self._runs += 1
-        folder = self._exchange / f"run-{self._runs}"
-        folder.mkdir()
+        folder = self._run_folder()
         handed = hand_over(volume, folder)
         chosen = library_root() / SHIPPED_MODEL if model is None else Path(model)
         return Request(handed.path, handed.geometry, chosen, folder / "result", device, detail)
 
-    def _bring_in(self, volume: Any, status: Status, on_result: OnResult) -> Status:
-        assert status.result is not None
+    def _run_folder(self) -> Path:
+        parent = self._parent_folder or tempfile.gettempdir()
+        self._runs += 1
         try:
-            if not self.scene.IsNodePresent(volume):
-                gone = "The CT was removed while it was screened; nothing was added to the scene."
-                return replace(status, state=State.CANCELLED, message=gone, kind="volume_removed")
-            on_result(add_result(self.scene, volume, status.result))
-            return status
-        finally:
-            shutil.rmtree(status.result.parent, ignore_errors=True)
+            if self._exchange is None:
+                self._exchange = Path(tempfile.mkdtemp(prefix="M3LungScreen-", dir=parent))
+            folder = self._exchange / f"run-{self._runs}"
+            folder.mkdir()
+        except OSError as wrong:
+            raise VolumeRefused(
+                f"No temporary folder can be made in {parent}: {wrong.strerror or wrong}. Make "
+                "room, or choose another in Slicer's application settings."
+            ) from wrong
+        return folder
+
+    def _finish(self, volume: Any, request: Request, status: Status, on_result: OnResult) -> Status:
+        """The end of a run: its nodes if it is done, its files gone however it ended."""
+        if status.state is State.DONE:
+            status = self._bring_in(volume, request.out, status, on_result)
+        # What a cancelled child still maps cannot go on Windows; `close` takes it away.
+        shutil.rmtree(request.out.parent, ignore_errors=True)
+        return status
+
+    def _bring_in(self, volume: Any, folder: Path, status: Status, on_result: OnResult) -> Status:
+        if not self.scene.IsNodePresent(volume):
+            gone = "The CT was removed while it was screened; nothing was added to the scene."
+            return replace(status, state=State.CANCELLED, message=gone, kind="volume_removed")
+        try:
+            on_result(add_result(self.scene, volume, folder))
+        except OSError as wrong:
+            message = "The result could not be read. Make room for temporary files; screen again."
+            return replace(status, state=State.FAILED, message=message, details=str(wrong))
+        return status
 
     def _tell(self, status: Status, on_status: OnStatus) -> None:
         self._status = status

@@ -146,6 +146,19 @@ def test_a_run_after_a_node_was_deleted_makes_that_node_anew(scene, ct, result_f
     assert [each.split()[0] for each in node_names(scene)] == before
 
 
+@pytest.mark.parametrize("name", ["lesions.raw", "lesion_location_map.raw", "report.html"])
+def test_an_incomplete_folder_leaves_the_scene_as_it_was(scene, ct, result_folder, name):
+    _, folder = result_folder()
+    if name.endswith(".raw"):
+        (folder / name).write_bytes(b"cut off")
+    else:
+        (folder / name).unlink()
+    before = node_names(scene)
+    with pytest.raises(OSError, match=name):
+        add_result(scene, ct, folder)
+    assert node_names(scene) == before
+
+
 def test_deleting_a_result_leaves_the_scene_as_it_was(scene, ct, result_folder):
     import slicer
 
@@ -197,6 +210,24 @@ def test_a_reloaded_scene_has_everything_again(scene, screened, kind, tmp_path):
     assert again.review["note"] == "sieht nach Ödem aus"
     assert [each.GetName() for each in segments_of(again.segmentation)] == ["COVID-19"]
     assert path.exists()
+
+
+def test_a_reloaded_result_is_filled_by_the_next_run_and_can_be_deleted(
+    scene, screened, result_folder, tmp_path
+):
+    save_and_reload(scene, tmp_path / "Fall 2", "mrb")
+    (again,) = results_in(scene)
+    before = node_names(scene)
+    result, folder = result_folder("h1n1")
+    assert add_result(scene, again.volume, folder) == again
+    assert node_names(scene) == before
+    assert np.array_equal(voxels(again.label_map), result.arrays.lesions)
+    delete_result(again)
+    assert not [name for name in node_names(scene) if "M3LungScreen" in name or "lesion" in name]
+    assert not [name for name in node_names(scene) if name.startswith(MADE_CLASSES)]
+
+
+MADE_CLASSES = ("vtkMRMLTable", "vtkMRMLPlot", "vtkMRMLText", "vtkMRMLLabelMap")
 
 
 def save_and_reload(scene, place, kind):

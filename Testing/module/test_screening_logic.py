@@ -60,6 +60,8 @@ class Driver:
 def driver(scene, tmp_path):
     driver = Driver(scene, tmp_path / "Umlaute äöü und Leerzeichen")
     yield driver
+    if not driver.logic.status.state.busy and driver.made:
+        assert list(driver.folder.glob("*/run-*/volume.raw")) == []  # the largest file
     driver.logic.close()
     assert list(driver.folder.iterdir()) == []
     assert not any(child.running for child in driver.made)
@@ -244,6 +246,27 @@ def test_a_ct_deleted_while_it_is_screened_leaves_nothing(driver, scene, a_ct):
     status = driver.finish()
     assert (status.state, status.kind) == (State.CANCELLED, "volume_removed")
     assert node_names(scene) == before
+
+
+def test_a_result_that_cannot_be_read_is_one_sentence(driver, scene, a_ct, monkeypatch):
+    from M3LungScreenSlicer import screening_logic
+
+    def fail(*_):
+        raise OSError("lesions.raw has 0 bytes instead of 276480")
+
+    monkeypatch.setattr(screening_logic, "add_result", fail)
+    driver.start(a_ct)
+    status = driver.finish()
+    assert status.state is State.FAILED
+    assert "could not be read" in status.message
+    assert "276480" in status.details
+
+
+def test_no_place_for_temporary_files_is_one_sentence(scene, a_ct, tmp_path):
+    logic, heard = ScreeningLogic(scene, folder=tmp_path / "gone"), []
+    logic.start(a_ct, on_status=heard.append)
+    assert heard[-1].state is State.REFUSED
+    assert "No temporary folder" in heard[-1].message
 
 
 def test_two_runs_at_once_are_an_error(driver, a_ct):

@@ -81,12 +81,7 @@ def _fill(node: Any, volume: Any, path: Path, scalar_type: int) -> None:
 
 
 def read_into(memory: memoryview, path: Path) -> None:
-    """All bytes of a file, by several threads: most of the time goes into new memory pages.
-
-    OSError where the file is of another size.
-    """
-    if path.stat().st_size != len(memory):
-        raise OSError(f"{path} has {path.stat().st_size} bytes instead of {len(memory)}")
+    """All bytes of a file, by several threads: most of the time goes into new memory pages."""
 
     def read_part(start: int) -> None:
         with path.open("rb") as file:

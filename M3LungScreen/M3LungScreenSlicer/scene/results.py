@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,8 +130,10 @@ class SceneResult:
 def add_result(scene: Any, volume: Any, folder: Path) -> SceneResult:
     """Bring the result folder that the child wrote for `volume` into the scene.
 
-    A second run on the same volume fills the nodes of the first.
+    A second run on the same volume fills the nodes of the first. Raises OSError,
+    the scene untouched, where the folder is not complete.
     """
+    _check_complete(folder, volume)
     result = result_of(volume) or _new_result(scene, volume)
     result.node.SetText((folder / "result.json").read_text("utf-8"))
     result.node.RemoveAttribute(REVIEW_ATTRIBUTE)
@@ -173,6 +176,17 @@ def delete_result(result: SceneResult) -> None:
     if not results_in(scene):
         shared = [*nodes_of_class(scene, "vtkMRMLColorTableNode")]
         remove_with_attendants(scene, [n for n in shared if n.GetAttribute(RESULT_ATTRIBUTE)])
+
+
+def _check_complete(folder: Path, volume: Any) -> None:
+    """Before the first node is made: all files are there, the volumes of the right size."""
+    voxels = math.prod(volume.GetImageData().GetDimensions())
+    for name, size in (("lesion_location_map.raw", 4 * voxels), ("lesions.raw", voxels)):
+        found = (folder / name).stat().st_size
+        if found != size:
+            raise OSError(f"{folder / name} has {found} bytes instead of {size}")
+    for name in ("result.json", "report.html", "attention.npz"):
+        (folder / name).stat()
 
 
 def _new_result(scene: Any, volume: Any) -> SceneResult:
