@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,3 +48,98 @@ def result_folder(make_result, tmp_path):
         return result, write(result, tmp_path / f"{called} mit Öl", volumes="raw")
 
     return make
+
+
+@pytest.fixture
+def window(scene):
+    """Slicer's window without Slicer; what a slot raised fails the test."""
+    from Testing.stand_ins import pythonqt
+    from Testing.stand_ins.slicer_application import install
+
+    application = install(ROOT / "M3LungScreen" / "M3LungScreen.py")
+    with pythonqt.nothing_raised():
+        yield application
+
+
+@pytest.fixture
+def settled(window):
+    """settled() lets the event loop do what is due."""
+
+    def settle():
+        for _ in range(5):
+            window.processEvents()
+
+    return settle
+
+
+@pytest.fixture
+def a_slice_view(scene):
+    """An axial slice view's node with its layers."""
+    import slicer
+
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    node = scene.AddNewNodeByClass("vtkMRMLSliceNode")
+    node.SetLayoutName("Red")
+    node.SetOrientation("Axial")
+    composite = slicer.vtkMRMLSliceCompositeNode()
+    composite.SetLayoutName("Red")
+    scene.AddNode(composite)
+    return SimpleNamespace(node=node, layers=composite)
+
+
+@pytest.fixture
+def a_small_ct(scene, make_result, a_slice_view):
+    """The CT of the made-up results."""
+    volume = make_result("covid19").volume
+    return add_volume(scene, volume.hu, ijk_to_ras_of(volume.geometry), "CT of the chest")
+
+
+@pytest.fixture
+def nothing_missing(window, monkeypatch):
+    from M3LungScreenSlicer import installation
+
+    monkeypatch.setattr(installation, "missing_packages", lambda requirements: [])
+
+
+@pytest.fixture
+def open_module(window, scene, nothing_missing):
+    """open_module() opens the module as Slicer does; closed at the end."""
+    from M3LungScreenSlicer.library import make_importable
+
+    make_importable()
+    from M3LungScreenSlicer.panel.widget import M3LungScreenWidget
+
+    from Testing.stand_ins.screening import M3LungScreenLogic
+    from Testing.stand_ins.slicer_application import a_parent
+
+    opened = []
+
+    def make():
+        parent = a_parent()
+        widget = M3LungScreenWidget(parent, M3LungScreenLogic(scene))
+        widget.setup()
+        parent.isEntered = True
+        widget.enter()
+        parent.show()
+        opened.append(widget)
+        return widget
+
+    yield make
+    for widget in opened:
+        widget.cleanup()
+        widget.parent.hide()
+        widget.parent.deleteLater()
+
+
+@pytest.fixture
+def widget(a_small_ct, open_module):
+    return open_module()
+
+
+@pytest.fixture
+def screened(widget, result_folder):
+    """The widget after a run that found COVID-19."""
+    _, folder = result_folder("covid19")
+    widget.ui.screenButton.click()
+    widget.logic.finish(folder)
+    return widget

@@ -10,20 +10,6 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def window(scene):
-    """Slicer's window without Slicer."""
-    from Testing.stand_ins import pythonqt
-    from Testing.stand_ins.slicer_application import install
-
-    install(ROOT / "M3LungScreen" / "M3LungScreen.py")
-    from M3LungScreenSlicer.library import make_importable
-
-    make_importable()
-    with pythonqt.nothing_raised():
-        yield pythonqt.application()
-
-
-@pytest.fixture
 def wording(window):
     from M3LungScreenSlicer.panel import wording
 

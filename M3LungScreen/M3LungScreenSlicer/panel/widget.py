@@ -15,12 +15,13 @@ from slicer.util import VTKObservationMixin
 from vtk import vtkCommand
 
 from .. import installation
-from ..scene import chart, overlays, results, slices, volumes
+from ..scene import chart, results, slices, volumes
 from ..scene.results import SceneResult
 from ..screening_session import State, Status
 from . import slice_views
 from .chart_view import ChartView
 from .devices import DeviceSelector
+from .display_section import DisplaySection, proposed_volume
 from .model_manager import ModelManager
 from .overlay_section import OverlaySection
 from .parameters import M3LungScreenParameterNode
@@ -46,8 +47,6 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._gui_tag: Any = None
         self._result: SceneResult | None = None
         self._entry: dict[str, Any] | None = None
-        self._window_before: dict[str, tuple[float, float]] = {}
-        self._shown_volume = ""
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
 
@@ -110,6 +109,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _make_sections(self) -> None:
         self._verdict = VerdictPanel(self.ui)
         self._run = RunSection(self.ui)
+        self._display = DisplaySection(self.ui)
         self._models = ModelManager(self.ui, self._setter("model"))
         self._devices = DeviceSelector(self.ui, self._setter("device"))
         self._slice = SliceSection(self.ui, self._jump)
@@ -131,8 +131,6 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _connect_buttons(self) -> None:
         for button, clicked in {
             "screenButton": self._screen_clicked,
-            "lungWindowButton": self._lung_window,
-            "windowBackButton": self._window_back,
             "previousButton": lambda: self._jump_on(-1),
             "suspiciousButton": self._jump_to_most_suspicious,
             "nextButton": lambda: self._jump_on(1),
@@ -172,14 +170,13 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters = None
 
     def _wishes_changed(self, caller: Any = None, event: Any = None) -> None:
-        self._show_volume()
+        self._display.show(self._parameters.inputVolume)
         self._models.select(self._parameters.model)
         self._devices.select(self._parameters.device)
         if not self.logic.status.state.busy:
             self._run.show_reason(self._why_not())
             self._show_result(self._stored_result())
         self._apply_overlays()
-        self._show_window_buttons()
 
     def _why_not(self) -> str:
         """One sentence why Screen cannot be clicked, '' where it can."""
@@ -189,19 +186,6 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The active volume, or the only one, if none is chosen yet."""
         if self._parameters.inputVolume is None:
             self._parameters.inputVolume = proposed_volume()
-        self._show_volume()
-
-    def _show_volume(self) -> None:
-        """The chosen CT in the slice views and in the lung window, once; the user may go back."""
-        volume = self._parameters.inputVolume
-        identifier = volume.GetID() if volume is not None else ""
-        if identifier == self._shown_volume or (volume is not None and volumes.why_not(volume)):
-            return
-        self._shown_volume = identifier
-        if volume is not None:
-            slicer.util.setSliceViewerLayers(background=volume)
-            if identifier not in self._window_before:
-                self._lung_window()
 
     # The scene
 
@@ -209,7 +193,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.close()
         self._drop_parameter_node()
         self._follower.rest()
-        self._window_before, self._shown_volume = {}, ""
+        self._display.forget()
         self._show_result(None)
         self.ui.chartCheckBox.checked = False
 
@@ -383,35 +367,3 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._chart.show(self._result)
         else:
             self._chart.hide()
-
-    def _lung_window(self) -> None:
-        volume = self._parameters.inputVolume
-        if volume is not None and volume.GetDisplayNode() is not None:
-            before = overlays.lung_window(volume)
-            self._window_before.setdefault(volume.GetID(), before)
-        self._show_window_buttons()
-
-    def _window_back(self) -> None:
-        volume = self._parameters.inputVolume
-        if volume is not None and volume.GetID() in self._window_before:
-            overlays.set_window(volume, *self._window_before.pop(volume.GetID()))
-        self._show_window_buttons()
-
-    def _show_window_buttons(self) -> None:
-        volume = self._parameters.inputVolume
-        self.ui.lungWindowButton.enabled = volume is not None
-        self.ui.windowBackButton.enabled = (
-            volume is not None and volume.GetID() in self._window_before
-        )
-
-
-def proposed_volume() -> Any:
-    """The volume that the slice views show, else the only one that can be screened."""
-    logic = slicer.app.applicationLogic()
-    selection = logic.GetSelectionNode() if logic else None
-    active = selection.GetActiveVolumeID() if selection else None
-    node = slicer.mrmlScene.GetNodeByID(active) if active else None
-    if node is not None and not volumes.why_not(node):
-        return node
-    candidates = volumes.screenable(slicer.mrmlScene)
-    return candidates[0] if len(candidates) == 1 else None

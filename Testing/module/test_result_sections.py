@@ -1,0 +1,247 @@
+"""What the user does with a result: slices, overlays, review, saving, the researcher's views."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from Testing.stand_ins.dialogs import choose
+
+
+def test_overlays_lie_over_the_ct_as_the_sliders_say(screened, a_slice_view, a_small_ct):
+    layers, ui = a_slice_view.layers, screened.ui
+    result = screened._result
+    ui.opacitySlider.value = 0.3
+    ui.thresholdSlider.value = 0.6
+    assert layers.GetBackgroundVolumeID() == a_small_ct.GetID()
+    assert layers.GetForegroundVolumeID() == result.location_map.GetID()
+    assert layers.GetForegroundOpacity() == pytest.approx(0.3)
+    assert result.location_map.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.6)
+    ui.labelMapCheckBox.click()
+    assert layers.GetLabelVolumeID() == result.label_map.GetID()
+
+
+def test_the_location_map_hides_on_slices_called_healthy(screened, a_slice_view):
+    healthy = next(e for e in screened._result.content["slices"] if e["predicted"] == "healthy")
+    screened._jump(healthy["index"])
+    assert a_slice_view.layers.GetForegroundOpacity() == 0
+    screened.ui.healthyCheckBox.click()
+    assert a_slice_view.layers.GetForegroundOpacity() > 0
+
+
+def test_a_result_begins_at_the_most_suspicious_slice(screened):
+    slices = [e for e in screened._result.content["slices"] if e["screened"]]
+    worst = max(slices, key=lambda each: each["p_lesion"])
+    assert f"Slice {worst['index']}" in screened.ui.sliceLabel.text
+
+
+def test_a_second_run_tells_of_the_slice_again(screened, result_folder):
+    _, folder = result_folder("cap")
+    screened.ui.screenButton.click()
+    screened.logic.finish(folder)
+    index = screened._entry["index"]
+    assert screened.ui.sliceLabel.text.startswith(f"<b>Slice {index}</b>")
+    assert "CAP</b>" in screened.ui.sliceLabel.text
+
+
+def test_next_and_previous_stay_on_slices_not_called_healthy(screened):
+    found = [e["index"] for e in screened._result.content["slices"] if e["predicted"] == "covid19"]
+    screened._jump(found[0])
+    screened.ui.nextButton.click()
+    assert screened._entry["index"] == found[1]
+    screened.ui.previousButton.click()
+    assert screened._entry["index"] == found[0]
+    screened.ui.suspiciousButton.click()
+    assert screened._entry["index"] in found
+
+
+def test_a_click_on_a_row_jumps_to_its_slice(screened):
+    table = screened.ui.sliceTable
+    index = int(table.item(2, 0).text())
+    table.cellClicked.emit(2, 1)
+    assert screened._entry["index"] == index
+    assert f"Slice {index}" in screened.ui.sliceLabel.text
+    assert table.currentRow() == 2
+
+
+def test_a_review_is_kept_with_the_result(screened):
+    ui = screened.ui
+    assert not ui.recordButton.enabled
+    ui.otherButton.click()
+    assert "Write the other diagnosis" in ui.recordButton.toolTip
+    ui.noteEdit.text = "organising pneumonia"
+    ui.recordButton.click()
+    review = screened._result.review
+    assert (review["opinion"], review["note"]) == ("other", "organising pneumonia")
+    assert ui.recordedLabel.text.startswith("Recorded: Other diagnosis")
+
+
+def test_the_saved_report_holds_the_review(screened, monkeypatch, tmp_path):
+    screened.ui.disagreeButton.click()
+    screened.ui.noteEdit.text = "oedema <left>"
+    screened.ui.recordButton.click()
+    choose(monkeypatch, file=tmp_path / "Bericht für Müller")
+    screened.ui.saveHtmlButton.click()
+    report = (tmp_path / "Bericht für Müller.html").read_text("utf-8")
+    assert "Disagree. oedema &lt;left&gt;" in report
+    assert "Saved" in screened.ui.savedLabel.text
+
+
+def test_tables_are_saved_with_named_columns(screened, monkeypatch, tmp_path):
+    choose(monkeypatch, file=tmp_path / "slices.csv")
+    screened.ui.saveCsvButton.click()
+    with (tmp_path / "slices.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    entries = screened._result.content["slices"]
+    assert [int(row["Slice"]) for row in rows] == [each["index"] for each in entries]
+    assert float(rows[15]["P(lesion)"]) == pytest.approx(entries[15]["p_lesion"], abs=1e-4)
+    assert (tmp_path / "slices involvement.csv").is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_named(screened, monkeypatch, tmp_path):
+    choose(monkeypatch, file=tmp_path / "not there" / "report.html")
+    screened.ui.saveHtmlButton.click()
+    assert "could not be written" in screened.ui.savedLabel.text
+    assert "Choose another folder." in screened.ui.savedLabel.text
+
+
+def test_a_pdf_is_printed_by_the_web_widget(screened, monkeypatch, tmp_path, settled):
+    import slicer
+
+    from Testing.stand_ins.web import WebWidget
+
+    monkeypatch.setattr(slicer, "qSlicerWebWidget", WebWidget, raising=False)
+    choose(monkeypatch, file=tmp_path / "report.pdf")
+    screened.ui.savePdfButton.click()
+    settled()
+    assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert screened.ui.savedLabel.text == f"Saved {tmp_path / 'report.pdf'}."
+
+
+def test_lesions_become_a_segmentation(screened):
+    screened.ui.segmentationButton.click()
+    segmentation = screened._result.segmentation.GetSegmentation()
+    assert segmentation.GetNumberOfSegments() == 1
+    assert "COVID-19" in segmentation.GetNthSegment(0).GetName()
+
+
+def test_lesions_are_shown_in_3d_and_hidden_again(screened):
+    screened.ui.surfaceCheckBox.click()
+    display = screened._result.segmentation.GetDisplayNode()
+    assert display.GetVisibility3D()
+    screened.ui.surfaceCheckBox.click()
+    assert not display.GetVisibility3D()
+
+
+def test_the_crop_rectangle_lies_around_the_lungs(screened, scene):
+    from M3LungScreenSlicer.panel.researcher_section import CROP_NODE
+
+    screened.ui.cropCheckBox.click()
+    node = scene.GetFirstNodeByName(CROP_NODE)
+    bounds = [0.0] * 6
+    node.GetBounds(bounds)
+    spacing = (6.0, 7.5)
+    _, _, rows, columns = screened._entry["crop"]
+    assert bounds[1] - bounds[0] == pytest.approx(columns * spacing[0])
+    assert bounds[3] - bounds[2] == pytest.approx(rows * spacing[1])
+    screened.ui.cropCheckBox.click()
+    assert scene.GetFirstNodeByName(CROP_NODE) is None
+
+
+def test_six_stages_of_the_crop_are_shown_and_follow_the_slice(screened):
+    screened.ui.stagesButton.click()
+    first = screened.ui.stagesLabel.pixmap.toImage()
+    assert (first.width(), first.height()) == (3 * 128, 2 * 128)
+    screened._jump(0)  # above the lungs
+    assert screened.ui.stagesLabel.pixmap.toImage() != first
+    screened.ui.stagesButton.click()
+    assert not screened.ui.stagesLabel.visible
+
+
+def test_attention_maps_lie_over_the_crop_window_by_window(
+    widget, result_folder, a_slice_view, scene
+):
+    from dataclasses import replace
+
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    from M3LungScreenLib.outputs.folder import write
+
+    result, folder = result_folder("covid19")
+    maps = {e.index: np.full((3, 7, 9), e.index / 50, np.float16) for e in result.slices}
+    for each in maps.values():
+        each[1] += 0.25
+    write(replace(result, attention=maps), folder, volumes="raw")
+    widget.ui.screenButton.click()
+    widget.logic.finish(folder)
+    choose_attention(widget, 3)
+    node = scene.GetNodeByID(a_slice_view.layers.GetForegroundVolumeID())
+    index, crop = widget._entry["index"], widget._entry["crop"]
+    assert voxels(node) == pytest.approx(index / 50 + 0.25, abs=1e-3)
+    assert bounds_of(node)[:2] == pytest.approx((crop[3] * 6.0, crop[2] * 7.5))
+    choose_attention(widget, 0)
+    shown = a_slice_view.layers.GetForegroundVolumeID()
+    assert shown == widget._result.location_map.GetID()
+
+
+def test_a_result_without_attention_maps_shows_none(screened, scene):
+    from M3LungScreenSlicer.scene.attention import OVERLAY
+
+    choose_attention(screened, 1)
+    assert scene.GetFirstNodeByName(OVERLAY) is None  # that result brought no maps
+    names = [screened.ui.attentionSelector.itemText(i) for i in range(5)]
+    assert names[:3] == ["Off", "Mean of the windows", "Window centred at −700 HU"]
+
+
+def choose_attention(widget, index):
+    widget.ui.attentionSelector.currentIndex = index
+    widget.ui.attentionSelector.activated.emit(index)
+
+
+def bounds_of(node):
+    """Extent in R, A and S, mm, to the outer edges of the voxels."""
+    bounds = [0.0] * 6
+    node.GetRASBounds(bounds)
+    return [bounds[1] - bounds[0], bounds[3] - bounds[2], bounds[5] - bounds[4]]
+
+
+def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, window, monkeypatch):
+    from Testing.stand_ins.layout import LayoutManager
+
+    manager = LayoutManager()
+    monkeypatch.setattr(window, "layout_manager", manager)
+    manager.use_plots(monkeypatch)
+    screened.ui.chartCheckBox.click()
+    assert manager.shown is screened._result.chart
+    manager.click_on_point(7)
+    assert screened._entry["index"] == 7
+    screened.ui.chartCheckBox.click()
+    assert manager.layout == LayoutManager.FOUR_UP
+    assert manager.view.listeners == []
+
+
+def test_the_users_layout_comes_back_when_the_scene_is_closed(
+    screened, window, monkeypatch, scene, settled
+):
+    from Testing.stand_ins.layout import LayoutManager
+
+    manager = LayoutManager()
+    monkeypatch.setattr(window, "layout_manager", manager)
+    manager.use_plots(monkeypatch)
+    screened.ui.chartCheckBox.click()
+    assert manager.layout == LayoutManager.WITH_PLOT
+    scene.Clear(False)
+    settled()
+    assert manager.layout == LayoutManager.FOUR_UP
+    assert not screened.ui.chartCheckBox.checked
+
+
+def test_the_slice_view_itself_tells_of_the_slice(screened, window, monkeypatch):
+    from Testing.stand_ins.layout import LayoutManager
+
+    manager = LayoutManager()
+    monkeypatch.setattr(window, "layout_manager", manager)
+    screened.ui.sliceTable.cellClicked.emit(12, 0)
+    assert "P(lesion)" in manager.edge_text("Red")
+    screened.exit()
+    assert manager.edge_text("Red") == ""
