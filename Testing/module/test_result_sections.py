@@ -118,6 +118,19 @@ def test_a_pdf_is_printed_by_the_web_widget(screened, monkeypatch, tmp_path, set
     assert screened.ui.savedLabel.text == f"Saved {tmp_path / 'report.pdf'}."
 
 
+def test_a_page_that_cannot_be_printed_is_told(screened, monkeypatch, tmp_path, settled):
+    import slicer
+
+    from Testing.stand_ins.web import WebWidget
+
+    broken = type("BrokenWidget", (WebWidget,), {"loads": False})
+    monkeypatch.setattr(slicer, "qSlicerWebWidget", broken, raising=False)
+    choose(monkeypatch, file=tmp_path / "report.pdf")
+    screened.ui.savePdfButton.click()
+    settled()
+    assert "Save the HTML report and print it." in screened.ui.savedLabel.text
+
+
 def test_lesions_become_a_segmentation(screened):
     screened.ui.segmentationButton.click()
     segmentation = screened._result.segmentation.GetSegmentation()

@@ -44,6 +44,22 @@ def test_every_mrml_widget_of_the_form_gets_the_scene():
     assert needing == connected
 
 
+def test_every_property_of_the_form_is_one_of_its_widget(window):
+    import ctk
+    import qt
+    import slicer
+
+    for each in ET.parse(FORM).iter("widget"):
+        kind = next(
+            getattr(place, each.get("class"))
+            for place in (qt, ctk, slicer)
+            if hasattr(place, each.get("class"))
+        )
+        for given in each.findall("property"):
+            name = given.get("name")
+            assert name == "SlicerParameterName" or name in kind._qt_properties, name
+
+
 def test_every_button_has_a_tooltip_or_plain_words():
     for each in ET.parse(FORM).iter("widget"):
         if each.get("class") in ("QPushButton", "QToolButton", "QComboBox", "QCheckBox"):
@@ -140,6 +156,14 @@ def test_while_running_the_button_is_cancel_beside_a_moving_bar(widget):
     widget.logic.run_for_a_while()
     assert widget.ui.progressBar.value == 420
     assert widget.ui.progressLabel.text == "Looking at each slice, about 24 s left"
+
+
+def test_what_happens_on_the_way_is_said_while_running(widget):
+    from M3LungScreenSlicer.screening_session import State
+
+    widget.ui.screenButton.click()
+    widget.logic.tell(state=State.RUNNING, notices=("The memory of the GPU ran out.",))
+    assert widget.ui.messageLabel.text == "ⓘ The memory of the GPU ran out."
 
 
 def test_cancel_leaves_the_scene_as_it_was(widget, scene):

@@ -10,6 +10,8 @@ from PySide6 import QtCore, QtGui
 class WebWidget:
     """Loads a page from a file and prints it as Qt's rich text."""
 
+    loads = True
+
     def __init__(self) -> None:
         self._slots: dict[str, Callable[..., None]] = {}
         self._page = ""
@@ -20,7 +22,7 @@ class WebWidget:
 
     def setUrl(self, url: QtCore.QUrl) -> None:  # noqa: N802
         self._page = Path(url.toLocalFile()).read_text("utf-8")
-        QtCore.QTimer.singleShot(0, lambda: self._slots["loadFinished(bool)"](True))
+        QtCore.QTimer.singleShot(0, lambda: self._slots["loadFinished(bool)"](self.loads))
 
     def printToPdf(self, path: str) -> None:  # noqa: N802
         document = QtGui.QTextDocument()

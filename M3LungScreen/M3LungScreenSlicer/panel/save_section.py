@@ -76,10 +76,16 @@ class SaveSection:
         page = Path(slicer.app.temporaryPath) / "M3LungScreen report.html"
         page.write_text(report_of(result), "utf-8")
         self._printer = slicer.qSlicerWebWidget()
-        self._printer.connect("loadFinished(bool)", lambda ok: self._printer.printToPdf(str(path)))
+        self._printer.connect("loadFinished(bool)", lambda ok: self._loaded(ok, str(path)))
         self._printer.connect("pdfPrintingFinished(QString,bool)", self._printed)
         self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)))
         return _("Writing {path}…").format(path=path)
+
+    def _loaded(self, succeeded: bool, path: str) -> None:
+        if succeeded:
+            self._printer.printToPdf(path)
+        else:
+            self._printed(path, False)
 
     def _printed(self, path: str, succeeded: bool) -> None:
         (Path(slicer.app.temporaryPath) / "M3LungScreen report.html").unlink(missing_ok=True)
