@@ -109,15 +109,17 @@ def _costal_depth(lungs: np.ndarray, step: np.ndarray) -> np.ndarray:
     hull = np.zeros(np.add(lungs.shape, (0, 2, 2)), bool)
     for k, plane in enumerate(lungs):
         if plane.any():
-            spread = min(np.ptp(np.argwhere(plane), axis=0)) > 1
-            hull[k, 1:-1, 1:-1] = _convex_hull(plane) if spread else plane
+            hull[k, 1:-1, 1:-1] = _convex_hull(plane)
     depth = ndimage.distance_transform_edt(hull, sampling=step)
     return depth[:, 1:-1, 1:-1].astype(np.float32)
 
 
 def _convex_hull(plane: np.ndarray) -> np.ndarray:
+    points = np.argwhere(plane)
+    if np.linalg.matrix_rank(points - points[0]) < 2:  # all on a line
+        return plane
     grid = np.indices(plane.shape).reshape(2, -1).T
-    return (Delaunay(np.argwhere(plane)).find_simplex(grid) >= 0).reshape(plane.shape)
+    return (Delaunay(points).find_simplex(grid) >= 0).reshape(plane.shape)
 
 
 def _bounds(

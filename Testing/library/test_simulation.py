@@ -273,3 +273,13 @@ def test_noise_is_the_same_on_a_part_of_its_box():
     cut = noise_field(np.random.default_rng(1), part, 7.0, (20, 20, 20), 30.0)
     np.testing.assert_allclose(whole[10:20, 5:30], cut, atol=1e-4)
     assert 0.5 < whole.std() < 1.6
+
+
+@pytest.mark.parametrize("pixels", [[(3, 3)], [(2, 2), (4, 4)], [(1, 5), (2, 5), (3, 5)]])
+def test_lesions_are_drawn_where_a_slice_has_only_a_line_of_lung(pixels):
+    lungs = np.zeros((4, 8, 8), np.uint8)
+    lungs[1:3, 1:7, 1:4], lungs[1:3, 1:7, 5:7] = 1, 2
+    for row, column in pixels:
+        lungs[3, row, column] = 1
+    records = draw_lesions("covid19", lungs, (5, 5, 5), np.random.default_rng(1))
+    assert records
