@@ -33,7 +33,9 @@ def test_a_gathered_volume_keeps_its_voxels_and_has_both_lungs(a_gathered_chest)
 
 def test_a_single_slice_becomes_a_stack_of_itself(tmp_path: Path):
     hu = np.arange(12, dtype=np.int16).reshape(1, 3, 4)
-    np.savez(tmp_path / "one.npz", hu=hu, lungs=np.uint8(hu > 5), spacing_mm=np.array([0.7, 0.7, 1]))
+    np.savez(
+        tmp_path / "one.npz", hu=hu, lungs=np.uint8(hu > 5), spacing_mm=np.array([0.7, 0.7, 1])
+    )
     chest = load(tmp_path, "one")
     assert chest.hu.shape == (STACKED_SLICES, 3, 4)
     assert (chest.hu == hu).all()

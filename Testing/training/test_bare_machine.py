@@ -17,8 +17,9 @@ import Training.train_patient, Training.train_slice
 from Training.config import TrainingConfig
 from Training.samples import Source, make_pair, make_slices
 config = TrainingConfig()
+model = config.model
 made = [
-    make_slices(make_pair(source, Path({folder!r})), source, config.data, config.model.preprocessing)
+    make_slices(make_pair(source, Path({folder!r})), source, config.data, model.preprocessing)
     for source in (Source("cap", 1, "chest"), Source("covid19", 2))
 ]
 print([len(each) for each in made])
@@ -26,7 +27,7 @@ print([len(each) for each in made])
 
 
 def test_samples_are_made_and_scripts_imported_without_image_libraries(tmp_path: Path):
-    z, y, x = np.mgrid[:12, :64, :64]
+    _, y, x = np.mgrid[:12, :64, :64]
     lungs = np.uint8(np.hypot(y - 32, (x - 32) % 24 - 12) < 11) * np.where(x < 32, 1, 2)
     hu = np.where(lungs > 0, -850, 40).astype(np.int16)
     np.savez(tmp_path / "chest.npz", hu=hu, lungs=np.uint8(lungs), spacing_mm=np.array([5, 5, 8]))
