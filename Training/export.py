@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from M3LungScreenLib.bundle import save_bundle
-from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
@@ -23,6 +23,7 @@ from M3LungScreenLib.settings import LocalizationSettings
 from Training.backgrounds import ORIGINS, SLICES, names_in
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.learning import BEST, load_weights
+from Training.record import verification_note
 from Training.samples import SliceSamples, cached_slices, slice_sources
 
 VERSION = "0.1.0"
@@ -110,12 +111,10 @@ def make_card(
             "Trained on simulated lesions set into simulated chests and into real CT without "
             f"pneumonia ({len(used) - slices} volumes, {slices} single slices); it has seen no "
             "patient with pneumonia.",
-            "Never verified on enough real CT to be relied on: "
-            + ", ".join(each.name for each in CLASSES)
-            + ". H1N1 was never tried on a real patient at all.",
+            verification_note(dict.fromkeys(CLASS_KEYS, 0)),
             "Probabilities are not calibrated on real patients.",
         ],
-        "verified_on_real_ct": {each.key: 0 for each in CLASSES},
+        "verified_on_real_ct": dict.fromkeys(CLASS_KEYS, 0),
         "training": asdict(config),
         "metrics": metrics,
         "git_revision": _revision(),

@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from M3LungScreenLib import CTVolume, Result, load_bundle, read_ct, screen
 from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.engines.interface import Engine
 from Testing.benchmarks.masked_slices import measure, read_masked_slices
@@ -30,6 +31,7 @@ from Testing.benchmarks.plain_rules import block_interval, nearness_to_mid_lung,
 
 ROOT = Path(__file__).parents[2]
 LABELLED = ("covid-P001", "cap-001", "normal-001")
+CLASS_OF = {"covid-P001": "covid19", "cap-001": "cap", "normal-001": "healthy"}
 OTHERS = ("lidc-0001",)
 POSITIVE_SLABS = ("ricord-1A-000006", "ricord-1A-000008")
 # Tested positive once; what was seen in them is clear or almost.
@@ -70,8 +72,10 @@ def patients(data: Path, bundle: Bundle, engine: Engine) -> dict[str, Any]:
         if case == "covid-P001":
             sides = side_agreement(result, labels[case])
     lesion = {case: labels[case]["lesion"] for case in LABELLED}
+    right = [key for case, key in CLASS_OF.items() if cases[case]["verdict"] == key]
     return {
         "cases": cases,
+        "verified_on_real_ct": {key: right.count(key) for key in CLASS_KEYS},
         "slice_auc": auc_table(scores, lesion),
         "middle_slice_p_lesion": middles,
         "sides_of_covid_P001": sides,

@@ -1,0 +1,45 @@
+"""What was measured on real patients stands in the card, and in that of no other weights."""
+
+import numpy as np
+import pytest
+
+from M3LungScreenLib.bundle import load_bundle, save_bundle
+from M3LungScreenLib.classes import CLASS_KEYS
+from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.settings import ModelSettings
+from Training.record import record, verification_note
+
+
+@pytest.fixture
+def a_bundle(tmp_path):
+    """A bundle with the notes of an export; its weights are of no network."""
+    notes = ["trained on", verification_note(dict.fromkeys(CLASS_KEYS, 0)), "not calibrated"]
+    weights = {"layer": np.arange(4, dtype=np.float32)}
+    return save_bundle(
+        tmp_path / "bundle",
+        name="tiny",
+        version="1",
+        settings=ModelSettings(),
+        slice_weights=weights,
+        patient_weights=weights,
+        card={"notes": notes},
+    )
+
+
+def test_the_card_says_how_many_real_patients_were_right(a_bundle):
+    figures = {"weights": a_bundle.sha256[:12], "verified_on_real_ct": {"covid19": 2, "cap": 1}}
+    record(a_bundle, figures)
+    reread = load_bundle(a_bundle.folder)
+    assert reread.sha256 == a_bundle.sha256
+    assert reread.card["verified_on_real_ct"] == {"healthy": 0, "covid19": 2, "h1n1": 0, "cap": 1}
+    assert reread.card["notes"] == [
+        "trained on",
+        "Right on this many real patients: COVID-19 (2), CAP (1); too few to rely on. "
+        "Never verified on real CT: Healthy, H1N1.",
+        "not calibrated",
+    ]
+
+
+def test_figures_of_other_weights_are_refused(a_bundle):
+    with pytest.raises(UsageError, match="Measure this bundle first"):
+        record(a_bundle, {"weights": "0123456789ab", "verified_on_real_ct": {}})

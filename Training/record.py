@@ -1,0 +1,64 @@
+"""Write into a bundle's card on how many real patients each class was verified.
+
+python -m Testing.benchmarks.labelled_patients --model BUNDLE --json FIGURES
+python -m Training.record BUNDLE FIGURES
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
+from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.errors import UsageError
+from Training.config import run_script
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("figures", type=Path, help="JSON of Testing.benchmarks.labelled_patients")
+    parsed = parser.parse_args(arguments)
+    bundle = load_bundle(parsed.bundle)
+    recorded = record(bundle, json.loads(parsed.figures.read_text("utf-8")))
+    print(f"{recorded.folder}: {recorded.card['notes'][1]}")
+
+
+def record(bundle: Bundle, figures: dict[str, Any]) -> Bundle:
+    """The same weights with a card that knows the figures; UsageError where they are another's."""
+    if not bundle.sha256.startswith(figures["weights"]):
+        raise UsageError(
+            "figures",
+            f"The figures are of the weights {figures['weights']}, the bundle has "
+            f"{bundle.sha256[:12]}. Measure this bundle first.",
+        )
+    counts = {each.key: figures["verified_on_real_ct"].get(each.key, 0) for each in CLASSES}
+    card = {
+        **bundle.card,
+        "verified_on_real_ct": counts,
+        "notes": [bundle.card["notes"][0], verification_note(counts), *bundle.card["notes"][2:]],
+    }
+    return save_bundle(
+        bundle.folder,
+        name=bundle.name,
+        version=bundle.version,
+        settings=bundle.settings,
+        slice_weights=bundle.weights("slice"),
+        patient_weights=bundle.weights("patient"),
+        card=card,
+    )
+
+
+def verification_note(counts: dict[str, int]) -> str:
+    """What the panel says of the classes: on how many real patients the verdict was right."""
+    tried = [f"{each.name} ({counts[each.key]})" for each in CLASSES if counts[each.key]]
+    never = [each.name for each in CLASSES if not counts[each.key]]
+    told = f"Right on this many real patients: {', '.join(tried)}; too few to rely on. " * bool(
+        tried
+    )
+    return told + f"Never verified on real CT: {', '.join(never)}." * bool(never)
+
+
+if __name__ == "__main__":
+    run_script(main)
