@@ -1,8 +1,6 @@
 """The widget driven as a user drives it: every handler is clicked on a real scene."""
 
-import re
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,59 +10,6 @@ from Testing.stand_ins.dialogs import choose
 from Testing.stand_ins.mrml_scene import add_volume
 
 MODULE = Path(__file__).parents[2] / "M3LungScreen"
-FORM = MODULE / "Resources" / "UI" / "M3LungScreen.ui"
-
-
-def test_every_widget_that_the_code_names_is_in_the_form():
-    names = {each.get("name") for each in ET.parse(FORM).iter("widget")}
-    sources = "\n".join(
-        p.read_text("utf-8") for p in (MODULE / "M3LungScreenSlicer/panel").glob("*.py")
-    )
-    used = set(re.findall(r"\bui\.(\w+)", sources))
-    assert len(used) > 30
-    assert used <= names
-
-
-def test_every_parameter_in_the_form_is_one_of_the_parameter_node(window):
-    from M3LungScreenSlicer.panel.parameters import M3LungScreenParameterNode
-
-    bound = [
-        each.findtext("string")
-        for each in ET.parse(FORM).iter("property")
-        if each.get("name") == "SlicerParameterName"
-    ]
-    assert len(bound) == len(set(bound)) > 6
-    assert set(bound) <= set(M3LungScreenParameterNode.allParameters)
-
-
-def test_every_mrml_widget_of_the_form_gets_the_scene():
-    form = ET.parse(FORM)
-    needing = {e.get("name") for e in form.iter("widget") if e.get("class") == "qMRMLNodeComboBox"}
-    connected = {each.findtext("receiver") for each in form.iter("connection")}
-    assert needing == connected
-
-
-def test_every_property_of_the_form_is_one_of_its_widget(window):
-    import ctk
-    import qt
-    import slicer
-
-    for each in ET.parse(FORM).iter("widget"):
-        kind = next(
-            getattr(place, each.get("class"))
-            for place in (qt, ctk, slicer)
-            if hasattr(place, each.get("class"))
-        )
-        for given in each.findall("property"):
-            name = given.get("name")
-            assert name == "SlicerParameterName" or name in kind._qt_properties, name
-
-
-def test_every_button_has_a_tooltip_or_plain_words():
-    for each in ET.parse(FORM).iter("widget"):
-        if each.get("class") in ("QPushButton", "QToolButton", "QComboBox", "QCheckBox"):
-            properties = {p.get("name") for p in each.findall("property")}
-            assert "toolTip" in properties, each.get("name")
 
 
 def test_the_only_volume_is_chosen_in_the_lung_window(widget, a_small_ct):
@@ -147,6 +92,18 @@ def test_devices_are_shown_with_their_free_memory(widget):
     box = widget.ui.deviceSelector
     shown = [box.itemText(i) for i in range(box.count)]
     assert shown == ["Automatic", "NVIDIA H200, 138.0 GB free", "CPU, 8 cores"]
+    box.setItemText(0, "untouched")
+    widget.logic.tell(hello={"devices": [GPU, CPU]})
+    assert box.itemText(0) == "untouched"
+
+
+def test_a_device_of_another_machine_becomes_automatic(widget):
+    widget._parameters.device = "cuda:3"
+    widget.ui.screenButton.click()
+    assert widget.logic.calls[-1][3] == "auto"
+    widget.logic.cancel()
+    widget.logic.tell(hello={"devices": [{**GPU, "name": "cuda:3"}, CPU]})
+    assert widget.ui.deviceSelector.currentIndex == 1
 
 
 def test_while_running_the_button_is_cancel_beside_a_moving_bar(widget):

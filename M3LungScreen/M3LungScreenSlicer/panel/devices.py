@@ -19,12 +19,21 @@ class DeviceSelector:
         self.box = ui.deviceSelector
         self._chosen = chosen
         self._names: list[str] = []
+        self._shown: list[Mapping[str, Any]] = []
         self.box.connect("activated(int)", lambda index: self._chosen(self._names[index]))
         self.show_devices(())
 
+    @property
+    def current(self) -> str:
+        """What the logic takes as `device`."""
+        return self._names[self.box.currentIndex] if self._names else AUTOMATIC
+
     def show_devices(self, devices: Sequence[Mapping[str, Any]]) -> None:
         """The devices of the child's hello; before it, automatic and CPU."""
-        before = self._names[self.box.currentIndex] if self._names else AUTOMATIC
+        if self._names and list(devices) == self._shown:
+            return
+        self._shown = list(devices)
+        before = self.current
         known = list(devices) or [{"name": CPU, "description": _("CPU"), "free_mb": None}]
         self._names = [AUTOMATIC, *(each["name"] for each in known)]
         self.box.clear()

@@ -226,7 +226,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.start(
             self._parameters.inputVolume,
             None if model is None else model.folder,
-            device=self._parameters.device,
+            device=self._devices.current,
             on_status=self._status_changed,
             on_result=self._result_came,
         )
@@ -235,6 +235,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._run.show_status(status)
         if status.hello:
             self._devices.show_devices(status.hello["devices"])
+            if self._parameters is not None:
+                self._devices.select(self._parameters.device)
         if status.state is State.PROVISIONAL and status.provisional:
             self._verdict.show_provisional(status.provisional)
         elif status.state.busy:
