@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import Delaunay
+from scipy.spatial import ConvexHull
 
 from M3LungScreenLib.simulation.fields import Axes, linear_matrix, resample
 
@@ -118,8 +118,9 @@ def _convex_hull(plane: np.ndarray) -> np.ndarray:
     points = np.argwhere(plane)
     if np.linalg.matrix_rank(points - points[0]) < 2:  # all on a line
         return plane
-    grid = np.indices(plane.shape).reshape(2, -1).T
-    return (Delaunay(points).find_simplex(grid) >= 0).reshape(plane.shape)
+    edges = ConvexHull(points).equations  # outward normals and offsets: [edge, 3]
+    outward = np.tensordot(edges[:, :2], np.indices(plane.shape), 1) + edges[:, 2, None, None]
+    return (outward < 1e-6).all(axis=0)
 
 
 def _bounds(
