@@ -57,6 +57,7 @@ train: $(MARK)training $(BACKGROUNDS) ## train a bundle from nothing: make train
 
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	$(BIN)/python -m Testing.benchmarks.screening
+	$(BIN)/python -m Testing.benchmarks.event_loop
 
 clean: ## remove what make made
 	rm -rf .venv build

@@ -100,6 +100,7 @@ def main() -> None:
     arguments.add_argument("--runs", type=int, default=2, choices=(1, 2))
     arguments.add_argument("--ct", type=Path, help="a real CT instead of a simulated patient")
     arguments.add_argument("--picture", type=Path, help="where a PNG of the panel goes")
+    arguments.add_argument("--views", type=Path, help="where a PNG of the slice views goes")
     chosen = arguments.parse_args()
     import slicer
 
@@ -122,6 +123,8 @@ def main() -> None:
         print(f"{run}: {said}", flush=True)
     if chosen.picture:
         picture(widget).save(str(chosen.picture))
+    if chosen.views:
+        views(kept.scene, chosen.views)
     print(widget.logic.status.message or widget.ui.verdictLabel.text)
     widget.cleanup()
 
@@ -138,6 +141,27 @@ def picture(widget: Any) -> Any:
     below = widget.ui.sliceCollapsibleButton
     height = below.y + below.sizeHint.height()
     return widget.parent.grab().copy(0, 0, 430, min(height + 12, widget.parent.height))
+
+
+def views(scene: Any, path: Path) -> None:
+    """Axial, coronal and sagittal views through the largest value of the location map."""
+    import numpy as np
+    from M3LungScreenSlicer.scene import results, slices
+    from PIL import Image
+
+    from Testing.stand_ins.slice_pictures import SlicePicture
+
+    result = results.results_in(scene)[0]
+    place = slices.position_of(result, slices.most_suspicious(result))
+    seen = []
+    for orientation in ("Axial", "Coronal", "Sagittal"):
+        layers = {"foreground": result.location_map, "label": result.label_map}
+        view = SlicePicture(
+            scene, result.volume, orientation=orientation, size=(400, 400), **layers
+        )
+        view.look_at(place if orientation == "Axial" else (place[0] + 60, place[1] - 10, place[2]))
+        seen.append(view.pixels())
+    Image.fromarray(np.concatenate(seen, axis=1)).save(path)
 
 
 def patient(path: Path | None, slices: int, matrix: int) -> Any:
