@@ -1,0 +1,89 @@
+"""The index of a data set: a CSV with a line a patient, and how it is read.
+
+    case_id,path,patient_class[,split,slice_labels,mask,age,sex]
+
+`path` and `mask` may be relative to the index; `slice_labels` is a 0 or 1 for each
+slice from feet to head, 1 where a lesion is, written in one word such as s0001110.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.errors import UsageError
+
+CLASS_NAMES = tuple(each.name for each in CLASSES)
+REQUIRED = ("case_id", "path", "patient_class")
+# The letter keeps spreadsheets from reading the labels as a number.
+LABELS_MARK = "s"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's CT: a DICOM folder, a volume file or a folder of slice images.
+
+    `slice_labels` lie from feet to head, None where nobody annotated slices; `mask` is
+    a volume file, non-zero in lesions; `age` in years; `sex` is F or M.
+    """
+
+    case_id: str
+    path: Path
+    patient_class: str
+    split: str | None = None
+    slice_labels: tuple[int, ...] | None = None
+    mask: Path | None = None
+    age: float | None = None
+    sex: str | None = None
+
+
+def read_index(path: str | Path) -> list[Case]:
+    """The cases of an index in its order; raises UsageError with the line that is wrong."""
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError("index", f"There is no index {path}. Make it by python -m Training.index.")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = [each for each in REQUIRED if each not in (reader.fieldnames or [])]
+        if missing:
+            raise UsageError("index", f"{path} has no column {', '.join(missing)}. Add it.")
+        return [_case(row, path, line) for line, row in enumerate(reader, start=2)]
+
+
+def _case(row: dict[str, str], index: Path, line: int) -> Case:
+    if row["patient_class"] not in CLASS_NAMES:
+        raise UsageError(
+            "index",
+            f"Line {line} of {index} has the class {row['patient_class']!r}; write one of "
+            f"{', '.join(CLASS_NAMES)}.",
+        )
+    return Case(
+        case_id=row["case_id"],
+        path=index.parent / row["path"],
+        patient_class=row["patient_class"],
+        split=row.get("split") or None,
+        slice_labels=_labels(row.get("slice_labels") or "", index, line),
+        mask=index.parent / row["mask"] if row.get("mask") else None,
+        age=_age(row.get("age") or "", index, line),
+        sex=row.get("sex") or None,
+    )
+
+
+def _labels(text: str, index: Path, line: int) -> tuple[int, ...] | None:
+    digits = text.removeprefix(LABELS_MARK)
+    if set(digits) - {"0", "1"}:
+        raise UsageError(
+            "index",
+            f"Line {line} of {index} has the slice labels {text!r}; write 0 or 1 for each slice "
+            f"from feet to head, such as {LABELS_MARK}0110.",
+        )
+    return tuple(int(each) for each in digits) or None
+
+
+def _age(text: str, index: Path, line: int) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise UsageError(
+            "index", f"Line {line} of {index} has the age {text!r}; write years, or nothing."
+        ) from None
