@@ -57,14 +57,32 @@ def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(softmax(np.asarray(logits, np.float64) / temperature, axis=-1))
 
 
+def spread_over_windows(probabilities: np.ndarray) -> float:
+    """How far the windows lie apart: from Eq. 4 of N slices in W windows, `[N, W, 4]`.
+
+    The largest difference, of any class, between two windows' means over the slices.
+    """
+    spread = np.ptp(probabilities.mean(axis=0), axis=0).max()
+    return min(1.0, float(spread))  # float32 may sum to a hair over 1
+
+
 def decide(
-    probabilities: np.ndarray, counted: Nonparametric, settings: AssessmentSettings
+    probabilities: np.ndarray,
+    counted: Nonparametric,
+    settings: AssessmentSettings,
+    spread: float = 0.0,
 ) -> Verdict:
-    """The patient's verdict from four calibrated probabilities and Eq. 5 beside them."""
+    """The patient's verdict from four calibrated probabilities and Eq. 5 beside them.
+
+    `spread` is that over the windows.
+    """
     top = int(probabilities.argmax())
     predicted = CLASS_KEYS[top]
     agreement = counted.predicted == predicted
-    reasons = _doubts(float(probabilities[top]), predicted, counted, settings)
+    reasons = (
+        *_doubts(float(probabilities[top]), predicted, counted, settings),
+        *_doubt_of_windows(spread, settings.maximum_spread_over_windows),
+    )
     return Verdict(predicted, INDETERMINATE if reasons else predicted, reasons, agreement)
 
 
@@ -85,3 +103,12 @@ def _doubts(
             f"needed.",
         )
     return ()
+
+
+def _doubt_of_windows(spread: float, maximum: float | None) -> tuple[str, ...]:
+    if maximum is None or spread <= maximum:
+        return ()
+    return (
+        f"Seen in another display window a class changes its mean probability by {spread:.0%}; "
+        f"{maximum:.0%} are allowed.",
+    )

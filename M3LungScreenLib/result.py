@@ -66,7 +66,10 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class PatientResult:
-    """`verdict` is `predicted` or 'indeterminate', then with `reasons` in plain words."""
+    """`verdict` is `predicted` or 'indeterminate', then with `reasons` in plain words.
+
+    `spread_over_windows` is how far the windows' mean probabilities of a class lie apart.
+    """
 
     probabilities: ClassProbabilities
     predicted: str
@@ -74,6 +77,7 @@ class PatientResult:
     reasons: tuple[str, ...]
     nonparametric: Nonparametric
     agreement: bool
+    spread_over_windows: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from M3LungScreenLib.assessment import calibrated, count_slices, decide, slice_probabilities
+from M3LungScreenLib.assessment import (
+    calibrated,
+    count_slices,
+    decide,
+    slice_probabilities,
+    spread_over_windows,
+)
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
@@ -61,6 +67,7 @@ class ScreenedSlice:
     location_map: np.ndarray  # [h, w]
     features: np.ndarray  # [D]
     attention: np.ndarray  # [windows, h, w]: what fed the last block
+    window_probabilities: np.ndarray  # [windows, 4]: Eq. 4 in each window
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -190,7 +197,8 @@ def assess_patient(
     probabilities = calibrated(scores.logits, settings.temperature)
     p = np.stack([screened[k].probabilities for k in order])
     counted = count_slices(p, settings.healthy_fraction_threshold)
-    verdict = decide(probabilities, counted, settings)
+    spread = spread_over_windows(np.stack([screened[k].window_probabilities for k in order]))
+    verdict = decide(probabilities, counted, settings, spread)
     patient = PatientResult(
         probabilities=ClassProbabilities.of(probabilities),
         predicted=verdict.predicted,
@@ -198,6 +206,7 @@ def assess_patient(
         reasons=verdict.reasons,
         nonparametric=counted,
         agreement=verdict.agreement,
+        spread_over_windows=spread,
     )
     weights = {k: float(weight) for k, weight in zip(order, scores.weights, strict=True)}
     return patient, weights
@@ -228,8 +237,9 @@ def _screen_batch(chest: Chest, slices: list[int], run: Run) -> dict[int, Screen
     # The row of the predicted class, as the paper's figures show it.
     own = np.where(out.p_lesion[:, None, None] > 0.5, out.location_map, 1 - out.location_map)
     attention = own.reshape(len(slices), windows, *own.shape[1:])
+    p = slice_probabilities(out.p_lesion, out.class_probabilities).reshape(len(slices), windows, 4)
     return {
-        k: ScreenedSlice(float(p_lesion[i]), classes[i], maps[i], features[i], attention[i])
+        k: ScreenedSlice(float(p_lesion[i]), classes[i], maps[i], features[i], attention[i], p[i])
         for i, k in enumerate(slices)
     }
 

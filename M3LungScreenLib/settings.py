@@ -61,12 +61,16 @@ class PatientNetworkSettings:
 
 @dataclass(frozen=True)
 class AssessmentSettings:
-    """Eq. 5's T, temperatures of calibration, and when the answer is 'indeterminate'."""
+    """Eq. 5's T, temperatures of calibration, and when the answer is 'indeterminate'.
+
+    `maximum_spread_over_windows` None does not ask how far the windows lie apart.
+    """
 
     healthy_fraction_threshold: float = 0.99
     temperature: float = 1.0
     minimum_top_probability: float = 0.5
     minimum_top_probability_on_disagreement: float = 0.7
+    maximum_spread_over_windows: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from M3LungScreenLib.assessment import calibrated, count_slices, decide, slice_probabilities
+from M3LungScreenLib.assessment import (
+    calibrated,
+    count_slices,
+    decide,
+    slice_probabilities,
+    spread_over_windows,
+)
 from M3LungScreenLib.settings import AssessmentSettings
 
 T = 0.99
@@ -80,3 +86,23 @@ def test_a_disagreement_needs_a_higher_top_probability():
 def test_a_clear_case_is_given_as_predicted():
     verdict = decide(one_hot[2], count_slices(one_hot[[2]], T), SETTINGS)
     assert (verdict.verdict, verdict.reasons, verdict.agreement) == ("h1n1", (), True)
+
+
+def test_the_spread_is_that_of_the_windows_means_over_the_slices():
+    p = np.zeros((2, 3, 4))
+    p[:, :, 1] = [[0.2, 0.4, 0.9], [0.4, 0.2, 0.1]]  # means 0.3, 0.3, 0.5
+    p[:, :, 0] = 1 - p[:, :, 1]
+    assert spread_over_windows(p) == pytest.approx(0.2)
+    assert spread_over_windows(p[:, :1]) == 0
+
+
+def test_windows_too_far_apart_are_indeterminate_only_where_a_limit_is_set():
+    counted, limited = (
+        count_slices(one_hot[[2]], T),
+        AssessmentSettings(maximum_spread_over_windows=0.1),
+    )
+    assert decide(one_hot[2], counted, SETTINGS, 0.3).verdict == "h1n1"
+    assert decide(one_hot[2], counted, limited, 0.1).verdict == "h1n1"
+    doubted = decide(one_hot[2], counted, limited, 0.3)
+    assert doubted.verdict == "indeterminate"
+    assert "30%" in doubted.reasons[0]
