@@ -14,6 +14,8 @@ from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.errors import UsageError
 
 CLASS_NAMES = tuple(each.name for each in CLASSES)
+HEALTHY = CLASSES[0].name
+SPLITS = ("training", "validation", "test")
 REQUIRED = ("case_id", "path", "patient_class")
 # The letter keeps spreadsheets from reading the labels as a number.
 LABELS_MARK = "s"

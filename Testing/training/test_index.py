@@ -1,0 +1,124 @@
+"""From folders of CT to an index, Table I and a list of who was left out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from M3LungScreenLib.errors import UsageError
+from Testing.stand_ins.chests import a_small_chest, write_volume
+from Testing.stand_ins.dicom import write_series
+from Training.datasets.examination import Examined, examine
+from Training.datasets.exclusions import NO_LESION, SECOND, UNFIT, exclude
+from Training.datasets.headers import age_in_years
+from Training.datasets.index_file import Case, read_index
+from Training.datasets.table import table_one, table_text
+from Training.index import main, write_index
+
+
+@pytest.fixture
+def a_hospital(tmp_path: Path) -> Path:
+    """Healthy: a file and a DICOM folder; COVID-19: a file and one that is no chest."""
+    folder = tmp_path / "hospital"
+    write_volume(folder / "Healthy/anna.nrrd", a_small_chest(1))
+    write_series(folder / "healthy-is-no-class/x", a_small_chest(9))
+    write_series(folder / "Healthy/bert", a_small_chest(2))
+    write_volume(folder / "covid19/carl.nii.gz", a_small_chest(3))
+    write_volume(folder / "covid19/carl-mask.nii.gz", np.ones((12, 64, 64), np.uint8))
+    write_volume(folder / "covid19/no-chest.nrrd", np.full((12, 64, 64), 40, np.int16))
+    return folder
+
+
+def a_case(name: str, patient_class: str = "COVID-19", path: str = "ct", **values: Any) -> Case:
+    return Case(name, Path(path), patient_class, **values)
+
+
+def fit(*cases: Case) -> list[Examined]:
+    return [Examined(each, slice_count=3) for each in cases]
+
+
+def test_index_of_class_folders_is_read_back_with_every_ct_found(
+    a_hospital: Path, tmp_path: Path
+) -> None:
+    main(["folders", str(a_hospital), "-o", str(tmp_path / "out/index.csv")])
+    cases = {each.case_id: each for each in read_index(tmp_path / "out/index.csv")}
+    assert sorted(cases) == ["anna", "bert", "carl"]
+    assert cases["carl"].patient_class == "COVID-19"
+    assert cases["carl"].mask is not None
+    assert cases["carl"].mask.samefile(a_hospital / "covid19/carl-mask.nii.gz")
+    assert cases["bert"].path.samefile(a_hospital / "Healthy/bert")
+    assert cases["carl"].slice_labels is None
+
+
+def test_index_prints_terms_table_and_who_was_left_out(
+    a_hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["folders", str(a_hospital), "-o", str(tmp_path / "index.csv")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["Healthy", "all", "2", "24", "unknown", "unknown"] in lines
+    assert ["COVID-19", "all", "1", "0", "unknown", "unknown"] in lines
+    assert any(line[:1] == ["no-chest:"] for line in lines)
+    assert [*UNFIT.split()[:-1], UNFIT.split()[-1] + ":", "1"] in lines
+
+
+def test_folder_without_class_folders_is_refused_with_the_four_names(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    with pytest.raises(UsageError, match="Healthy, COVID-19, H1N1, CAP"):
+        main(["folders", str(tmp_path), "-o", str(tmp_path / "index.csv")])
+
+
+def test_index_keeps_every_column_of_a_case(tmp_path: Path) -> None:
+    mask, labels = tmp_path / "mask.nrrd", (0, 1, 1)
+    whole = Case("p1", tmp_path / "ct", "CAP", "test", labels, mask, age=61.0, sex="F")
+    bare = Case("p2", Path("/elsewhere/ct"), "Healthy")
+    write_index(tmp_path / "index.csv", [whole, bare])
+    assert read_index(tmp_path / "index.csv") == [whole, bare]
+
+
+def test_second_exam_counts_where_the_first_is_no_chest() -> None:
+    first, second, third = (a_case("p", path=each) for each in "abc")
+    kept, excluded = exclude([Examined(first, "No lungs."), *fit(second, third)])
+    assert [each.case for each in kept] == [second]
+    left_out = [(each.case, each.reason) for each in excluded]
+    assert left_out == [(first, UNFIT), (third, SECOND)]
+
+
+def test_ill_patients_without_a_lesion_are_left_out_but_not_those_nobody_annotated() -> None:
+    normal = a_case("normal", slice_labels=(0, 0, 0))
+    unknown, healthy = a_case("unknown"), a_case("healthy", "Healthy", slice_labels=(0, 0, 0))
+    kept, excluded = exclude(fit(normal, unknown, healthy))
+    assert [each.case for each in kept] == [unknown, healthy]
+    assert [(each.case, each.reason) for each in excluded] == [(normal, NO_LESION)]
+
+
+def test_patient_of_two_classes_is_refused_with_both_places() -> None:
+    two = fit(a_case("p", "CAP", "here"), a_case("p", "H1N1", "there"))
+    with pytest.raises(UsageError, match=r"p is CAP in here and H1N1 in there\."):
+        exclude(two)
+
+
+def test_labels_of_another_number_of_slices_make_a_case_unfit(tmp_path: Path) -> None:
+    path = write_volume(tmp_path / "ct.nrrd", a_small_chest())
+    examined = examine(a_case("p", "CAP", str(path), slice_labels=(0, 1)))
+    assert examined.refusal is not None
+    assert examined.refusal.startswith("There are labels for 2 slices, but 12 slices.")
+
+
+def test_table_counts_slices_ages_and_men_by_class_and_split() -> None:
+    cases = [
+        a_case("a", split="training", slice_labels=(0, 1, 1), age=40.0, sex="M"),
+        a_case("b", split="training", slice_labels=(1, 0, 0), age=60.0, sex="F"),
+        a_case("c", "Healthy", split="test"),
+    ]
+    healthy, ill = table_one(fit(*cases))
+    assert (healthy.split, healthy.patients, healthy.slices) == ("test", 1, 3)
+    assert (ill.split, ill.patients, ill.slices) == ("training", 2, 3)
+    assert "50.0 ± 10.0  40 to 60  1 of 2" in table_text([ill])
+
+
+@pytest.mark.parametrize(
+    ("text", "years"), [("055Y", 55.0), ("006M", 0.5), ("61", 61.0), ("", None), ("old", None)]
+)
+def test_age_is_read_in_years(text: str, years: float | None) -> None:
+    assert age_in_years(text) == years

@@ -1,0 +1,111 @@
+"""Make the index of a data set, and say who is in it and who was left out.
+
+    python -m Training.index folders data/hospital -o index.csv --split
+    python -m Training.index covid-ct-md data/COVID-CT-MD -o index.csv
+
+Every CT is read once: what is no chest CT is left out, and one scan on two sides of
+the split is refused.
+"""
+
+import argparse
+import csv
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from M3LungScreenLib.errors import UsageError
+from Training.config import run_script
+from Training.datasets.dataset import Dataset
+from Training.datasets.examination import examine
+from Training.datasets.exclusions import Excluded, exclude
+from Training.datasets.folders import FOLDERS
+from Training.datasets.index_file import LABELS_MARK, Case
+from Training.datasets.table import table_one, table_text
+
+COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", "age", "sex")
+LAYOUTS = {each.name: each for each in (FOLDERS,)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("layout", choices=LAYOUTS, help="how the data set is laid out")
+    parser.add_argument("folder", type=Path, help="its topmost folder")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the index to write, .csv")
+    parser.add_argument(
+        "--controls",
+        action="store_true",
+        help="count patients without pneumonia as Healthy though they have something else",
+    )
+    parsed = parser.parse_args(arguments)
+    dataset = LAYOUTS[parsed.layout]
+    print(terms(dataset))
+    found = list(dataset.cases(parsed.folder))
+    examined = [examine(each) for each in tqdm(found, "reading", disable=None)]
+    kept, excluded = exclude(examined, "" if parsed.controls else dataset.controls)
+    print(f"\n{table_text(table_one(kept))}\n\n{exclusions_text(excluded)}\n")
+    write_index(parsed.out, [each.case for each in kept])
+    print(parsed.out)
+
+
+def write_index(path: Path, cases: Sequence[Case]) -> None:
+    """The index that `read_index` reads, whole or absent; paths below its folder are relative.
+
+    Raises UsageError where there is no case.
+    """
+    if not cases:
+        raise UsageError("index", "No case is left for the index. See who was left out, and why.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(_line(each, path.parent) for each in cases)
+    part.replace(path)
+
+
+def terms(dataset: Dataset) -> str:
+    """Licence, citation and quirks, for people."""
+    notes = [f"Note: {each}" for each in dataset.notes]
+    return "\n".join(
+        [f"{dataset.name}. Licence: {dataset.licence}", f"Cite: {dataset.citation}", *notes]
+    )
+
+
+def exclusions_text(excluded: Sequence[Excluded]) -> str:
+    """How many were left out for each reason, then each of them."""
+    counts = Counter(each.reason for each in excluded)
+    lines = [f"Left out: {len(excluded)}"]
+    for reason, count in counts.items():
+        lines.append(f"  {reason}: {count}")
+        lines += [
+            f"    {each.case.case_id}: {each.detail}" if each.detail else f"    {each.case.case_id}"
+            for each in excluded
+            if each.reason == reason
+        ]
+    return "\n".join(lines)
+
+
+def _line(case: Case, folder: Path) -> tuple[str, ...]:
+    labels = case.slice_labels
+    return (
+        case.case_id,
+        _relative(case.path, folder),
+        case.patient_class,
+        case.split or "",
+        LABELS_MARK + "".join(map(str, labels)) if labels is not None else "",
+        _relative(case.mask, folder) if case.mask else "",
+        f"{case.age:g}" if case.age is not None else "",
+        case.sex or "",
+    )
+
+
+def _relative(path: Path, folder: Path) -> str:
+    whole, base = path.resolve(), folder.resolve()
+    return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
+
+
+if __name__ == "__main__":
+    run_script(main)
