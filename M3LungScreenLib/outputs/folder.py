@@ -26,11 +26,12 @@ ATTENTION_FILE = "attention.npz"
 Volumes = Literal["nrrd", "raw"]
 
 
-def check_target(folder: str | Path) -> None:
+def check_target(folder: str | Path, mark: str = RESULT_FILE) -> None:
     """Whether `write` may use `folder`, to be asked before any work is done.
 
     UsageError 'output_not_empty' for a file, or for a folder that holds something
-    but no result.json; 'output_not_writable' where nothing can be made.
+    but no `mark`, the file by which an earlier one is known; 'output_not_writable' where
+    nothing can be made.
     """
     place = Path(folder).resolve()
     if place.exists() and not place.is_dir():
@@ -38,7 +39,7 @@ def check_target(folder: str | Path) -> None:
     if place.is_dir() and any(place.iterdir()) and not (place / RESULT_FILE).is_file():
         raise UsageError(
             "output_not_empty",
-            f"{folder} is not empty and holds no {RESULT_FILE} of an earlier screening. "
+            f"{folder} is not empty and holds no {mark} of an earlier run. "
             "Name a new or empty folder.",
         )
     standing = next(each for each in place.parents if each.exists())
@@ -59,11 +60,19 @@ def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path
     `check_target` does; UsageError 'output_not_written' where the disk refuses.
     """
     start = time.perf_counter()
-    check_target(folder)
+    with complete_or_absent(folder) as new:
+        _write_files(result, new, start, volumes)
+    return Path(folder)
+
+
+@contextmanager
+def complete_or_absent(folder: str | Path, mark: str = RESULT_FILE) -> Iterator[Path]:
+    """An empty folder to fill, which becomes `folder` once all went well; as `write` says."""
+    check_target(folder, mark)
     place = Path(folder).resolve()
     try:
         with _beside(place) as new:
-            _write_files(result, new, start, volumes)
+            yield new
             _put_in_place(new, place)
     except OSError as wrong:
         why = wrong.strerror or wrong
@@ -71,7 +80,6 @@ def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path
             "output_not_written",
             f"The result could not be written to {folder}: {why}. Make room or name another place.",
         ) from wrong
-    return Path(folder)
 
 
 def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -> None:
