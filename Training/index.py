@@ -12,6 +12,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,10 +20,12 @@ from tqdm import tqdm
 from M3LungScreenLib.errors import UsageError
 from Training.config import run_script
 from Training.datasets.dataset import Dataset
-from Training.datasets.examination import examine
+from Training.datasets.examination import Examined, examine
 from Training.datasets.exclusions import Excluded, exclude
 from Training.datasets.folders import FOLDERS
 from Training.datasets.index_file import LABELS_MARK, Case
+from Training.datasets.leaks import check_leaks
+from Training.datasets.splits import split_cases
 from Training.datasets.table import table_one, table_text
 
 COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", "age", "sex")
@@ -39,15 +42,26 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="count patients without pneumonia as Healthy though they have something else",
     )
+    parser.add_argument("--split", action="store_true", help="60 / 40, validation out of the 60")
+    parser.add_argument("--seed", type=int, default=0, help="of the split")
     parsed = parser.parse_args(arguments)
     dataset = LAYOUTS[parsed.layout]
     print(terms(dataset))
     found = list(dataset.cases(parsed.folder))
     examined = [examine(each) for each in tqdm(found, "reading", disable=None)]
     kept, excluded = exclude(examined, "" if parsed.controls else dataset.controls)
+    if parsed.split:
+        kept = with_splits(kept, parsed.seed)
+    check_leaks(kept)
     print(f"\n{table_text(table_one(kept))}\n\n{exclusions_text(excluded)}\n")
     write_index(parsed.out, [each.case for each in kept])
     print(parsed.out)
+
+
+def with_splits(examined: Sequence[Examined], seed: int) -> list[Examined]:
+    """Each with the split of its case."""
+    cases = split_cases([each.case for each in examined], seed)
+    return [replace(each, case=case) for each, case in zip(examined, cases, strict=True)]
 
 
 def write_index(path: Path, cases: Sequence[Case]) -> None:

@@ -68,6 +68,14 @@ def test_folder_without_class_folders_is_refused_with_the_four_names(tmp_path: P
         main(["folders", str(tmp_path), "-o", str(tmp_path / "index.csv")])
 
 
+def test_split_of_an_index_that_holds_a_ct_twice_is_refused(tmp_path: Path) -> None:
+    for k in range(5):
+        write_volume(tmp_path / f"data/CAP/{k}.nrrd", a_small_chest(seed=0))
+    with pytest.raises(UsageError, match=r"0 and 1 \(identical pixels\)|0 and 2"):
+        main(["folders", str(tmp_path / "data"), "-o", str(tmp_path / "i.csv"), "--split"])
+    assert not (tmp_path / "i.csv").exists()
+
+
 def test_index_keeps_every_column_of_a_case(tmp_path: Path) -> None:
     mask, labels = tmp_path / "mask.nrrd", (0, 1, 1)
     whole = Case("p1", tmp_path / "ct", "CAP", "test", labels, mask, age=61.0, sex="F")

@@ -1,0 +1,55 @@
+"""Training, validation and test by patient: 60 / 40 of each class, validation out of the 60."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sklearn.model_selection import train_test_split
+
+from M3LungScreenLib.errors import UsageError
+from Training.datasets.index_file import SPLITS, Case
+
+TEST_SHARE = 0.4  # paper, II-B: around 40 % of each category
+VALIDATION_SHARE = 0.2  # of the other 60 %
+# Fewer patients leave one of the three sides without any.
+FEWEST_PATIENTS = 5
+
+
+def split_cases(
+    cases: Sequence[Case],
+    seed: int = 0,
+    test_share: float = TEST_SHARE,
+    validation_share: float = VALIDATION_SHARE,
+) -> list[Case]:
+    """The cases in their order, each with its split; all cases of a `case_id` on one side.
+
+    Each class is divided on its own. The same patients and seed give the same split in whatever order
+    they come. Raises UsageError for a class of fewer than five patients.
+    """
+    classes = {each.case_id: each.patient_class for each in cases}
+    _check_sizes(classes)
+    split_of: dict[str, str] = {}
+    for name in sorted(set(classes.values())):
+        patients = sorted(each for each, found in classes.items() if found == name)
+        rest, test = _divide(patients, test_share, seed)
+        training, validation = _divide(rest, validation_share, seed)
+        for split, members in zip(SPLITS, (training, validation, test), strict=True):
+            split_of.update(dict.fromkeys(members, split))
+    return [replace(each, split=split_of[each.case_id]) for each in cases]
+
+
+def _divide(patients: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:
+    """The rest and a random `share` of at least one."""
+    count = max(round(share * len(patients)), 1)
+    rest, chosen = train_test_split(patients, test_size=count, random_state=seed)
+    return sorted(rest), chosen
+
+
+def _check_sizes(classes: dict[str, str]) -> None:
+    names = list(classes.values())
+    for name in dict.fromkeys(names):
+        if names.count(name) < FEWEST_PATIENTS:
+            raise UsageError(
+                "split",
+                f"{name} has {names.count(name)} patients, and a split needs at least "
+                f"{FEWEST_PATIENTS} of each class. Make the index without --split, or add some.",
+            )
