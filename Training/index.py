@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from M3LungScreenLib.errors import UsageError
 from Training.config import run_script
+from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset
 from Training.datasets.examination import Examined, examine
-from Training.datasets.exclusions import Excluded, exclude
+from Training.datasets.exclusions import Excluded, exclude, is_control
 from Training.datasets.folders import FOLDERS
 from Training.datasets.index_file import LABELS_MARK, Case
 from Training.datasets.leaks import check_leaks
@@ -29,7 +30,7 @@ from Training.datasets.splits import split_cases
 from Training.datasets.table import table_one, table_text
 
 COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", "age", "sex")
-LAYOUTS = {each.name: each for each in (FOLDERS,)}
+LAYOUTS = {each.name: each for each in (FOLDERS, COVID_CT_MD)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,8 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
     dataset = LAYOUTS[parsed.layout]
     print(terms(dataset))
     found = list(dataset.cases(parsed.folder))
-    examined = [examine(each) for each in tqdm(found, "reading", disable=None)]
-    kept, excluded = exclude(examined, "" if parsed.controls else dataset.controls)
+    controls = "" if parsed.controls else dataset.controls
+    examined = [
+        Examined(each) if is_control(each, controls) else examine(each)
+        for each in tqdm(found, "reading", disable=None)
+    ]
+    kept, excluded = exclude(examined, controls)
     if parsed.split:
         kept = with_splits(kept, parsed.seed)
     check_leaks(kept)

@@ -44,10 +44,15 @@ def exclude(
     return list(kept.values()), excluded
 
 
+def is_control(case: Case, controls: str) -> bool:
+    """Whether a case called Healthy has something else, as `controls` says."""
+    return case.patient_class == HEALTHY and bool(controls)
+
+
 def _unfit(examined: Examined, controls: str) -> tuple[str, str]:
     case = examined.case
-    if case.patient_class == HEALTHY and controls:
-        return CONTROL, controls
+    if is_control(case, controls):
+        return f"{CONTROL} ({controls})", ""
     if examined.refusal is not None:
         return UNFIT, examined.refusal
     if case.patient_class != HEALTHY and case.slice_labels and not any(case.slice_labels):

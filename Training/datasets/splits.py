@@ -22,8 +22,8 @@ def split_cases(
 ) -> list[Case]:
     """The cases in their order, each with its split; all cases of a `case_id` on one side.
 
-    Each class is divided on its own. The same patients and seed give the same split in whatever order
-    they come. Raises UsageError for a class of fewer than five patients.
+    Each class is divided on its own. The same patients and seed give the same split in
+    whatever order they come. Raises UsageError for a class of fewer than five patients.
     """
     classes = {each.case_id: each.patient_class for each in cases}
     _check_sizes(classes)
