@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from M3LungScreenLib.errors import UsageError
 from Training.config import run_script
+from Training.datasets.cc_ccii import CC_CCII
 from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset
 from Training.datasets.examination import Examined, examine
@@ -26,11 +27,16 @@ from Training.datasets.exclusions import Excluded, exclude, is_control
 from Training.datasets.folders import FOLDERS
 from Training.datasets.index_file import LABELS_MARK, Case
 from Training.datasets.leaks import check_leaks
+from Training.datasets.lidc import LIDC_IDRI
+from Training.datasets.mosmed import MOSMED
+from Training.datasets.ricord import RICORD_1A, RICORD_1B
 from Training.datasets.splits import split_cases
+from Training.datasets.stoic import STOIC
 from Training.datasets.table import table_one, table_text
 
 COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", "age", "sex")
-LAYOUTS = {each.name: each for each in (FOLDERS, COVID_CT_MD)}
+DATASETS = (FOLDERS, COVID_CT_MD, CC_CCII, MOSMED, STOIC, RICORD_1A, RICORD_1B, LIDC_IDRI)
+LAYOUTS = {each.name: each for each in DATASETS}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,15 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from PIL import Image
 
 from M3LungScreenLib.dicom.series import find_series
 from M3LungScreenLib.errors import UsageError
-from Testing.stand_ins.chests import a_small_chest
+from Testing.stand_ins.chests import a_small_chest, write_volume
 from Testing.stand_ins.dicom import write_series
+from Training.datasets.cc_ccii import CC_CCII
 from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset
-from Training.datasets.index_file import Case
-from Training.index import LAYOUTS, terms
+from Training.datasets.index_file import Case, read_index
+from Training.datasets.lidc import LIDC_IDRI
+from Training.datasets.mosmed import MOSMED
+from Training.datasets.ricord import RICORD_1A, RICORD_1B
+from Training.datasets.stoic import STOIC
+from Training.index import LAYOUTS, main, terms
 
 DATA = os.environ.get("M3LUNGSCREEN_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="M3LUNGSCREEN_DATA names no folder of real CT")
@@ -86,6 +93,117 @@ def test_labels_of_real_covid_ct_md_cases_are_those_of_their_files(tmp_path: Pat
     for name in patients:
         expected = [int(each["lesion"]) for each in rows if each["case"] == name]
         assert list(cases[name].slice_labels or ()) == expected
+
+
+@pytest.fixture
+def a_cc_ccii(tmp_path: Path) -> Path:
+    """Three pictures a scan; the list names them as .png though they are .jpg."""
+    for scan in ("NCP/7/1001", "NCP/7/1002", "CP/7/1003", "Normal/8/1004"):
+        for k in range(3):
+            path = tmp_path / scan / f"{k:04d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(a_small_chest(k)[0].astype(np.uint8)).save(path)
+    write_csv(tmp_path / "lesions_slices.csv", ("imgpath",), ("NCP/7/1001/0000.png",))
+    write_csv(
+        tmp_path / "metadata.csv",
+        ("patient_id", "scan_id", "Age", "Sex(Male1/Female2)"),
+        (7, 1001, "63.0", 2),
+    )
+    return tmp_path
+
+
+def test_cc_ccii_scans_are_cases_of_their_class_with_the_listed_lesions(a_cc_ccii: Path) -> None:
+    cases = list(CC_CCII.cases(a_cc_ccii))
+    by_scan = {each.path.name: each for each in cases}
+    assert [each.case_id for each in cases] == ["Normal-8", "NCP-7", "NCP-7", "CP-7"]
+    assert by_scan["1001"].slice_labels == (0, 0, 1)
+    assert by_scan["1002"].slice_labels is None
+    assert [by_scan[each].patient_class for each in ("1001", "1003", "1004")] == [
+        "COVID-19",
+        "CAP",
+        "Healthy",
+    ]
+    assert (by_scan["1001"].age, by_scan["1001"].sex) == (63.0, "F")
+
+
+def test_cc_ccii_index_keeps_one_scan_a_patient(a_cc_ccii: Path, tmp_path: Path) -> None:
+    main(["cc-ccii", str(a_cc_ccii), "-o", str(tmp_path / "index.csv")])
+    kept = [each.case_id for each in read_index(tmp_path / "index.csv")]
+    assert kept == ["Normal-8", "NCP-7", "CP-7"]
+
+
+def test_mosmed_severity_is_a_class_and_a_mask_gives_slice_labels(tmp_path: Path) -> None:
+    mask = np.zeros((12, 64, 64), np.uint8)
+    mask[2:4, 30, 20] = 1
+    write_volume(tmp_path / "studies/CT-0/study_0001.nii.gz", a_small_chest())
+    write_volume(tmp_path / "studies/CT-1/study_0255.nii.gz", a_small_chest())
+    write_volume(tmp_path / "studies/CT-4/study_1109.nii.gz", a_small_chest())
+    path = write_volume(tmp_path / "masks/study_0255_mask.nii.gz", mask)
+    cases = found(MOSMED, tmp_path)
+    assert [each.patient_class for each in cases.values()] == ["Healthy", "COVID-19", "COVID-19"]
+    assert cases["study_0255"].mask == path
+    assert cases["study_0255"].slice_labels == (0, 0, 1, 1, *(0,) * 8)
+    assert cases["study_1109"].slice_labels is None
+
+
+def test_mosmed_mask_stored_from_head_to_feet_gives_labels_from_feet(tmp_path: Path) -> None:
+    mask = np.zeros((12, 64, 64), np.uint8)
+    mask[0, 30, 20] = 1
+    write_volume(tmp_path / "studies/CT-1/study_0255.nii.gz", a_small_chest())
+    path = write_volume(tmp_path / "masks/study_0255_mask.nii.gz", mask)
+    sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPI"), str(path))
+    assert found(MOSMED, tmp_path)["study_0255"].slice_labels == (1, *(0,) * 11)
+
+
+@pytest.fixture
+def a_stoic(tmp_path: Path) -> Path:
+    header = ("PatientID", "probCOVID", "probSevere")
+    write_csv(tmp_path / "metadata/reference.csv", header, (3, 1, 0), (8, 0, 0))
+    for k in (3, 8):
+        people = {"PatientAge": "065Y", "PatientSex": "M"}
+        write_volume(tmp_path / f"data/mha/{k}.mha", a_small_chest(k), **people)
+    return tmp_path
+
+
+def test_stoic_is_positive_by_its_table_with_age_and_sex_of_the_header(a_stoic: Path) -> None:
+    cases = found(STOIC, a_stoic)
+    assert cases["3"].patient_class == "COVID-19"
+    assert (cases["3"].age, cases["3"].sex) == (65.0, "M")
+
+
+@pytest.mark.parametrize(("option", "kept"), [([], ["3"]), (["--controls"], ["3", "8"])])
+def test_negative_test_is_healthy_only_where_asked(
+    a_stoic: Path, tmp_path: Path, option: list[str], kept: list[str]
+) -> None:
+    main(["stoic2021", str(a_stoic), "-o", str(tmp_path / "index.csv"), *option])
+    assert [each.case_id for each in read_index(tmp_path / "index.csv")] == kept
+
+
+def test_stoic_without_a_volume_of_its_table_is_refused(a_stoic: Path) -> None:
+    (a_stoic / "data/mha/8.mha").unlink()
+    with pytest.raises(UsageError, match=r"no .*8\.mha, named in the table"):
+        found(STOIC, a_stoic)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "collection", "patient_class"),
+    [
+        (RICORD_1A, "MIDRC-RICORD-1A", "COVID-19"),
+        (RICORD_1B, "MIDRC-RICORD-1B", "Healthy"),
+        (LIDC_IDRI, "LIDC-IDRI", "Healthy"),
+    ],
+)
+def test_studies_with_a_ct_are_cases_of_their_patient(
+    tmp_path: Path, dataset: Dataset, collection: str, patient_class: str
+) -> None:
+    patient = tmp_path / collection / f"{collection}-0001"
+    write_series(patient / "01-01-2000-CHEST-30178/3000566.0-CT-03192", a_small_chest())
+    write_series(patient / "01-01-2000-PA-35511/3000923.0-62357", a_small_chest(), modality="DX")
+    (tmp_path / collection / "LICENSE").write_text("terms")
+    for folder in (tmp_path, tmp_path / collection):
+        (case,) = dataset.cases(folder)
+        assert (case.case_id, case.patient_class) == (patient.name, patient_class)
+        assert case.path.name == "01-01-2000-CHEST-30178"
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
