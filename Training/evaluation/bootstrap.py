@@ -5,11 +5,12 @@ resamples, so that every p is small. Here each resample is the same patients for
 methods, and p says how often their difference changes its sign.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
+from scipy.stats import DegenerateDataWarning, bootstrap
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -26,7 +27,7 @@ class Figure:
     reason: str | None = None
 
 
-def figure(statistic: Statistic, patients: int, missing: str, resamples: int = RESAMPLES) -> Figure:
+def figure(statistic: Statistic, patients: int, missing: str) -> Figure:
     """`statistic` of patients' indices with its percentile interval.
 
     `missing` is the reason where it is NaN. Resamples in which it is NaN (they drew
@@ -37,17 +38,17 @@ def figure(statistic: Statistic, patients: int, missing: str, resamples: int = R
         return Figure(None, None, missing)
     if patients < 2:
         return Figure(value, None, "one patient has no interval")
-    drawn = resampled(statistic, patients, resamples)
+    drawn = resampled(statistic, patients)
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.nanpercentile(drawn, [tail, 100 - tail])
     return Figure(value, (float(low), float(high)))
 
 
-def paired_p(difference: Statistic, patients: int, resamples: int = RESAMPLES) -> Figure:
+def paired_p(difference: Statistic, patients: int) -> Figure:
     """Two-sided p of a difference of two methods on the same patients; never quite 0."""
     if patients < 2:
         return Figure(None, None, "fewer than two patients")
-    drawn = resampled(difference, patients, resamples)
+    drawn = resampled(difference, patients)
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Figure(None, None, "no patient of a class that the difference needs")
@@ -55,14 +56,17 @@ def paired_p(difference: Statistic, patients: int, resamples: int = RESAMPLES) -
     return Figure(float(min(1.0, 2 * min(tails))), None)
 
 
-def resampled(statistic: Statistic, patients: int, resamples: int) -> np.ndarray:
-    """`statistic` of each resample, `[resamples]`; the same resamples for one seed."""
-    drawn = bootstrap(
-        (np.arange(patients),),
-        statistic,
-        n_resamples=resamples,
-        vectorized=False,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    )
+def resampled(statistic: Statistic, patients: int) -> np.ndarray:
+    """`statistic` of each resample, `[RESAMPLES]`; the same resamples for one seed."""
+    with warnings.catch_warnings():
+        # Of resamples without a figure scipy's own interval is none; ours leaves them out.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        drawn = bootstrap(
+            (np.arange(patients),),
+            statistic,
+            n_resamples=RESAMPLES,
+            vectorized=False,
+            method="percentile",
+            rng=np.random.default_rng(SEED),
+        )
     return np.asarray(drawn.bootstrap_distribution)

@@ -1,0 +1,157 @@
+"""An evaluation from an index to its folder, with untrained networks on small simulated chests."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from M3LungScreenLib import load_bundle, read_ct, screen
+from M3LungScreenLib.errors import UsageError
+from Testing.stand_ins.evaluation import untrained_bundle, write_index
+from Training import evaluate
+from Training.datasets.index_file import Case
+from Training.evaluation import bootstrap, screened, summary
+from Training.evaluation.screened import ScreenedCase, cases_of, work_beside
+
+KEYS = ("healthy", "covid19", "cap")
+CURVES = ("roc-patient", "roc-slice", "confusion", "reliability", "gallery")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "RESAMPLES", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def a_folder(tmp_path_factory):
+    """`bundle`, `index.csv` and `out`, the evaluation of one by the other."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    untrained_bundle(folder / "bundle")
+    write_index(folder, KEYS)
+    evaluate.main(asked(folder, "out"))
+    return folder
+
+
+def asked(folder, out, *more):
+    return [
+        str(folder / "bundle"),
+        "--data",
+        str(folder / "index.csv"),
+        "--out",
+        str(folder / out),
+        *more,
+    ]
+
+
+def metrics_of(folder, out="out"):
+    return json.loads((folder / out / "metrics.json").read_text("utf-8"))
+
+
+def case(truth, p, **more):
+    p = np.array(p, float)
+    return ScreenedCase(
+        str(more.pop("name", truth)), truth, None, tuple(p), int(p.argmax()), "", truth,
+        slices=(tuple(p),), p_lesion=(1 - p[0],), informative=(True,), **more,
+    )  # fmt: skip
+
+
+def test_the_folder_is_complete_and_nothing_lies_beside_it(a_folder):
+    names = {each.name for each in (a_folder / "out").iterdir()}
+    pictures = {f"{name}.{kind}" for name in CURVES for kind in ("png", "svg")}
+    assert names == {"metrics.json", "metrics.md", "montages", *pictures}
+    assert len(list((a_folder / "out/montages").iterdir())) == 2 * len(KEYS)
+    assert not work_beside(a_folder / "out").exists()
+    with Image.open(a_folder / "out/gallery.png") as picture:
+        assert np.asarray(picture).std() > 10
+
+
+def test_a_refused_case_is_counted_with_its_reason(a_folder):
+    cases = metrics_of(a_folder)["cases"]
+    assert cases["used"] == 3
+    assert cases["of_each_class"] == {"healthy": 1, "covid19": 1, "h1n1": 0, "cap": 1}
+    assert list(cases["refused"]) == ["empty/1"]
+    assert cases["refused"]["empty/1"] in (a_folder / "out/metrics.md").read_text("utf-8")
+
+
+def test_a_missing_class_has_null_and_its_reason(a_folder):
+    h1n1 = metrics_of(a_folder)["patient"]["of_each_class"]["h1n1"]
+    assert h1n1["sensitivity"] == {"value": None, "interval": None, "reason": "no H1N1 patient"}
+    assert h1n1["auc"]["reason"] == "no H1N1 patient"
+    assert h1n1["specificity"]["value"] is not None
+
+
+def test_slice_auc_is_scikit_learns_over_the_annotated_slices(a_folder):
+    bundle, truth, p = load_bundle(a_folder / "bundle"), [], []
+    for each in evaluate.read_index(a_folder / "index.csv")[:3]:
+        result = screen(read_ct(each.path), bundle, device="cpu")
+        truth += [label > 0 for label in each.slice_labels]
+        p += [slice_.p_lesion or 0.0 for slice_ in result.slices]
+    found = metrics_of(a_folder)["slice"]
+    assert found["slices"] == 90
+    assert found["lesion_auc"]["value"] == pytest.approx(roc_auc_score(truth, p), abs=1e-9)
+
+
+def test_maps_have_figures_where_masks_are(a_folder):
+    maps = metrics_of(a_folder)["maps"]
+    assert [maps[key]["patients"] for key in ("covid19", "h1n1", "cap")] == [1, 0, 1]
+    assert 0 <= maps["cap"]["pixel_auc"]["value"] <= 1
+    assert maps["h1n1"]["dice"]["reason"] == "no truth mask with a lesion"
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_figures(a_folder, monkeypatch):
+    done, real = [], screened.screen
+
+    def stopped_at_the_third(volume, *rest, **named):
+        done.append(volume)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        return real(volume, *rest, **named)
+
+    monkeypatch.setattr(screened, "screen", stopped_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.main(asked(a_folder, "again"))
+    assert not (a_folder / "again").exists()
+    evaluate.main(asked(a_folder, "again", "--resume"))
+    assert len(done) == 4  # the stopped one twice; the refused one is not even read
+    assert metrics_of(a_folder, "again") == metrics_of(a_folder)
+
+
+def test_a_run_of_other_cases_is_not_resumed(tmp_path):
+    bundle, cases = untrained_bundle(tmp_path / "bundle"), [Case("a", tmp_path, "CAP")]
+    screened.open_work(tmp_path / "work", bundle, cases, resume=True)
+    with pytest.raises(UsageError, match="begun with another bundle or other cases"):
+        screened.open_work(tmp_path / "work", bundle, cases * 2, resume=True)
+
+
+def test_without_a_split_column_all_cases_count(tmp_path):
+    bare, split = Case("a", tmp_path, "CAP"), Case("b", tmp_path, "CAP", "test")
+    assert cases_of([bare], "test") == [bare]
+    assert cases_of([bare, split], "test") == [split]
+    with pytest.raises(UsageError, match="no case of the split 'validation'"):
+        cases_of([split], "validation")
+    with pytest.raises(UsageError, match="a twice"):
+        cases_of([bare, bare], "test")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_patient_or_one_is_no_error(count, tmp_path):
+    bundle = untrained_bundle(tmp_path / "bundle")
+    found = summary.summarise([case(1, [0.1, 0.7, 0.1, 0.1])][:count], bundle, None)
+    assert found["patient"]["accuracy"]["value"] == (1.0 if count else None)
+    assert found["patient"]["accuracy"]["interval"] is None
+    assert found["network_against_count"]["p_accuracy"]["reason"] == "fewer than two patients"
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_score_of_equation_5_is_the_share_of_slices_and_ties_go_by_mean_p():
+    first, second = [[0.6, 0.4, 0, 0], [0.3, 0.7, 0, 0]], [[0.9, 0.1, 0, 0], [0.2, 0.8, 0, 0]]
+    scores = [
+        case(1, [0, 1, 0, 0]).__class__("", 1, slices=p, informative=(True, True)).slice_counts
+        for p in (first, second)
+    ]
+    assert scores[0] == pytest.approx([0.5, 0.5, 0, 0], abs=1e-6)
+    assert scores[0][1] > scores[1][1]

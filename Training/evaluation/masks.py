@@ -1,0 +1,70 @@
+"""Truth masks of whole volumes, and how maps and labels agree with them."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from M3LungScreenLib.ct import AXIAL, CTVolume
+from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.result import Result
+from Training.metrics import auc, dice, pointing_game
+
+
+@dataclass(frozen=True)
+class MapFigures:
+    """Of one case; None where there is no lesion, or nothing else, to tell apart.
+
+    `dice` is the label map's, `pixel_auc` the location map's over the lungs and the
+    mask, `pointing_game` over the slices with lesion.
+    """
+
+    dice: float | None
+    pixel_auc: float | None
+    pointing_game: float | None
+
+
+def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
+    """bool `[slice, row, column]` on `volume.hu`, true where the file is not 0.
+
+    Raises InputRefused where it cannot be read or does not lie on the volume.
+    """
+    try:
+        image = sitk.ReadImage(path)
+    except RuntimeError:
+        raise InputRefused("mask", f"The mask {path} cannot be read. Save it as .nrrd.") from None
+    if image.GetDimension() != 3 or image.GetSize() != volume.stored.size:
+        raise InputRefused(
+            "mask",
+            f"The mask {path.name} has {image.GetSize()} voxels, the CT {volume.stored.size}. "
+            "Save it in the CT's geometry.",
+        )
+    if not _same_place(image, volume):
+        raise InputRefused(
+            "mask",
+            f"The mask {path.name} lies elsewhere than the CT. Save it in the CT's geometry.",
+        )
+    return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(image, AXIAL)) != 0)
+
+
+def map_figures(mask: np.ndarray, result: Result) -> MapFigures:
+    """How the result's arrays agree with `mask`, bool of their shape."""
+    arrays = result.arrays
+    asked = (arrays.lungs > 0) | mask
+    location = arrays.lesion_location_map
+    figures = (
+        dice(mask, arrays.lesions > 0),
+        auc(mask[asked], location[asked]),
+        pointing_game(mask, location),
+    )
+    return MapFigures(*(None if math.isnan(each) else each for each in figures))
+
+
+def _same_place(image: sitk.Image, volume: CTVolume) -> bool:
+    stored, millimetre = volume.stored, 1.0
+    apart = np.abs(np.subtract(image.GetOrigin(), stored.origin_mm)).max()
+    turned = np.abs(np.subtract(image.GetDirection(), stored.direction)).max()
+    scaled = np.abs(np.subtract(image.GetSpacing(), stored.spacing_mm)).max()
+    return bool(apart < millimetre and turned < 0.01 and scaled < 0.01)

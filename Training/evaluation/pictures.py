@@ -1,0 +1,95 @@
+"""Location-map gallery (the paper's Figure 10) and sequence montages (Figures 11 and 12)."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from skimage.segmentation import find_boundaries
+
+from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.outputs.montage import draw_montage
+from M3LungScreenLib.outputs.pictures import OUTLINE, View, ct_picture, map_picture, view_of
+from M3LungScreenLib.result import Result
+from Training.evaluation.screened import ScreenedCase, kept_name
+
+GROUPS = 4  # as many as the paper's rows have
+TILE_WIDTH = 300
+MONTAGE = "montage.png"
+
+
+def keep_pictures(folder: Path, result: Result, mask: np.ndarray | None) -> None:
+    """The case's montage and up to GROUPS tiles of its most suspicious slices in `folder`."""
+    folder.mkdir(exist_ok=True)
+    draw_montage(result).save(folder / MONTAGE)
+    view = view_of(result, TILE_WIDTH)
+    for rank, k in enumerate(suspicious(result)):
+        tile(result, k, view, mask).save(folder / f"slice-{rank}.png")
+
+
+def suspicious(result: Result) -> list[int]:
+    """Axial slices, the highest P(lesion) first, no two of them neighbours within a tenth."""
+    p = np.array([result.slice_of(k).p_lesion or 0.0 for k in range(result.volume.slice_count)])
+    apart = max(1, len(p) // 10)
+    chosen: list[int] = []
+    for k in map(int, np.argsort(-p, kind="stable")):
+        if len(chosen) < GROUPS and p[k] > 0 and all(abs(k - each) >= apart for each in chosen):
+            chosen.append(k)
+    return chosen
+
+
+def tile(result: Result, k: int, view: View, mask: np.ndarray | None) -> Image.Image:
+    """The slice at the left, with the truth outlined where it is known; its map at the right."""
+    mapped = np.asarray(map_picture(result, k, view))
+    return Image.fromarray(np.hstack([_outlined(result, k, view, mask), mapped]))
+
+
+def gallery(cases: list[ScreenedCase], work: Path) -> Figure | None:
+    """A row of up to GROUPS tiles for each disease; None where no ill case has any.
+
+    First every patient's most suspicious slice, then their second ones.
+    """
+    rows = {each.name: _tiles(cases, each.index, work) for each in CLASSES[1:]}
+    rows = {name: tiles for name, tiles in rows.items() if tiles}
+    if not rows:
+        return None
+    figure = Figure(figsize=(4 * GROUPS, 1.75 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), GROUPS, squeeze=False)
+    for panels, (name, tiles) in zip(axes, rows.items(), strict=True):
+        panels[0].set_ylabel(name, fontsize=12)
+        for panel in panels:
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+        for panel, (case_id, path) in zip(panels, tiles, strict=False):
+            panel.imshow(Image.open(path))
+            panel.set_title(case_id, fontsize=8)
+    return figure
+
+
+def sheet(picture: Image.Image) -> Figure:
+    """A picture as a figure of its own size, to be written as SVG."""
+    inches = (picture.width / 200, picture.height / 200)
+    figure = Figure(figsize=inches)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(picture, aspect="auto", interpolation="none")
+    return figure
+
+
+def _tiles(cases: list[ScreenedCase], index: int, work: Path) -> list[tuple[str, Path]]:
+    ill = [each for each in cases if each.refusal is None and each.truth == index]
+    found = [
+        (each.case_id, work / kept_name(each.case_id) / f"slice-{rank}.png")
+        for rank in range(GROUPS)
+        for each in ill
+    ]
+    return [each for each in found if each[1].is_file()][:GROUPS]
+
+
+def _outlined(result: Result, k: int, view: View, mask: np.ndarray | None) -> np.ndarray:
+    picture = np.array(ct_picture(result, k, view))
+    if mask is not None:
+        shown = Image.fromarray(view.cut(mask[k]).astype(np.uint8) * 255)
+        large = np.asarray(shown.resize(view.size, Image.Resampling.BILINEAR)) > 127
+        picture[find_boundaries(large, mode="outer")] = OUTLINE
+    return picture

@@ -1,0 +1,197 @@
+"""Cases of an index through screening, one by one, each kept so that a stopped run goes on."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from tqdm import tqdm
+
+from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.classes import CLASS_KEYS, CLASSES
+from M3LungScreenLib.engines.interface import Engine
+from M3LungScreenLib.errors import InputRefused, UsageError
+from M3LungScreenLib.reading import read_ct
+from M3LungScreenLib.result import Result
+from M3LungScreenLib.screening import screen
+from M3LungScreenLib.settings import to_dict
+from Training.datasets.index_file import Case
+from Training.evaluation.masks import MapFigures, map_figures, read_mask
+
+RUN_FILE = "run.json"
+TIE_WEIGHT = 1e-7
+INDEX_OF = {each.name: each.index for each in CLASSES}
+
+
+@dataclass(frozen=True)
+class ScreenedCase:
+    """What evaluation and calibration need of one case; of a refused one only `refusal`.
+
+    `probabilities` are the four, `counted` Eq. 5's class, `slices` Eq. 4's p `[n, 4]` and
+    `p_lesion` `[n]` from feet to head (a slice without lung is Healthy with 1, as it has no
+    lesion), `slice_labels` 0 or 1 for each of them. `notes` say what could not be used.
+    """
+
+    case_id: str
+    truth: int
+    refusal: str | None = None
+    probabilities: tuple[float, ...] = ()
+    predicted: int = -1
+    verdict: str = ""
+    counted: int = -1
+    spread: float = 0.0
+    slices: tuple[tuple[float, ...], ...] = ()
+    p_lesion: tuple[float, ...] = ()
+    informative: tuple[bool, ...] = ()
+    slice_labels: tuple[int, ...] | None = None
+    map: MapFigures | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def slice_counts(self) -> np.ndarray:
+        """Eq. 5's score of each class, N^k/N over informative slices, ties by mean p: `[4]`."""
+        p = np.array(self.slices)[np.array(self.informative)]
+        top = p == p.max(axis=1, keepdims=True)
+        # Shares of different patients differ by 1/(N N') at least, far more than this.
+        return np.asarray(top.mean(axis=0) + TIE_WEIGHT * p.mean(axis=0))
+
+
+Keep = Callable[[Path, Result, np.ndarray | None], None]
+
+
+def cases_of(cases: list[Case], split: str) -> list[Case]:
+    """Those of `split`, or all where no case has a split; UsageError for none, or for twins."""
+    chosen = [each for each in cases if each.split == split]
+    if not any(each.split for each in cases):
+        chosen = cases
+    if not chosen:
+        raise UsageError("index", f"The index has no case of the split {split!r}. Name another.")
+    names = [each.case_id for each in chosen]
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise UsageError("index", f"The index has {', '.join(twins)} twice. Keep one line each.")
+    return chosen
+
+
+def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> Path:
+    """The folder where cases are kept until all are done, empty unless resumed.
+
+    UsageError where it was begun with another bundle or other cases.
+    """
+    run = {
+        "bundle": bundle.sha256,
+        "settings": json.loads(json.dumps(to_dict(bundle.settings))),
+        "cases": [{key: str(value) for key, value in vars(each).items()} for each in cases],
+    }
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    if (folder / RUN_FILE).is_file():
+        if json.loads((folder / RUN_FILE).read_text("utf-8")) != run:
+            raise UsageError(
+                "resume",
+                f"{folder} was begun with another bundle or other cases. Leave out --resume.",
+            )
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / RUN_FILE, run)
+    return folder
+
+
+def kept_name(case_id: str) -> str:
+    """What a case's files are called; an identifier may hold any sign."""
+    return quote(case_id, safe="")
+
+
+def work_beside(out: Path) -> Path:
+    """Where the cases of a run into `out` are kept while it goes on."""
+    out = out.resolve()
+    return out.parent / f".{out.name}-cases"
+
+
+def screen_cases(
+    cases: list[Case], bundle: Bundle, engine: Engine, work: Path, keep: Keep | None = None
+) -> list[ScreenedCase]:
+    """Every case screened, or taken from `work` where it lies already.
+
+    `keep` may save pictures: it is told where, the result, and the truth mask if there
+    is one. A refused case is an entry with its reason.
+    """
+    found = []
+    for case in tqdm(cases, desc="screen", unit="case", disable=None):
+        path = work / f"{kept_name(case.case_id)}.json"
+        if not path.is_file():
+            write_atomically(path, asdict(_screen(case, bundle, engine, path, keep)))
+        found.append(_read(json.loads(path.read_text("utf-8"))))
+    return found
+
+
+def write_atomically(path: Path, content: Any) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, allow_nan=False) + "\n", "utf-8")
+    os.replace(part, path)
+
+
+def _screen(
+    case: Case, bundle: Bundle, engine: Engine, path: Path, keep: Keep | None
+) -> ScreenedCase:
+    truth = INDEX_OF[case.patient_class]
+    try:
+        result = screen(read_ct(case.path), bundle, engine=engine)
+    except InputRefused as refusal:
+        return ScreenedCase(case.case_id, truth, refusal.message)
+    if result.patient is None:
+        why = "It is a single slice, which has no patient-level verdict. Name the whole volume."
+        return ScreenedCase(case.case_id, truth, why)
+    mask, labels, notes = _truths(case, result)
+    if keep:
+        keep(path.parent / kept_name(case.case_id), result, mask)
+    patient, ordered = (
+        result.patient,
+        [result.slice_of(k) for k in range(result.volume.slice_count)],
+    )
+    p = [each.probabilities for each in ordered]
+    return ScreenedCase(
+        case_id=case.case_id,
+        truth=truth,
+        probabilities=tuple(map(float, patient.probabilities.as_array())),
+        predicted=CLASS_KEYS.index(patient.predicted),
+        verdict=patient.verdict,
+        counted=CLASS_KEYS.index(patient.nonparametric.predicted),
+        spread=patient.spread_over_windows,
+        slices=tuple((1.0, 0.0, 0.0, 0.0) if e is None else tuple(e.as_array()) for e in p),
+        p_lesion=tuple(each.p_lesion or 0.0 for each in ordered),
+        informative=tuple(each is not None for each in p),
+        slice_labels=labels,
+        map=None if mask is None else map_figures(mask, result),
+        notes=notes,
+    )
+
+
+def _truths(
+    case: Case, result: Result
+) -> tuple[np.ndarray | None, tuple[int, ...] | None, tuple[str, ...]]:
+    """Mask and slice labels that fit the volume; a note for each that does not."""
+    mask, labels, notes = None, case.slice_labels, []
+    count = result.volume.slice_count
+    if labels is not None and len(labels) != count:
+        notes.append(f"It has {len(labels)} slice labels for {count} slices: they were not used.")
+        labels = None
+    if case.mask is not None:
+        try:
+            mask = read_mask(case.mask, result.volume)
+        except InputRefused as refusal:
+            notes.append(f"{refusal.message} It was not used.")
+    return mask, labels, tuple(notes)
+
+
+def _read(kept: dict[str, Any]) -> ScreenedCase:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
+    values["slices"] = tuple(map(tuple, kept["slices"]))
+    if kept["map"]:
+        values["map"] = MapFigures(**kept["map"])
+    return ScreenedCase(**values)
