@@ -85,7 +85,7 @@ class PatientSettings(ScheduleSettings):
     epochs: int = 60
     batch: int = 8
     simulated_per_class: int = 9
-    copies: Copies = Copies(8, 0)
+    copies: Copies = Copies(5, 0)
     validation_simulated_per_class: int = 5
     validation_copies: Copies = Copies(4, 0)
     largest_slice_count: int = 24
