@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the split")
     parsed = parser.parse_args(arguments)
     dataset = LAYOUTS[parsed.layout]
+    if not parsed.folder.is_dir():
+        raise UsageError("layout", f"There is no folder {parsed.folder}. Check the name.")
     print(terms(dataset))
     found = list(dataset.cases(parsed.folder))
     controls = "" if parsed.controls else dataset.controls
@@ -128,7 +130,8 @@ def _line(case: Case, folder: Path) -> tuple[str, ...]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    whole, base = path.resolve(), folder.resolve()
+    # Links stay links: what they point to may be elsewhere on another machine.
+    whole, base = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
     return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
 
 

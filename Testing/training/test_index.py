@@ -68,6 +68,24 @@ def test_folder_without_class_folders_is_refused_with_the_four_names(tmp_path: P
         main(["folders", str(tmp_path), "-o", str(tmp_path / "index.csv")])
 
 
+def test_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no folder .*elsewhere\."):
+        main(["folders", str(tmp_path / "elsewhere"), "-o", str(tmp_path / "index.csv")])
+
+
+def test_index_with_nobody_left_is_not_written(tmp_path: Path) -> None:
+    write_volume(tmp_path / "data/CAP/x.nrrd", np.full((12, 64, 64), 40, np.int16))
+    with pytest.raises(UsageError, match=r"No case is left"):
+        main(["folders", str(tmp_path / "data"), "-o", str(tmp_path / "index.csv")])
+    assert not (tmp_path / "index.csv").exists()
+
+
+def test_index_moves_with_the_data_below_it(a_hospital: Path, tmp_path: Path) -> None:
+    main(["folders", str(a_hospital), "-o", str(a_hospital / "index.csv")])
+    moved = a_hospital.rename(tmp_path / "moved")
+    assert all(each.path.exists() for each in read_index(moved / "index.csv"))
+
+
 def test_split_of_an_index_that_holds_a_ct_twice_is_refused(tmp_path: Path) -> None:
     for k in range(5):
         write_volume(tmp_path / f"data/CAP/{k}.nrrd", a_small_chest(seed=0))

@@ -37,7 +37,8 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def _labels(mask: Path) -> tuple[int, ...]:
     """Which slices of a mask have a lesion, from feet to head however it is stored."""
-    array = sitk.GetArrayViewFromImage(sitk.DICOMOrient(sitk.ReadImage(str(mask)), "LPS"))
+    # A copy: a view would outlive the turned image and show freed memory.
+    array = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(mask)), "LPS"))
     return tuple(int(each.any()) for each in array)
 
 

@@ -25,7 +25,7 @@ def ct_cases(folder: Path, collection: str, patient_class: str) -> Iterator[Case
         if each.name.startswith(f"{collection}-")
     ]
     if not patients:
-        raise wrong_layout(collection, folder, f"it has no folder {collection}-...")
+        raise wrong_layout(collection, folder, f"it has no folder {collection}-0001 or such")
     for patient in patients:
         for study in filter(_has_ct, subfolders(patient)):
             age, sex = dicom_person(study)
