@@ -14,7 +14,7 @@ from M3LungScreenLib.schedule import first_look
 from M3LungScreenLib.settings import PreprocessingSettings
 from Training.backgrounds import VOLUMES
 from Training.config import TrainingConfig
-from Training.datasets.shards import Arrays, cached, keyed_folder
+from Training.datasets.shards import Arrays, cached, kept, keyed_folder
 from Training.samples import (
     PATIENT_TRAINING,
     PATIENT_VALIDATION,
@@ -32,6 +32,7 @@ SLICE_NUMBERS = (8, 64)
 class PatientCrops:
     """One patient's informative slices from feet to head: int16 HU `[N, S, S]`."""
 
+    name: str
     hu: np.ndarray
     class_index: int
 
@@ -71,22 +72,32 @@ def cached_patients(
     shards = cached(keyed_folder(cache, "patients", count, settings), makers, "making patients")
     patients, healthy_seen = [], set()
     for source, shard in zip(sources, shards, strict=True):
-        patients.append(PatientCrops(shard["ill"], CLASS_KEYS.index(source.class_key)))
+        class_index = CLASS_KEYS.index(source.class_key)
+        patients.append(PatientCrops(source.name, shard["ill"], class_index))
         body = (source.background, source.seed)
         if body not in healthy_seen:
             healthy_seen.add(body)
-            patients.append(PatientCrops(shard["clean"], 0))
+            patients.append(PatientCrops(f"{source.name}-healthy", shard["clean"], 0))
     return patients
 
 
 def features_of(
-    patients: list[PatientCrops], runner: SliceRunner, settings: PreprocessingSettings
+    patients: list[PatientCrops],
+    runner: SliceRunner,
+    settings: PreprocessingSettings,
+    folder: Path,
 ) -> list[PatientFeatures]:
-    """Every patient through the slice-level network, each window apart."""
-    return [
-        PatientFeatures(_features(each.hu, runner, settings), each.class_index)
-        for each in tqdm(patients, desc="features", mininterval=10)
-    ]
+    """Every patient through the slice-level network, each window apart; kept under `folder`."""
+    found = []
+    for each in tqdm(patients, desc="features", mininterval=10):
+        maker = partial(_feature_arrays, each.hu, runner, settings)
+        features = kept(folder, each.name, maker)["features"]
+        found.append(PatientFeatures(features, each.class_index))
+    return found
+
+
+def _feature_arrays(hu: np.ndarray, runner: SliceRunner, settings: PreprocessingSettings) -> Arrays:
+    return {"features": _features(hu, runner, settings)}
 
 
 def _features(hu: np.ndarray, runner: SliceRunner, settings: PreprocessingSettings) -> np.ndarray:

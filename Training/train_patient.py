@@ -7,6 +7,7 @@
 
 import argparse
 from dataclasses import asdict
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Training.backgrounds import names_in
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
+from Training.datasets.shards import keyed_folder
 from Training.learning import (
     BEST,
     Run,
@@ -48,19 +50,22 @@ def main(arguments: list[str] | None = None) -> None:
     training, validation = (load_features(config, parsed, held_out) for held_out in (False, True))
     network = PatientNetwork(config.model.patient_network).to(choose_device(parsed.device))
     run = fit(network, training, validation, config, parsed.out / "patient", parsed.resume)
-    print(f"best accuracy on {len(validation)} validation patients: {run.best:.3f}")
+    print(f"best cross-entropy on {len(validation)} validation patients: {-run.best:.3f}")
 
 
 def load_features(
     config: TrainingConfig, parsed: argparse.Namespace, validation: bool
 ) -> list[PatientFeatures]:
-    """Features of one split's patients by the slice level in `--out`, kept beside it."""
+    """Features of one split's patients by the slice level in `--out`, kept under `--cache`."""
     sources = patient_sources(config, names_in(parsed.backgrounds), validation)
     patients = cached_patients(sources, parsed.cache, parsed.backgrounds, config)
     network = SliceNetwork(config.model.slice_network)
-    network.load_state_dict(load_weights(parsed.out / "slice" / BEST))
-    device = choose_device(parsed.device).type
-    return features_of(patients, SliceRunner(network, device), config.model.preprocessing)
+    weights = parsed.out / "slice" / BEST
+    network.load_state_dict(load_weights(weights))
+    runner = SliceRunner(network, choose_device(parsed.device).type)
+    with weights.open("rb") as file:
+        folder = keyed_folder(parsed.cache, "features", file_digest(file, "sha256").hexdigest())
+    return features_of(patients, runner, config.model.preprocessing, folder)
 
 
 def fit(
@@ -88,7 +93,8 @@ def fit(
             loss = take_step(run, [training[i] for i in batch], config.seed)
         metrics = validate(network, validation)
         run.log(loss=loss, **metrics)
-        run.keep_if_best(metrics["accuracy"] - 0.01 * metrics["cross_entropy"], metrics)
+        # Cross-entropy, for accuracy goes on rising where the answers are merely louder.
+        run.keep_if_best(-metrics["cross_entropy"], metrics)
         run.save()
     return run
 

@@ -40,6 +40,15 @@ def cached(folder: Path, makers: Mapping[str, Maker], label: str) -> list[Arrays
     return [_read(_path(folder, name)) for name in makers]
 
 
+def kept(folder: Path, name: str, maker: Maker) -> Arrays:
+    """The arrays called `name`, made by this process where they are not yet there."""
+    path = _path(folder, name)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(maker, path)
+    return _read(path)
+
+
 def _make(makers: Sequence[Maker], paths: Sequence[Path], label: str) -> None:
     # Forking a process that has torch's threads may hang.
     context = multiprocessing.get_context("spawn")
