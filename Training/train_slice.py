@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
@@ -32,6 +31,7 @@ from Training.learning import (
     pooled_truth,
     steps_per_epoch,
 )
+from Training.metrics import auc
 from Training.samples import SliceSamples, cached_slices, slice_sources
 
 VALIDATION_BATCH = 32
@@ -223,16 +223,11 @@ def validate(
     is_ill = np.arange(len(hu)) < len(samples)
     called = multi[: len(samples), 1:].argmax(1) + 1
     return {
-        "slice_auc": area_under_curve(p[is_ill], p[~is_ill]),
+        "slice_auc": auc(is_ill, p),
         "sensitivity": float((p[is_ill] > 0.5).mean()),
         "false_slices": float((p[~is_ill] > 0.5).mean()),
         "disease_accuracy": float((called == samples.classes).mean()),
     }
-
-
-def area_under_curve(ill: np.ndarray, healthy: np.ndarray) -> float:
-    """How often an ill slice's score lies above a healthy one's, ties half: the ROC's area."""
-    return float(mannwhitneyu(ill, healthy).statistic / (len(ill) * len(healthy)))
 
 
 def _p(out: SliceOutput) -> np.ndarray:

@@ -27,16 +27,19 @@ class Figure:
     reason: str | None = None
 
 
-def figure(statistic: Statistic, patients: int, missing: str) -> Figure:
+def figure(
+    statistic: Statistic, patients: int, missing: str, smallest: int | None = None
+) -> Figure:
     """`statistic` of patients' indices with its percentile interval.
 
-    `missing` is the reason where it is NaN. Resamples in which it is NaN (they drew
-    none of a class) are left out of the interval.
+    `missing` is the reason where it is NaN; `smallest` is how many patients the smallest
+    group has that it counts in (None: all), of which one has no interval. Resamples in
+    which it is NaN (they drew none of a class) are left out of the interval.
     """
     value = statistic(np.arange(patients)) if patients else float("nan")
     if np.isnan(value):
         return Figure(None, None, missing)
-    if patients < 2:
+    if (patients if smallest is None else smallest) < 2:
         return Figure(value, None, "one patient has no interval")
     drawn = resampled(statistic, patients)
     tail = 50 * (1 - CONFIDENCE)

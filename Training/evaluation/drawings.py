@@ -38,7 +38,7 @@ def draw_roc(panels: dict[str, tuple[np.ndarray, np.ndarray, dict[str, Any]]]) -
         _frame(panel, title, "1 - specificity", "sensitivity")
         for each in CLASSES:
             _curve(panel, truth == each.index, scores[:, each.index], each.index, aucs[each.key])
-        panel.legend(loc="lower right", fontsize=8, frameon=False, handlelength=3)
+        panel.legend(loc="lower right", fontsize=8, edgecolor="none", handlelength=3)
     return figure
 
 
@@ -75,7 +75,7 @@ def draw_reliability(panels: dict[str, tuple[list[dict[str, float]], float | Non
 
 
 def _frame(panel: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    panel.plot([0, 1], [0, 1], color=RAIL, linewidth=1, zorder=1)
+    panel.plot([0, 1], [0, 1], color=RAIL, linewidth=1, zorder=2.5)
     panel.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.06), aspect="equal", xlabel=xlabel, ylabel=ylabel)
     panel.set_title(title, fontsize=11)
     panel.spines[["top", "right"]].set_visible(False)

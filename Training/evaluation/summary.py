@@ -79,9 +79,10 @@ def _patients(truth: np.ndarray, scores: np.ndarray, called: np.ndarray) -> dict
     def error(name: str) -> Statistic:
         return lambda who: patient_errors(truth[who], called[who])[name]
 
-    count = len(truth)
+    count, ill = len(truth), int((truth > 0).sum())
+    group = dict.fromkeys(ERRORS, ill) | {"accuracy": count, "false_positive_error": count - ill}
     return {
-        **{name: _plain(error(name), count, why) for name, why in ERRORS.items()},
+        **{name: _plain(error(name), count, why, group[name]) for name, why in ERRORS.items()},
         "of_each_class": {e.key: _class_figures(truth, scores, called, e.index) for e in CLASSES},
         "confusion": confusion(truth, called).tolist(),
     }
@@ -98,17 +99,25 @@ def _class_figures(
     truth: np.ndarray, scores: np.ndarray, called: np.ndarray, index: int
 ) -> dict[str, Any]:
     count, name, is_one = len(truth), CLASSES[index].name, truth == index
+    ones, rest = int(is_one.sum()), int((~is_one).sum())
     return {
         "sensitivity": _plain(
-            lambda who: sensitivity(truth[who], called[who], index), count, f"no {name} patient"
+            lambda who: sensitivity(truth[who], called[who], index),
+            count,
+            f"no {name} patient",
+            ones,
         ),
         "specificity": _plain(
             lambda who: specificity(truth[who], called[who], index),
             count,
             f"no patient other than {name}",
+            rest,
         ),
         "auc": _plain(
-            lambda who: auc(is_one[who], scores[who, index]), count, _one_sided(is_one, name)
+            lambda who: auc(is_one[who], scores[who, index]),
+            count,
+            _one_sided(is_one, name),
+            min(ones, rest),
         ),
     }
 
@@ -209,5 +218,7 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _plain(statistic: Statistic, patients: int, missing: str) -> dict[str, Any]:
-    return asdict(figure(statistic, patients, missing))
+def _plain(
+    statistic: Statistic, patients: int, missing: str, smallest: int | None = None
+) -> dict[str, Any]:
+    return asdict(figure(statistic, patients, missing, smallest))

@@ -1,0 +1,133 @@
+"""Temperature and the rule for 'indeterminate', and the bundle that gets them."""
+
+import numpy as np
+import pytest
+
+from M3LungScreenLib import load_bundle
+from M3LungScreenLib.assessment import Nonparametric, calibrated, decide
+from M3LungScreenLib.classes import CLASS_KEYS
+from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.settings import AssessmentSettings
+from Testing.stand_ins.evaluation import untrained_bundle, write_index
+from Training import calibrate
+from Training.evaluation.calibration import (
+    Doubts,
+    decided,
+    doubts_of,
+    fit_rule,
+    fit_temperature,
+    logits_of,
+)
+from Training.evaluation.screened import ScreenedCase
+
+SETTINGS = AssessmentSettings()
+
+
+def patients(count, overconfidence, seed=0):
+    """Logits that are `overconfidence` times too large for the classes drawn from them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (count, 4))
+    p = calibrated(logits, 1.0)
+    truth = np.array([rng.choice(4, p=each) for each in p])
+    return logits * overconfidence, truth
+
+
+def screened_cases(logits, truth, temperature=1.0):
+    rng, p = np.random.default_rng(1), calibrated(logits, temperature)
+    counted = np.where(rng.random(len(p)) < 0.7, p.argmax(axis=1), rng.integers(0, 4, len(p)))
+    return [
+        ScreenedCase(str(k), int(truth[k]), None, tuple(p[k]), int(p[k].argmax()),
+                     counted=int(counted[k]), spread=float(rng.random() * 0.3))
+        for k in range(len(p))
+    ]  # fmt: skip
+
+
+def test_the_temperature_undoes_a_known_overconfidence():
+    logits, truth = patients(4000, overconfidence=3.0)
+    assert fit_temperature(logits, truth) == pytest.approx(3.0, rel=0.06)
+
+
+def test_the_logits_come_back_out_of_screened_probabilities():
+    logits, truth = patients(20, 1.0)
+    found = logits_of(screened_cases(logits, truth, temperature=1.7), 1.7)
+    assert found - found[:, :1] == pytest.approx(logits - logits[:, :1], abs=1e-9)
+
+
+def test_the_rule_keeps_the_stated_error_at_the_coverage():
+    logits, truth = patients(300, 1.0)
+    doubts = doubts_of(screened_cases(logits, truth), calibrated(logits, 1.0))
+    stated = 1 - doubts.right.mean() - 0.01
+    rule = fit_rule(doubts, SETTINGS, stated, least_coverage=0.8)
+    stands = decided(doubts, rule.settings)
+    assert rule.reached
+    assert stands.mean() == rule.coverage >= 0.8
+    assert 1 - doubts.right[stands].mean() == pytest.approx(rule.error)
+    assert rule.error <= stated < rule.error_upper_95
+
+
+def test_an_error_out_of_reach_is_told():
+    logits, truth = patients(200, 1.0)
+    doubts = doubts_of(screened_cases(logits, truth), calibrated(logits, 1.0))
+    rule = fit_rule(doubts, SETTINGS, stated_error=0.0, least_coverage=0.8)
+    assert not rule.reached
+    assert rule.coverage >= 0.8
+    assert rule.error < 1 - doubts.right.mean()
+
+
+def test_the_rule_that_is_fitted_is_the_one_that_screening_follows():
+    logits, truth = patients(120, 1.0)
+    cases, p = screened_cases(logits, truth), calibrated(logits, 1.0)
+    doubts = doubts_of(cases, p)
+    settings = fit_rule(doubts, SETTINGS, stated_error=0.2, least_coverage=0.8).settings
+    for case, each, stands in zip(cases, p, decided(doubts, settings), strict=True):
+        counted = Nonparametric(CLASS_KEYS[case.counted], 0.0, {})
+        assert (decide(each, counted, settings, case.spread).verdict != "indeterminate") == stands
+
+
+def test_what_is_unlike_all_validation_cases_is_doubted():
+    top, none = np.array([0.8, 0.9, 0.95]), np.zeros(3, bool)
+    doubts = Doubts(top, none, np.array([0.01, 0.02, 0.05]), ~none)
+    settings = fit_rule(doubts, SETTINGS, 0.05, 0.8).settings
+    stranger = Doubts(np.array([0.7, 0.9]), none[:2], np.array([0.01, 0.2]), ~none[:2])
+    assert decided(doubts, settings).all()
+    assert not decided(stranger, settings).any()
+    assert settings.minimum_top_probability_on_disagreement == pytest.approx(0.8, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def a_calibrated_bundle(tmp_path_factory):
+    """Folder with `bundle` and `calibrated`, by two simulated patients."""
+    folder = tmp_path_factory.mktemp("calibrate")
+    untrained_bundle(folder / "bundle")
+    index = write_index(folder, ("healthy", "cap"), "validation")
+    named = ["--data", str(index), "--out", str(folder / "calibrated")]
+    calibrate.main([str(folder / "bundle"), *named])
+    return folder
+
+
+def test_the_new_bundle_has_the_same_weights_and_the_fitted_settings(a_calibrated_bundle):
+    before, after = (load_bundle(a_calibrated_bundle / each) for each in ("bundle", "calibrated"))
+    block = after.card["calibration"]
+    assert after.sha256 == before.sha256
+    assert after.settings.assessment.temperature == block["temperature"] != 1.0
+    assert after.settings.assessment.maximum_spread_over_windows is not None
+    assert after.settings.slice_network == before.settings.slice_network
+
+
+def test_the_card_says_on_what_and_how_well(a_calibrated_bundle):
+    card = load_bundle(a_calibrated_bundle / "calibrated").card
+    block = card["calibration"]
+    assert (block["index"], block["split"]) == ("index.csv", "validation")
+    assert (block["patients"], block["refused"]) == (2, 1)
+    assert block["after"]["cross_entropy"] <= block["before"]["cross_entropy"]
+    assert sum(each["count"] for each in block["after"]["reliability"]) == 2
+    assert card["notes"][-1].startswith("Calibrated on 2 cases of index.csv")
+    names = {each.name for each in (a_calibrated_bundle / "calibrated").iterdir()}
+    assert names == {"model.json", "weights.safetensors", "reliability.png", "reliability.svg"}
+
+
+def test_cases_of_one_class_are_refused(tmp_path):
+    bundle = untrained_bundle(tmp_path / "bundle")
+    logits, _ = patients(3, 1.0)
+    with pytest.raises(UsageError, match="not of two classes"):
+        calibrate.calibrate(screened_cases(logits, np.ones(3, int)), bundle, 0.05, 0.8)

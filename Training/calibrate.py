@@ -1,0 +1,171 @@
+"""Fit temperature and the rule for 'indeterminate' on validation cases; a new card says how.
+
+    python -m Training.calibrate BUNDLE --data INDEX [--split validation] [--out BUNDLE2]
+        [--error 0.05] [--coverage 0.8] [--resume]
+
+Weights stay as they are. Without --out the bundle itself gets the new card. Without a split
+column all cases count.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from M3LungScreenLib.assessment import calibrated
+from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
+from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.engines.choice import make_engine
+from M3LungScreenLib.errors import UsageError
+from Training.config import run_script
+from Training.datasets.index_file import read_index
+from Training.evaluation.calibration import (
+    TEMPERATURES,
+    Rule,
+    cross_entropy,
+    doubts_of,
+    fit_rule,
+    fit_temperature,
+    logits_of,
+)
+from Training.evaluation.drawings import draw_reliability, save
+from Training.evaluation.screened import (
+    ScreenedCase,
+    cases_of,
+    open_work,
+    screen_cases,
+    work_beside,
+)
+from Training.metrics import expected_calibration_error, reliability_bins
+
+# What save_bundle writes itself.
+HEAD = ("format_version", "name", "version", "weights", "settings")
+NOTE = "Probabilities are not calibrated on real patients."
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="index made by Training.index")
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--out", type=Path, help="bundle to write; without it BUNDLE itself")
+    parser.add_argument("--error", type=float, default=0.05, help="stated error of verdicts")
+    parser.add_argument("--coverage", type=float, default=0.8, help="least share with a verdict")
+    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser.add_argument("--resume", action="store_true", help="keep the cases already screened")
+    parsed = parser.parse_args(arguments)
+    bundle, cases = load_bundle(parsed.bundle), cases_of(read_index(parsed.data), parsed.split)
+    work = open_work(work_beside(parsed.out or parsed.bundle), bundle, cases, parsed.resume)
+    screened = screen_cases(cases, bundle, make_engine(bundle, parsed.device), work)
+    block, rule = calibrate(screened, bundle, parsed.error, parsed.coverage)
+    split = parsed.split if any(each.split for each in cases) else None
+    origin = {"index": parsed.data.name, "split": split}
+    made = write_bundle(parsed.out or parsed.bundle, bundle, {**origin, **block}, rule)
+    shutil.rmtree(work)
+    print(f"{made.folder}: {sentence(made.card['calibration'])}")
+
+
+def calibrate(
+    screened: list[ScreenedCase], bundle: Bundle, stated_error: float, least_coverage: float
+) -> tuple[dict[str, Any], Rule]:
+    """The card's block and the fitted settings; UsageError without two classes of cases."""
+    used = [each for each in screened if each.refusal is None]
+    truth = np.array([each.truth for each in used], int)
+    if len(np.unique(truth)) < 2:
+        raise UsageError(
+            "calibration",
+            f"Of {len(screened)} cases {len(used)} could be screened, and they are not of two "
+            "classes. Calibrate on cases of several classes.",
+        )
+    before = bundle.settings.assessment
+    logits = logits_of(used, before.temperature)
+    temperature = fit_temperature(logits, truth)
+    p = calibrated(logits, temperature)
+    fitted = replace(before, temperature=temperature)
+    rule = fit_rule(doubts_of(used, p), fitted, stated_error, least_coverage)
+    block = {
+        "patients": len(used),
+        "of_each_class": {each.key: int((truth == each.index).sum()) for each in CLASSES},
+        "refused": len(screened) - len(used),
+        "temperature": temperature,
+        "before": _quality(truth, calibrated(logits, before.temperature)),
+        "after": _quality(truth, p),
+        "indeterminate": {"stated_error": stated_error, **_told(rule)},
+    }
+    return block, rule
+
+
+def write_bundle(folder: Path, bundle: Bundle, block: dict[str, Any], rule: Rule) -> Bundle:
+    """The same weights with the fitted settings, the block in the card, the diagram beside it."""
+    card = {name: value for name, value in bundle.card.items() if name not in HEAD}
+    kept = [each for each in card.get("notes", []) if each != NOTE and not _is_ours(each)]
+    card |= {"calibration": block, "notes": [*kept, sentence(block)]}
+    made = save_bundle(
+        folder,
+        name=bundle.name,
+        version=bundle.version,
+        settings=replace(bundle.settings, assessment=rule.settings),
+        slice_weights=bundle.weights("slice"),
+        patient_weights=bundle.weights("patient"),
+        card=card,
+        dtype=bundle.card["weights"]["dtype"],
+    )
+    _draw(folder, block)
+    return made
+
+
+def sentence(block: dict[str, Any]) -> str:
+    """What the card's notes say of it; simulated cases are told from real ones by who reads."""
+    ece = f"{block['before']['ece']:.3f} to {block['after']['ece']:.3f}"
+    doubt = block["indeterminate"]
+    stated = "" if doubt["reached"] else f", not the stated {doubt['stated_error']:.0%}"
+    limit = block["temperature"] < 1.01 * TEMPERATURES[0]
+    bounded = " (its limit: too few of these cases are wrong to fit it)" * limit
+    return (
+        f"{OURS} {block['patients']} cases of {block['index']}: temperature "
+        f"{block['temperature']:.2f}{bounded}, ECE from {ece}; a verdict for "
+        f"{doubt['coverage']:.0%} of them with an error of {doubt['error']:.1%}{stated}. If these "
+        "cases are simulated, nothing is calibrated on real patients."
+    )
+
+
+OURS = "Calibrated on"
+
+
+def _is_ours(note: str) -> bool:
+    return note.startswith(OURS)
+
+
+def _quality(truth: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    return {
+        "cross_entropy": cross_entropy(truth, p),
+        "ece": expected_calibration_error(truth, p),
+        "reliability": reliability_bins(truth, p),
+    }
+
+
+def _told(rule: Rule) -> dict[str, Any]:
+    figures = asdict(rule)
+    del figures["settings"]  # they stand at their place in the card
+    return figures
+
+
+def _draw(folder: Path, block: dict[str, Any]) -> None:
+    panels = {
+        when: (block[when]["reliability"], block[when]["ece"]) for when in ("before", "after")
+    }
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        save(draw_reliability(panels), Path(beside), "reliability")
+        for each in Path(beside).iterdir():
+            os.replace(each, folder / each.name)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,169 @@
+"""Temperature scaling, and the rule for 'indeterminate', fitted on validation cases."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
+from sklearn.metrics import log_loss
+
+from M3LungScreenLib.assessment import calibrated
+from M3LungScreenLib.settings import AssessmentSettings
+from Training.evaluation.screened import ScreenedCase
+
+# Where every case is right no temperature is low enough; beyond these none is believed.
+TEMPERATURES = (0.2, 20.0)
+# Candidates of each threshold: enough for hundreds of patients, and their product is quick.
+CANDIDATES = 16
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What the rule looks at, of each patient: `top` probability, `disagree`, `spread`; `[n]`.
+
+    `right` says whether the likeliest class is the true one.
+    """
+
+    top: np.ndarray
+    disagree: np.ndarray
+    spread: np.ndarray
+    right: np.ndarray
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Settings, and what they gave on the cases they were fitted on.
+
+    `error` is the share of wrong among those with a verdict, `error_upper_95` its upper
+    one-sided 95 % bound (Clopper and Pearson); `reached` whether the stated error was.
+    """
+
+    settings: AssessmentSettings
+    coverage: float
+    error: float
+    error_upper_95: float
+    reached: bool
+
+
+def logits_of(cases: list[ScreenedCase], temperature: float) -> np.ndarray:
+    """The patient-level network's logits `[n, 4]`, but for a constant each.
+
+    `temperature` is the one they were screened with. A constant changes no probability.
+    """
+    p = np.array([each.probabilities for each in cases])
+    return np.asarray(temperature * np.log(np.maximum(p, np.finfo(float).tiny)))
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The temperature of the least cross-entropy (Guo et al., 2017, Section 4.2)."""
+    low, high = np.log(TEMPERATURES)
+    found = minimize_scalar(
+        lambda each: cross_entropy(truth, calibrated(logits, float(np.exp(each)))),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return float(np.exp(found.x))
+
+
+def cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    return float(log_loss(truth, probabilities, labels=range(4)))
+
+
+def doubts_of(cases: list[ScreenedCase], probabilities: np.ndarray) -> Doubts:
+    """What the rule looks at under calibrated `probabilities` `[n, 4]`."""
+    called = probabilities.argmax(axis=1)
+    return Doubts(
+        probabilities.max(axis=1),
+        called != np.array([each.counted for each in cases]),
+        np.array([each.spread for each in cases]),
+        called == np.array([each.truth for each in cases]),
+    )
+
+
+def fit_rule(
+    doubts: Doubts, settings: AssessmentSettings, stated_error: float, least_coverage: float
+) -> Rule:
+    """The rule with the largest coverage whose error is at most `stated_error`.
+
+    Where none at `least_coverage` or more has it, the one with the least error. Of equal
+    rules the strictest: what is unlike any of these cases is doubted. Without cases that
+    disagree their threshold stays as it is in `settings`.
+    """
+    tried = [
+        (each, coverage, error)
+        for each in _candidates(doubts, settings, least_coverage)
+        for coverage, error in [_outcome(doubts, each)]
+        if coverage >= least_coverage
+    ]
+    # Strictest first, and max takes the first of equals.
+    best, coverage, error = max(tried, key=lambda each: _worth(each[1], each[2], stated_error))
+    bound = _upper_bound(error, round(coverage * len(doubts.top)))
+    return Rule(best, coverage, error, bound, error <= stated_error)
+
+
+def decided(doubts: Doubts, settings: AssessmentSettings) -> np.ndarray:
+    """Whose verdict stands, bool `[n]`: as `assessment.decide` says."""
+    limit = settings.maximum_spread_over_windows
+    least = np.where(
+        doubts.disagree,
+        max(
+            settings.minimum_top_probability_on_disagreement,
+            settings.minimum_top_probability,
+        ),
+        settings.minimum_top_probability,
+    )
+    return np.asarray((doubts.top >= least) & (limit is None or doubts.spread <= limit))
+
+
+def _worth(coverage: float, error: float, stated_error: float) -> tuple[float, ...]:
+    return (1, coverage, -error) if error <= stated_error else (0, -error, coverage)
+
+
+def _outcome(doubts: Doubts, settings: AssessmentSettings) -> tuple[float, float]:
+    """Coverage, and the share of wrong among those with a verdict."""
+    stands = decided(doubts, settings)
+    count = int(stands.sum())
+    wrong = int((stands & ~doubts.right).sum())
+    return count / len(stands), wrong / count if count else 1.0
+
+
+def _upper_bound(error: float, count: int) -> float:
+    tested = binomtest(round(error * count), count, alternative="less")
+    return float(tested.proportion_ci(0.95).high)
+
+
+def _candidates(
+    doubts: Doubts, settings: AssessmentSettings, least_coverage: float
+) -> list[AssessmentSettings]:
+    """All combinations, strictest first, of thresholds that each leave the coverage alone."""
+    share = 1 - least_coverage
+    tops = _between(doubts.top, share)[::-1]
+    disagreeing = _between(doubts.top[doubts.disagree], 1.0)[::-1]
+    least = settings.minimum_top_probability_on_disagreement
+    on_disagreement = [1.0, *disagreeing] if disagreeing else [least]
+    spreads = [-each for each in _between(-doubts.spread, share)[::-1]]
+    return [
+        replace(
+            settings,
+            minimum_top_probability=top,
+            minimum_top_probability_on_disagreement=max(top, disagreement),
+            maximum_spread_over_windows=spread,
+        )
+        for top, disagreement, spread in product(tops, on_disagreement, spreads)
+    ]
+
+
+def _between(values: np.ndarray, share: float) -> list[float]:
+    """Thresholds, ascending: a hair under the lowest of `values`, then midway between two.
+
+    Of these CANDIDATES at most, that leave out at most `share` of the values.
+    """
+    if not len(values):
+        return []
+    known = np.unique(values)
+    middles = (known[1:] + known[:-1]) / 2
+    middles = middles[middles <= np.quantile(values, share)]
+    kept = np.unique(np.linspace(0, len(middles) - 1, CANDIDATES).round().astype(int))
+    return [float(known[0] - 1e-6), *map(float, middles[kept] if len(middles) else [])]
