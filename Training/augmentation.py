@@ -16,6 +16,8 @@ class Augmentation:
 
     `density` is how much denser the air in the lung is than in the scan (inspiration),
     `sharpen` the gain of a sharp kernel, `grain_px` the size of the noise's grain.
+    `bend` is the spread, in half widths, by which a chest's shape is changed smoothly:
+    there are fewer real chests to learn from than shapes of chests.
     """
 
     flip: bool
@@ -30,9 +32,12 @@ class Augmentation:
     blur_px: float
     sharpen: float
     noise_seed: int
+    bend: float = 0.0
 
 
 NONE = Augmentation(False, 0, (1, 1), (0, 0), -600, 0, 1, 0, 0, 0, 0, 0)
+# A bend is drawn at so many points across and down, and smooth between them.
+BEND_POINTS = 6
 
 
 def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation:
@@ -59,6 +64,7 @@ def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation
         blur_px=0.0 if is_sharp else float(rng.uniform(0.4, 1.2) * (rng.random() < 0.4)),
         sharpen=float(rng.uniform(0.3, 1.2)) if is_sharp else 0.0,
         noise_seed=int(rng.integers(2**31)),
+        bend=float(rng.uniform(0, 0.04) * (rng.random() < 0.7)),
     )
 
 
@@ -73,9 +79,10 @@ def apply(hu: Tensor, drawn: list[Augmentation], window_width_hu: float) -> Tens
 
 
 def place(images: Tensor, drawn: list[Augmentation]) -> Tensor:
-    """Flip, turn, scale and shift images or masks `[B, S, S]`; 0 comes in at the edges."""
+    """Flip, turn, scale, shift and bend images or masks `[B, S, S]`; 0 comes in at the edges."""
     matrices = torch.stack([_matrix(each) for each in drawn]).to(images.device)
     grid = F.affine_grid(matrices, [len(images), 1, *images.shape[1:]], align_corners=False)
+    grid = grid + _bends(drawn, images.shape[1:]).to(images.device)
     return F.grid_sample(images.float()[:, None], grid, align_corners=False)[:, 0]
 
 
@@ -89,6 +96,16 @@ def _matrix(drawn: Augmentation) -> Tensor:
         [mirror * sine / down, cosine / down, drawn.shift[1]],
     ]
     return torch.tensor(rows, dtype=torch.float32)
+
+
+def _bends(drawn: list[Augmentation], shape: torch.Size) -> Tensor:
+    """Displacements `[B, rows, columns, 2]` in half widths, smooth across the image."""
+    fields = []
+    for each in drawn:
+        points = np.random.default_rng(each.noise_seed).standard_normal((2, *2 * [BEND_POINTS]))
+        fields.append(torch.from_numpy(each.bend * points).float())
+    smooth = F.interpolate(torch.stack(fields), list(shape), mode="bicubic", align_corners=True)
+    return smooth.permute(0, 2, 3, 1)
 
 
 def _degrade(hu: Tensor, drawn: Augmentation) -> Tensor:

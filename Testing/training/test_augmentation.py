@@ -1,5 +1,7 @@
 """What is random about a training image is a record that can be replayed."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -41,3 +43,15 @@ def test_a_flip_mirrors_columns_of_image_and_mask_alike():
 def test_flips_alone_leave_geometry_and_noise_as_they_are():
     drawn = draw(1, 0, 5, "flips")
     assert (drawn.angle, drawn.scale, drawn.noise_hu, drawn.blur_px) == (0, (1, 1), 0, 0)
+
+
+def test_a_bend_moves_image_and_mask_alike_and_folds_nothing():
+    mask = torch.zeros(1, 64, 64)
+    mask[0, 20:30, 30:44] = 1
+    drawn = [replace(NONE, bend=0.04, noise_seed=7)]
+    moved = place(mask, drawn)
+    shown = apply(mask * 1000 - 1024, drawn, 1200)[0, 0]
+    level = ((moved[0] * 1000 - 1024 + 1200) / 1200).clamp(0, 1)
+    assert not torch.equal(moved, mask)
+    assert torch.allclose(shown, level, atol=1e-5)
+    assert 0.7 < float(moved.sum() / mask.sum()) < 1.4
