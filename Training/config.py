@@ -173,6 +173,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--backgrounds", type=Path, help="real volumes to set lesions into")
+    parser.add_argument("--data", type=Path, help="index of real cases to learn from instead")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--cache", type=Path, default=Path("build/samples"))
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")

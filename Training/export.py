@@ -20,13 +20,17 @@ from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
 from M3LungScreenLib.settings import LocalizationSettings
-from Training.backgrounds import ORIGINS, SLICES, names_in
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
+from Training.data import LearningData, data_of
 from Training.learning import BEST, load_weights
 from Training.record import verification_note
-from Training.samples import SliceSamples, cached_slices, slice_sources
+from Training.samples import SliceSamples
 
 VERSION = "0.1.0"
+INITIAL_WEIGHTS = {
+    "efficientnet_lite0": "EfficientNet-Lite0, ImageNet (Apache-2.0)",
+    "resnet50": "ResNet-50, ImageNet (BSD-3-Clause)",
+}
 THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 
 
@@ -38,12 +42,13 @@ def main(arguments: list[str] | None = None) -> None:
     config = config_of(parsed)
     slices = load_weights(parsed.out / "slice" / BEST)
     patient = load_weights(parsed.out / "patient" / BEST)
-    threshold, dice = fit_threshold(config, parsed, slices)
+    data = data_of(config, parsed)
+    threshold, dice = fit_threshold(config, data.slices(validation=True), slices)
     settings = replace(config.model, localization=LocalizationSettings(threshold))
     metrics = {
         "slice_validation": _metrics(parsed.out / "slice"),
         "patient_validation": _metrics(parsed.out / "patient"),
-        "location_map": {"threshold": threshold, "dice_at_threshold": round(dice, 4)},
+        "location_map": {"threshold": threshold, "dice_at_threshold": dice},
     }
     bundle = save_bundle(
         parsed.bundle,
@@ -52,34 +57,37 @@ def main(arguments: list[str] | None = None) -> None:
         settings=settings,
         slice_weights=_arrays(slices),
         patient_weights=_arrays(patient),
-        card=make_card(config, names_in(parsed.backgrounds), metrics),
+        card=make_card(config, data, metrics),
     )
-    print(f"{bundle.folder}: {bundle.sha256[:12]}, threshold {threshold}, Dice {dice:.3f}")
+    print(f"{bundle.folder}: {bundle.sha256[:12]}, threshold {threshold}, Dice {dice}")
 
 
 def fit_threshold(
-    config: TrainingConfig, parsed: argparse.Namespace, state: dict[str, Any]
-) -> tuple[float, float]:
-    """The location map's threshold with the best Dice over all validation slices."""
-    sources = slice_sources(config.data, names_in(parsed.backgrounds), validation=True)
-    samples = cached_slices(
-        sources, parsed.cache, parsed.backgrounds, config.data, config.model.preprocessing
-    )
+    config: TrainingConfig, samples: SliceSamples, state: dict[str, Any]
+) -> tuple[float, float | None]:
+    """The location map's threshold with the best Dice over validation slices with a truth mask.
+
+    Without any mask it stays what the config says, and there is no Dice.
+    """
+    known = np.ones(len(samples), bool) if samples.has_truth is None else samples.has_truth
+    if not known.any():
+        return config.model.localization.threshold, None
     network = SliceNetwork(config.model.slice_network)
     network.load_state_dict(state)
-    scores = dice_by_threshold(SliceRunner(network), samples, config)
+    scores = dice_by_threshold(SliceRunner(network), samples, np.flatnonzero(known), config)
     best = int(np.argmax(scores))
-    return float(THRESHOLDS[best]), float(scores[best])
+    return float(THRESHOLDS[best]), round(float(scores[best]), 4)
 
 
 def dice_by_threshold(
-    runner: SliceRunner, samples: SliceSamples, config: TrainingConfig
+    runner: SliceRunner, samples: SliceSamples, chosen: np.ndarray, config: TrainingConfig
 ) -> np.ndarray:
-    """Dice of the map over each of THRESHOLDS, pixels of all slices pooled."""
+    """Dice of the map over each of THRESHOLDS, pixels of the `chosen` slices pooled."""
     settings = config.model.preprocessing
     size = settings.input_size
     hits, sums = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
-    for hu, truth in zip(samples.ill, samples.truth, strict=True):
+    for k in chosen:
+        hu, truth = samples.ill[[k]][0], samples.truth[[k]][0]
         windows = apply_windows(hu, settings.window_centers_hu, settings.window_width_hu)
         maps = runner.run(np.repeat(windows[:, None], 3, axis=1)).location_map.mean(axis=0)
         location = paste(maps, Crop(0, 0, size, size), (size, size))
@@ -90,27 +98,19 @@ def dice_by_threshold(
 
 
 def make_card(
-    config: TrainingConfig, backgrounds: list[str], metrics: dict[str, Any]
+    config: TrainingConfig, data: LearningData, metrics: dict[str, Any]
 ) -> dict[str, Any]:
     """What a person should know of the model before they trust it."""
-    held_out = [name for name in backgrounds if name in config.data.validation_backgrounds]
-    used = [name for name in backgrounds if name not in held_out]
-    slices = sum(name in SLICES for name in used)
     return {
         "preset": config.name,
         "intended_use": "Research only: not for clinical decisions.",
         "training_data": {
-            "lesions": "simulated, after the radiology literature; no patient's lesion was used",
-            "simulated_patients": "M3LungScreenLib.simulation, seeds in the training block",
-            "real_backgrounds": {name: ORIGINS[name].licence for name in used},
-            "held_out_backgrounds": {name: ORIGINS[name].licence for name in held_out},
-            "initial_weights": "EfficientNet-Lite0, ImageNet (Apache-2.0)",
+            **data.origin(),
+            "initial_weights": INITIAL_WEIGHTS[config.model.slice_network.backbone],
             "location_map_loss": config.slice.map_loss_weight,
         },
         "notes": [
-            "Trained on simulated lesions set into simulated chests and into real CT without "
-            f"pneumonia ({len(used) - slices} volumes, {slices} single slices); it has seen no "
-            "patient with pneumonia.",
+            data.sentence(),
             verification_note(dict.fromkeys(CLASS_KEYS, 0)),
             "Probabilities are not calibrated on real patients.",
         ],

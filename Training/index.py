@@ -9,6 +9,7 @@ the split is refused.
 
 import argparse
 import csv
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from Training.datasets.dataset import Dataset
 from Training.datasets.examination import Examined, examine
 from Training.datasets.exclusions import Excluded, exclude, is_control
 from Training.datasets.folders import FOLDERS
-from Training.datasets.index_file import LABELS_MARK, Case
+from Training.datasets.index_file import LABELS_MARK, Case, terms_file
 from Training.datasets.leaks import check_leaks
 from Training.datasets.lidc import LIDC_IDRI
 from Training.datasets.mosmed import MOSMED
@@ -68,6 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     check_leaks(kept)
     print(f"\n{table_text(table_one(kept))}\n\n{exclusions_text(excluded)}\n")
     write_index(parsed.out, [each.case for each in kept])
+    write_terms(parsed.out, dataset)
     print(parsed.out)
 
 
@@ -91,6 +93,12 @@ def write_index(path: Path, cases: Sequence[Case]) -> None:
         writer.writerow(COLUMNS)
         writer.writerows(_line(each, path.parent) for each in cases)
     part.replace(path)
+
+
+def write_terms(index: Path, dataset: Dataset) -> None:
+    """What the card of a model trained on this index has to name."""
+    told = {"dataset": dataset.name, "licence": dataset.licence, "citation": dataset.citation}
+    terms_file(index).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def terms(dataset: Dataset) -> str:

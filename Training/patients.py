@@ -18,6 +18,7 @@ from Training.datasets.shards import Arrays, cached, kept, keyed_folder
 from Training.samples import (
     PATIENT_TRAINING,
     PATIENT_VALIDATION,
+    Rows,
     Source,
     list_sources,
     make_pair,
@@ -33,7 +34,7 @@ class PatientCrops:
     """One patient's informative slices from feet to head: int16 HU `[N, S, S]`."""
 
     name: str
-    hu: np.ndarray
+    hu: Rows
     class_index: int
 
 
@@ -96,8 +97,8 @@ def features_of(
     return found
 
 
-def _feature_arrays(hu: np.ndarray, runner: SliceRunner, settings: PreprocessingSettings) -> Arrays:
-    return {"features": _features(hu, runner, settings)}
+def _feature_arrays(crops: Rows, runner: SliceRunner, settings: PreprocessingSettings) -> Arrays:
+    return {"features": _features(crops[:], runner, settings)}
 
 
 def _features(hu: np.ndarray, runner: SliceRunner, settings: PreprocessingSettings) -> np.ndarray:

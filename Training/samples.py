@@ -5,9 +5,10 @@ becomes one shard on disk, so that making them can be stopped and gone on with.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from Training.config import Copies, DataSettings
 from Training.datasets.shards import Arrays, cached, keyed_folder
 
 ILL = CLASS_KEYS[1:]
+KEPT = ("ill", "clean", "truth", "classes", "healthy")
 # Blocks of seeds: no patient of one split or level is one of another.
 SLICE_TRAINING, SLICE_VALIDATION, PATIENT_TRAINING, PATIENT_VALIDATION, TEST = (
     block * 1_000_000 for block in range(1, 6)
@@ -52,18 +54,28 @@ class Pair:
     lungs: np.ndarray
 
 
+class Rows(Protocol):
+    """Crops in memory or on disk: an array, or what is indexed like one by numbers of rows."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any) -> Any: ...
+
+
 @dataclass(frozen=True)
 class SliceSamples:
-    """P crops: `ill` and `clean` int16 HU `[P, S, S]`, `truth` bool, `classes` 1 to 3.
+    """P crops with a lesion: `ill` int16 HU `[P, S, S]`, `truth` bool, `classes` 1 to 3.
 
-    `healthy` `[H, S, S]` are slices of the same patients where no lesion lies.
+    `clean` are the same without their lesion, empty where the lesions are real; `healthy`
+    `[H, S, S]` are slices of patients where no lesion lies. `has_truth` `[P]` tells where
+    `truth` is a mask and not merely unknown; None for everywhere.
     """
 
-    ill: np.ndarray
-    clean: np.ndarray
-    truth: np.ndarray
+    ill: Rows
+    clean: Rows
+    truth: Rows
     classes: np.ndarray
-    healthy: np.ndarray
+    healthy: Rows
+    has_truth: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -156,16 +168,14 @@ def cached_slices(
         source.name: partial(_slice_arrays, source, folder, data, settings) for source in sources
     }
     shards = cached(keyed_folder(cache, "slices", *shaping), makers, "making slices")
-    names = [each.name for each in fields(SliceSamples)]
-    return SliceSamples(
-        **{name: np.concatenate([shard[name] for shard in shards]) for name in names}
-    )
+    return SliceSamples(**{name: np.concatenate([s[name] for s in shards]) for name in KEPT})
 
 
 def _slice_arrays(
     source: Source, folder: Path | None, data: DataSettings, settings: PreprocessingSettings
 ) -> Arrays:
-    return vars(make_slices(make_pair(source, folder), source, data, settings))
+    made = vars(make_slices(make_pair(source, folder), source, data, settings))
+    return {name: made[name] for name in KEPT}
 
 
 def _share(pair: Pair, k: int, crop: Crop) -> float:

@@ -7,6 +7,7 @@ slice from feet to head, 1 where a lesion is, written in one word such as s00011
 """
 
 import csv
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,19 @@ def read_index(path: str | Path) -> list[Case]:
         if missing:
             raise UsageError("index", f"{path} has no column {', '.join(missing)}. Add it.")
         return [_case(row, path, line) for line, row in enumerate(reader, start=2)]
+
+
+def terms_file(index: Path) -> Path:
+    """Beside an index, what its data set is called, its licence and citation."""
+    return index.with_suffix(".terms.json")
+
+
+def read_terms(index: Path) -> dict[str, str]:
+    """'dataset', 'licence', 'citation'; unknown for an index that was not made here."""
+    path = terms_file(index)
+    if not path.is_file():
+        return {"dataset": index.name, "licence": "unknown", "citation": "unknown"}
+    return dict(json.loads(path.read_text("utf-8")))
 
 
 def _case(row: dict[str, str], index: Path, line: int) -> Case:

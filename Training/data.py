@@ -1,0 +1,75 @@
+"""What a run learns from: simulated lesions, or the patients of a data set's index."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from Training.backgrounds import ORIGINS, SLICES, names_in
+from Training.config import TrainingConfig
+from Training.patients import PatientCrops, cached_patients, patient_sources
+from Training.samples import SliceSamples, cached_slices, slice_sources
+
+
+class LearningData(Protocol):
+    """Slices and patients of the training or the validation split, and what a card says of them."""
+
+    def slices(self, validation: bool) -> SliceSamples: ...
+    def patients(self, validation: bool) -> list[PatientCrops]: ...
+    def origin(self) -> dict[str, Any]: ...
+    def sentence(self) -> str: ...
+
+
+def data_of(config: TrainingConfig, parsed: argparse.Namespace) -> LearningData:
+    """What the command line names: an index by `--data`, else simulation."""
+    if parsed.data is None:
+        return SimulatedData(config, parsed.cache, parsed.backgrounds)
+    # A machine that trains on simulation needs no reader of CT.
+    from Training.indexed import IndexedData
+
+    return IndexedData(config, parsed.cache, parsed.data)
+
+
+@dataclass(frozen=True)
+class SimulatedData:
+    """Lesions set into simulated chests and into the real ones in `backgrounds`."""
+
+    config: TrainingConfig
+    cache: Path
+    backgrounds: Path | None
+
+    def slices(self, validation: bool) -> SliceSamples:
+        """Pairs with lesion and without, made where they are not yet in the cache."""
+        data, settings = self.config.data, self.config.model.preprocessing
+        sources = slice_sources(data, self._names, validation)
+        return cached_slices(sources, self.cache, self.backgrounds, data, settings)
+
+    def patients(self, validation: bool) -> list[PatientCrops]:
+        """Patients that the slice level never saw, made where they are not yet in the cache."""
+        sources = patient_sources(self.config, self._names, validation)
+        return cached_patients(sources, self.cache, self.backgrounds, self.config)
+
+    def origin(self) -> dict[str, Any]:
+        """Where the pixels came from, with licences."""
+        held_out = self.config.data.validation_backgrounds
+        licences = {name: ORIGINS[name].licence for name in self._names}
+        return {
+            "lesions": "simulated, after the radiology literature; no patient's lesion was used",
+            "simulated_patients": "M3LungScreenLib.simulation, seeds in the training block",
+            "real_backgrounds": {k: v for k, v in licences.items() if k not in held_out},
+            "held_out_backgrounds": {k: v for k, v in licences.items() if k in held_out},
+        }
+
+    def sentence(self) -> str:
+        """The same for people."""
+        used = self.origin()["real_backgrounds"]
+        slices = sum(name in SLICES for name in used)
+        return (
+            "Trained on simulated lesions set into simulated chests and into real CT without "
+            f"pneumonia ({len(used) - slices} volumes, {slices} single slices); it has seen no "
+            "patient with pneumonia."
+        )
+
+    @property
+    def _names(self) -> list[str]:
+        return names_in(self.backgrounds)

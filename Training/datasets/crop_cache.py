@@ -1,0 +1,176 @@
+"""Preprocessing once a case: crops in HU on disk, memory-mapped, shared by all processes.
+
+An entry is a folder named by what the case's files hold, below one named by the settings.
+It is written aside and renamed, so it is whole or absent; a lock that dies with its process
+keeps two from making the same one.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.preprocessing import Crop, crop_hu
+from M3LungScreenLib.screening import prepare
+from M3LungScreenLib.settings import PreprocessingSettings
+from Training.datasets.index_file import HEALTHY, Case
+from Training.datasets.shards import keyed_folder
+from Training.datasets.slice_images import read_case_ct
+from Training.evaluation.masks import read_mask
+
+# Raised when what an entry holds changes, or how lungs and crops are found.
+VERSION = 1
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """N informative slices of a case, feet to head, read from disk where they are indexed."""
+
+    folder: Path
+    case: Case
+
+    @property
+    def hu(self) -> np.ndarray:
+        """int16 `[N, S, S]`, memory-mapped."""
+        return np.load(self.folder / "hu.npy", mmap_mode="r")
+
+    @property
+    def truth(self) -> np.ndarray | None:
+        """Lesion masks bool `[N, S, S]`, memory-mapped; None where nobody drew one."""
+        path = self.folder / "truth.npy"
+        return np.load(path, mmap_mode="r") if path.exists() else None
+
+    @cached_property
+    def slices(self) -> np.ndarray:
+        """int32 `[N]`: the place of each in the CT, 0 the lowest."""
+        return np.asarray(np.load(self.folder / "slices.npy"))
+
+    @property
+    def lesion(self) -> np.ndarray:
+        """int8 `[N]`: 1 with a lesion, 0 without, -1 where nobody said so."""
+        labels = self.case.slice_labels
+        if self.case.patient_class == HEALTHY:
+            return np.zeros(len(self), np.int8)
+        if labels is not None:
+            return np.array(labels, np.int8)[self.slices]
+        if self.truth is not None:
+            return np.asarray(self.truth.any(axis=(1, 2)), np.int8)
+        return np.full(len(self), UNKNOWN, np.int8)
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+
+@dataclass(frozen=True)
+class CropCache:
+    """Crops of `settings` below `folder`, which may be deleted at any time."""
+
+    folder: Path
+    settings: PreprocessingSettings
+
+    def fetch(self, case: Case) -> CachedCase:
+        """The entry of a case, made where it is missing.
+
+        Raises InputRefused for a CT that cannot be read or shows no lung, and for labels or a
+        mask that do not fit it.
+        """
+        target = self._entries / _content_hash(case, self.folder)
+        if not target.exists():
+            with FileLock(f"{target}.lock"):
+                if not target.exists():
+                    _make(case, self.settings, target)
+        return CachedCase(target, case)
+
+    def fetch_all(self, cases: Sequence[Case], processes: int | None = None) -> list[CachedCase]:
+        """The entries of all cases in order, made by several processes; raises as `fetch`."""
+        count = min(processes or os.cpu_count() or 1, len(cases))
+        made = self._made(cases, count)
+        return list(tqdm(made, total=len(cases), desc="crops", mininterval=10))
+
+    def _made(self, cases: Sequence[Case], processes: int) -> Iterator[CachedCase]:
+        if processes <= 1:
+            yield from map(self.fetch, cases)
+            return
+        # Forking a process that has torch's threads may hang.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, context) as pool:
+            yield from pool.map(partial(CropCache.fetch, self), cases)
+
+    @cached_property
+    def _entries(self) -> Path:
+        folder = keyed_folder(self.folder, "crops", VERSION, self.settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _make(case: Case, settings: PreprocessingSettings, target: Path) -> None:
+    """Write an entry beside `target`, then rename; leftovers of a killed process go."""
+    beside = target.with_suffix(".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        _write(case, settings, beside)
+    except InputRefused as refusal:
+        shutil.rmtree(beside)
+        raise InputRefused(refusal.kind, f"{case.case_id}: {refusal.message}") from None
+    os.replace(beside, target)
+
+
+def _write(case: Case, settings: PreprocessingSettings, folder: Path) -> None:
+    chest = prepare(read_case_ct(case.path), settings)
+    volume, labels = chest.volume, case.slice_labels
+    if labels is not None and len(labels) != len(volume.hu):
+        raise InputRefused(
+            "labels", f"It has labels for {len(labels)} slices, but {len(volume.hu)} slices."
+        )
+    crops = [(k, crop) for k, crop in enumerate(chest.crops) if crop is not None]
+    _write_crops(folder / "hu.npy", volume.hu, crops, settings.input_size, np.int16)
+    if case.mask is not None:
+        mask = read_mask(case.mask, volume).astype(np.int16)
+        _write_crops(folder / "truth.npy", mask, crops, settings.input_size, bool)
+    np.save(folder / "slices.npy", np.array([k for k, _ in crops], np.int32))
+
+
+def _write_crops(
+    path: Path, volume: np.ndarray, crops: list[tuple[int, Crop]], size: int, kind: type
+) -> None:
+    out = np.lib.format.open_memmap(path, "w+", kind, (len(crops), size, size))
+    for place, (k, crop) in enumerate(crops):
+        out[place] = crop_hu(volume[k], crop, size)
+    out.flush()
+
+
+def _content_hash(case: Case, folder: Path) -> str:
+    """A digest of all bytes of a CT and its mask; read once, then known by size and time."""
+    files = [file for path in (case.path, case.mask) for file in _files(path)]
+    stats = [(os.path.abspath(each), (s := each.stat()).st_size, s.st_mtime_ns) for each in files]
+    known = folder / "hashes" / hashlib.sha256(repr(stats).encode()).hexdigest()[:32]
+    if known.exists():
+        return known.read_text("utf-8")
+    digest = hashlib.sha256(repr(case.mask is not None).encode())
+    for each in files:
+        digest.update(hashlib.sha256(each.read_bytes()).digest())
+    known.parent.mkdir(parents=True, exist_ok=True)
+    beside = known.with_suffix(f".{os.getpid()}")
+    beside.write_text(digest.hexdigest()[:32], "utf-8")
+    os.replace(beside, known)
+    return digest.hexdigest()[:32]
+
+
+def _files(path: Path | None) -> list[Path]:
+    if path is None:
+        return []
+    if path.is_file():
+        return [path]
+    return sorted(each for each in path.rglob("*") if each.is_file())

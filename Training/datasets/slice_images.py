@@ -1,0 +1,36 @@
+"""CT kept as pictures, one a slice: HU can only be estimated from grey values."""
+
+from pathlib import Path
+
+import numpy as np
+from skimage.io import imread
+from skimage.util import img_as_ubyte
+
+from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.reading import read_ct
+from Training.datasets.examination import slice_images
+
+# What pictures leave out is taken as usual: a lung window of 1500 HU about -600, a field of
+# view of 350 mm, slices 5 mm apart.
+BLACK_HU, WHITE_HU = -1350, 150
+FIELD_MM, SLICE_MM = 350.0, 5.0
+
+
+def read_case_ct(path: Path) -> CTVolume:
+    """A CT as `read_ct` reads it, or from a folder of pictures numbered from head to feet.
+
+    Raises InputRefused.
+    """
+    files = slice_images(path)
+    if not files:
+        return read_ct(path)
+    pictures = [img_as_ubyte(imread(each, as_gray=True)) for each in reversed(files)]
+    shapes = sorted({each.shape for each in pictures})
+    if len(shapes) > 1:
+        sizes = ", ".join("×".join(map(str, each)) for each in shapes)
+        raise InputRefused("pictures", f"The pictures in {path} have several sizes: {sizes}.")
+    grey = np.stack(pictures).astype(np.float32)
+    hu = np.rint(BLACK_HU + grey * (WHITE_HU - BLACK_HU) / 255).astype(np.int16)
+    pixel_mm = FIELD_MM / max(grey.shape[1:])
+    return CTVolume.from_array(hu, (pixel_mm, pixel_mm, SLICE_MM))
