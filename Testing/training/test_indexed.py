@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ CONFIG = with_values(TrainingConfig(), {"model.preprocessing.input_size": 32})
 LABELS = (0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0)
 
 
-def a_case(folder: Path, name: str, patient_class: str, split: str, **values: object) -> Case:
+def a_case(folder: Path, name: str, patient_class: str, split: str, **values: Any) -> Case:
     chest = a_small_chest(sum(map(ord, name)))
     path = write_volume(folder / f"{name}.nrrd", chest)
     return replace(Case(name, path, patient_class, split=split), **values)
