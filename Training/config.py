@@ -40,6 +40,8 @@ class DataSettings:
     slices_per_patient: int = 10
     healthy_slices_per_patient: int = 4
     smallest_lesion_share: float = 0.0015
+    # Harmless findings (simulation.variants) that training chests never show; for ablations.
+    left_out_findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

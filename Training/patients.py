@@ -67,10 +67,13 @@ def cached_patients(
 ) -> list[PatientCrops]:
     """Each ill patient and, of each seed, the same one healthy; made where missing."""
     settings, count = config.model.preprocessing, config.patient.largest_slice_count
+    left_out = config.data.left_out_findings
     makers = {
-        source.name: partial(_patient_arrays, source, folder, settings, count) for source in sources
+        source.name: partial(_patient_arrays, source, folder, settings, count, left_out)
+        for source in sources
     }
-    shards = cached(keyed_folder(cache, "patients", count, settings), makers, "making patients")
+    place = keyed_folder(cache, "patients", count, settings, *left_out)
+    shards = cached(place, makers, "making patients")
     patients, healthy_seen = [], set()
     for source, shard in zip(sources, shards, strict=True):
         class_index = CLASS_KEYS.index(source.class_key)
@@ -117,9 +120,13 @@ def _run(runner: SliceRunner, images: np.ndarray) -> np.ndarray:
 
 
 def _patient_arrays(
-    source: Source, folder: Path | None, settings: PreprocessingSettings, count: int
+    source: Source,
+    folder: Path | None,
+    settings: PreprocessingSettings,
+    count: int,
+    left_out: tuple[str, ...],
 ) -> Arrays:
-    pair = make_pair(source, folder)
+    pair = make_pair(source, folder, left_out)
     crops = {
         k: crop
         for k, (hu, lungs) in enumerate(zip(pair.clean, pair.lungs, strict=True))

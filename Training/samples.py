@@ -104,11 +104,15 @@ def list_sources(
     return made
 
 
-def make_pair(source: Source, folder: Path | None) -> Pair:
-    """The voxels of a source: a chest, its harmless variants, then lesions; deterministic."""
+def make_pair(source: Source, folder: Path | None, left_out: tuple[str, ...] = ()) -> Pair:
+    """The voxels of a source: a chest, its harmless variants, then lesions; deterministic.
+
+    Variants of the kinds in `left_out` are drawn, that all else stays the same, but not applied.
+    """
     chest = _chest(source, folder)
     rng = np.random.default_rng(source.seed)
-    variants = draw_variants(chest.lungs, chest.spacing_mm, rng)
+    drawn = draw_variants(chest.lungs, chest.spacing_mm, rng)
+    variants = [each for each in drawn if each.kind not in left_out]
     clean = apply_variants(chest.hu, chest.lungs, chest.spacing_mm, variants)
     lesions = draw_lesions(source.class_key, chest.lungs, chest.spacing_mm, rng)
     ill, truth = apply_lesions(clean, chest.lungs, chest.spacing_mm, lesions)
@@ -163,6 +167,7 @@ def cached_slices(
         data.healthy_slices_per_patient,
         data.smallest_lesion_share,
         settings,
+        *data.left_out_findings,
     )
     makers = {
         source.name: partial(_slice_arrays, source, folder, data, settings) for source in sources
@@ -174,7 +179,8 @@ def cached_slices(
 def _slice_arrays(
     source: Source, folder: Path | None, data: DataSettings, settings: PreprocessingSettings
 ) -> Arrays:
-    made = vars(make_slices(make_pair(source, folder), source, data, settings))
+    pair = make_pair(source, folder, data.left_out_findings)
+    made = vars(make_slices(pair, source, data, settings))
     return {name: made[name] for name in KEPT}
 
 

@@ -4,8 +4,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from M3LungScreenLib.settings import PreprocessingSettings
+from M3LungScreenLib.simulation.findings import VariantRecord
+from Training import samples
 from Training.config import DataSettings, TrainingConfig
 from Training.datasets.shards import cached, keyed_folder
 from Training.patients import PatientFeatures, padded, patient_sources
@@ -57,6 +60,17 @@ def test_a_simulated_pair_differs_only_where_the_lesion_is():
     changed = np.abs(pair.ill.astype(int) - pair.clean) > 150
     assert changed[pair.truth > 0].mean() > 0.5
     assert changed[pair.truth == 0].mean() < 0.01
+
+
+def test_findings_left_out_leave_all_else_as_it_was(monkeypatch: pytest.MonkeyPatch):
+    records = tuple(VariantRecord(kind, 1.0, 1, 3) for kind in ("nodules", "pulsation"))
+    monkeypatch.setattr(samples, "draw_variants", lambda *_: records)
+    whole, calm = (make_pair(Source("cap", 5), None, out) for out in ((), ("pulsation",)))
+    moved = np.abs(whole.clean.astype(int) - calm.clean).max(axis=(1, 2))
+    assert moved.max() > 50
+    assert np.array_equal(whole.truth, calm.truth)
+    monkeypatch.setattr(samples, "draw_variants", lambda *_: records[:1])
+    assert np.array_equal(make_pair(Source("cap", 5), None).ill, calm.ill)
 
 
 def test_a_batch_of_patients_is_padded_with_a_mask():
