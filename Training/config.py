@@ -13,6 +13,7 @@ from M3LungScreenLib.errors import M3LungScreenError, UsageError
 from M3LungScreenLib.settings import PRESETS, ModelSettings, from_dict, with_values
 
 Optimiser = Literal["adamw", "sgd"]
+Precision = Literal["bfloat16", "float32"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class ScheduleSettings:
     epochs: int = 5
     schedule: Literal["one_cycle", "steps"] = "one_cycle"
     decay_every_epochs: int = 40
+    largest_gradient_norm: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,15 @@ class SliceSettings(ScheduleSettings):
     map_loss_weight: float = 1.0
     augmentation: Literal["full", "flips"] = "full"
     # 'bfloat16' halves the time on processors that have it; weights stay float32.
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Precision = "bfloat16"
     checkpoint_every_steps: int = 50
+    # Batch normalisation by the initial weights' statistics: then a batch in parts, or shared
+    # by processes, gives the gradient of the whole.
+    frozen_batch_norm: bool = False
+    # So many images at a time, their gradients added up; 0 is the whole batch at once.
+    micro_batch: int = 0
+    # Processes that read and gather slices beside the one that trains.
+    workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,10 @@ class PatientSettings(ScheduleSettings):
     learning_rate: float = 3e-4
     weight_decay: float = 1e-2
     epochs: int = 60
+    largest_gradient_norm: float = 1.0
     batch: int = 8
+    # The share of the features that a training patient goes without.
+    feature_dropout: float = 0.0
     simulated_per_class: int = 9
     copies: Copies = Copies(5, 0)
     validation_simulated_per_class: int = 5
@@ -94,8 +106,26 @@ class PatientSettings(ScheduleSettings):
 
 
 @dataclass(frozen=True)
+class JointSettings(ScheduleSettings):
+    """Both networks end to end: `patients` of `slices` each, and a batch of the slice level's.
+
+    The slice level's own losses, weighted by `slice_loss_weight`, keep its maps what they are.
+    """
+
+    learning_rate: float = 1e-5
+    epochs: int = 2
+    patients: int = 2
+    slices: int = 16
+    slice_loss_weight: float = 0.5
+    precision: Precision = "bfloat16"
+    # Features are computed again in the backward pass: half the time more, a tenth of the memory.
+    activation_checkpointing: bool = True
+    checkpoint_every_steps: int = 20
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
-    """One run: the model it makes, its data, both optimisations."""
+    """One run: the model it makes, its data, the optimisations."""
 
     name: str = "compact"
     seed: int = 1
@@ -103,6 +133,7 @@ class TrainingConfig:
     data: DataSettings = field(default_factory=DataSettings)
     slice: SliceSettings = field(default_factory=SliceSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
+    joint: JointSettings = field(default_factory=JointSettings)
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
@@ -178,6 +209,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="index of real cases to learn from instead")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--cache", type=Path, default=Path("build/samples"))
+    parser.add_argument("--init", type=Path, help="bundle whose weights to start from")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
 
 

@@ -22,7 +22,8 @@ from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
 from M3LungScreenLib.settings import LocalizationSettings
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.data import LearningData, data_of
-from Training.learning import BEST, load_weights
+from Training.learning import load_weights
+from Training.loop import BEST
 from Training.record import verification_note
 from Training.samples import SliceSamples
 

@@ -1,10 +1,6 @@
-"""What the training scripts share: batches by seed, checkpoints that survive a kill."""
+"""What the training scripts share: optimisers, schedules, the order of batches."""
 
-import json
-import math
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,70 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.pytorch_engine import available_devices
 from M3LungScreenLib.errors import UsageError
 from Training.config import Optimiser, ScheduleSettings
-
-CHECKPOINT = "checkpoint.pt"
-BEST = "best.pt"
-
-
-@dataclass
-class Run:
-    """A model under training at one step; `folder` keeps what a resume needs."""
-
-    folder: Path
-    network: nn.Module
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    config: dict[str, Any] = field(default_factory=dict)
-    step: int = 0
-    best: float = -math.inf
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.network.parameters()).device
-
-    def save(self) -> None:
-        """Write the checkpoint whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "config": self.config,
-            "step": self.step,
-            "best": self.best,
-        }
-        save_atomically(state, self.folder / CHECKPOINT)
-
-    def resume(self) -> bool:
-        """Go on from the checkpoint, where there is one; UsageError where its settings differ."""
-        path = self.folder / CHECKPOINT
-        if not path.exists():
-            return False
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        check_same(state["config"], self.config, path)
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.step, self.best = state["step"], state["best"]
-        return True
-
-    def keep_if_best(self, score: float, metrics: dict[str, Any]) -> None:
-        """Keep the weights of the best validation score, with its metrics beside them."""
-        if score <= self.best:
-            return
-        self.best = score
-        save_atomically(self.network.state_dict(), self.folder / BEST)
-        (self.folder / "best.json").write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
-
-    def log(self, **values: float) -> None:
-        """Append one line to the run's log."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        line = {"step": self.step, **{name: round(value, 5) for name, value in values.items()}}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
@@ -99,15 +35,15 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def save_atomically(state: Any, path: Path) -> None:
-    beside = path.with_suffix(".part")
-    torch.save(state, beside)
-    os.replace(beside, path)
-
-
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """A network's weights on the CPU, wherever it was trained."""
     return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def bundled_weights(bundle: Path, level: str) -> dict[str, torch.Tensor]:
+    """A bundle's weights of 'slice' or 'patient'."""
+    weights = load_bundle(bundle).weights(level)
+    return {name: torch.from_numpy(array) for name, array in weights.items()}
 
 
 def choose_device(name: str) -> torch.device:

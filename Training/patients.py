@@ -72,8 +72,7 @@ def cached_patients(
         source.name: partial(_patient_arrays, source, folder, settings, count, left_out)
         for source in sources
     }
-    place = keyed_folder(cache, "patients", count, settings, *left_out)
-    shards = cached(place, makers, "making patients")
+    shards = cached(patients_folder(cache, config), makers, "making patients")
     patients, healthy_seen = [], set()
     for source, shard in zip(sources, shards, strict=True):
         class_index = CLASS_KEYS.index(source.class_key)
@@ -83,6 +82,12 @@ def cached_patients(
             healthy_seen.add(body)
             patients.append(PatientCrops(f"{source.name}-healthy", shard["clean"], 0))
     return patients
+
+
+def patients_folder(cache: Path, config: TrainingConfig) -> Path:
+    """Where patients shaped by this config are kept."""
+    shaping = (config.patient.largest_slice_count, config.model.preprocessing)
+    return keyed_folder(cache, "patients", *shaping, *config.data.left_out_findings)
 
 
 def features_of(
@@ -141,16 +146,17 @@ def _patient_arrays(
 
 
 def padded(
-    chosen: list[PatientFeatures], seed: tuple[int, int] | None
+    chosen: list[PatientFeatures], seed: tuple[int, int] | None, dropout: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features `[B, N, D]` and mask `[B, N]`: all slices, windows averaged, where `seed` is None.
 
     Else `seed` draws for each patient a run of slices, their number and a mix of windows,
-    so that slabs, thick and thin slices are known.
+    so that slabs, thick and thin slices are known; that `dropout`'s share of features is 0 in
+    all slices of a patient keeps the network from learning patients by heart.
     """
     rng = np.random.default_rng(seed)
     rows = [
-        each.features.mean(axis=0) if seed is None else _drawn(each.features, rng)
+        each.features.mean(axis=0) if seed is None else _drawn(each.features, rng, dropout)
         for each in chosen
     ]
     longest = max(len(each) for each in rows)
@@ -161,12 +167,14 @@ def padded(
     return features, mask
 
 
-def _drawn(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _drawn(features: np.ndarray, rng: np.random.Generator, dropout: float) -> np.ndarray:
     """Up to a fifth is left out at either end; what remains is thinned or repeated."""
-    windows, count, _ = features.shape
+    windows, count, size = features.shape
     start = rng.integers(0, count // 5 + 1)
     end = count - 1 - rng.integers(0, count // 5 + 1)
     number = round(float(np.exp(rng.uniform(*np.log(SLICE_NUMBERS)))))
     places = np.linspace(start, end, number).round().astype(int)
     shares = rng.dirichlet(np.ones(windows)).astype(np.float32)
-    return np.einsum("w,wnd->nd", shares, features[:, places])
+    mixed = np.einsum("w,wnd->nd", shares, features[:, places])
+    kept = np.float32(rng.random(size) >= dropout) / np.float32(1 - dropout)
+    return np.asarray(mixed * kept)

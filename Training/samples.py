@@ -162,6 +162,15 @@ def cached_slices(
     settings: PreprocessingSettings,
 ) -> SliceSamples:
     """The slices of all sources, made where they are not yet under `cache`."""
+    makers = {
+        source.name: partial(_slice_arrays, source, folder, data, settings) for source in sources
+    }
+    shards = cached(slices_folder(cache, data, settings), makers, "making slices")
+    return SliceSamples(**{name: np.concatenate([s[name] for s in shards]) for name in KEPT})
+
+
+def slices_folder(cache: Path, data: DataSettings, settings: PreprocessingSettings) -> Path:
+    """Where slices shaped by these settings are kept."""
     shaping = (
         data.slices_per_patient,
         data.healthy_slices_per_patient,
@@ -169,11 +178,7 @@ def cached_slices(
         settings,
         *data.left_out_findings,
     )
-    makers = {
-        source.name: partial(_slice_arrays, source, folder, data, settings) for source in sources
-    }
-    shards = cached(keyed_folder(cache, "slices", *shaping), makers, "making slices")
-    return SliceSamples(**{name: np.concatenate([s[name] for s in shards]) for name in KEPT})
+    return keyed_folder(cache, "slices", *shaping)
 
 
 def _slice_arrays(

@@ -3,115 +3,156 @@
     python -m Training.train_patient --config Training/configs/compact.yaml \
         --backgrounds build/backgrounds --out runs/compact
     python -m Training.train_patient … --set model.patient_network.correlation=signed_sum
+
+On several GPUs: torchrun --nproc_per_node 4 -m Training.train_patient …
 """
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import asdict
 from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
-from Training.backgrounds import names_in
-from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
+from Training.config import (
+    ScheduleSettings,
+    TrainingConfig,
+    add_config_arguments,
+    config_of,
+    run_script,
+)
+from Training.data import data_of
 from Training.datasets.shards import keyed_folder
 from Training.learning import (
-    BEST,
-    Run,
     balanced_order,
     batches,
+    bundled_weights,
     choose_device,
     load_weights,
-    make_optimiser,
-    make_schedule,
     steps_per_epoch,
 )
+from Training.loop import BEST, Losses, Run, Share, fit, make_fabric
 from Training.metrics import patient_errors
-from Training.patients import (
-    PatientFeatures,
-    cached_patients,
-    features_of,
-    padded,
-    patient_sources,
-)
+from Training.patients import PatientFeatures, features_of, padded
+
+PatientBatch = tuple[Tensor, Tensor, Tensor]
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
     parsed = parser.parse_args(arguments)
-    config = config_of(parsed)
-    training, validation = (load_features(config, parsed, held_out) for held_out in (False, True))
-    network = PatientNetwork(config.model.patient_network).to(choose_device(parsed.device))
-    run = fit(network, training, validation, config, parsed.out / "patient", parsed.resume)
-    print(f"best cross-entropy on {len(validation)} validation patients: {-run.best:.3f}")
+    config, folder = config_of(parsed), parsed.out / "patient"
+    fabric = make_fabric(parsed.device, logs=folder)
+    # One process makes what is not yet in the cache; the others find it there.
+    with fabric.rank_zero_first():
+        training, validation = (load_features(config, parsed, each) for each in (False, True))
+    network = make_network(config, parsed.init)
+    run = train(fabric, network, training, validation, config, folder, parsed.resume)
+    if fabric.is_global_zero:
+        print(f"best cross-entropy on {len(validation)} validation patients: {-run.best:.3f}")
+
+
+def make_network(config: TrainingConfig, init: Path | None) -> PatientNetwork:
+    """The network with random weights, or with those of a bundle."""
+    torch.manual_seed(config.seed)
+    network = PatientNetwork(config.model.patient_network)
+    if init is not None:
+        network.load_state_dict(bundled_weights(init, "patient"))
+    return network
 
 
 def load_features(
     config: TrainingConfig, parsed: argparse.Namespace, validation: bool
 ) -> list[PatientFeatures]:
     """Features of one split's patients by the slice level in `--out`, kept under `--cache`."""
-    sources = patient_sources(config, names_in(parsed.backgrounds), validation)
-    patients = cached_patients(sources, parsed.cache, parsed.backgrounds, config)
     network = SliceNetwork(config.model.slice_network)
     weights = parsed.out / "slice" / BEST
     network.load_state_dict(load_weights(weights))
     runner = SliceRunner(network, choose_device(parsed.device).type)
     with weights.open("rb") as file:
         folder = keyed_folder(parsed.cache, "features", file_digest(file, "sha256").hexdigest())
+    patients = data_of(config, parsed).patients(validation)
     return features_of(patients, runner, config.model.preprocessing, folder)
 
 
-def fit(
+def train(
+    fabric: Fabric,
     network: PatientNetwork,
     training: list[PatientFeatures],
     validation: list[PatientFeatures],
     config: TrainingConfig,
     folder: Path,
-    resume: bool,
+    resume: bool = False,
 ) -> Run:
-    """Train to the end; the best epoch by validation lies in `folder`/best.pt."""
-    torch.manual_seed(config.seed)
-    chosen = config.patient
-    classes = np.array([each.class_index for each in training])
-    steps = steps_per_epoch(classes, chosen.batch)
-    groups = [(network, chosen.learning_rate)]
-    optimiser = make_optimiser(groups, chosen.optimiser, chosen.weight_decay)
-    schedule = make_schedule(optimiser, chosen, steps)
-    run = Run(folder, network, optimiser, schedule, asdict(config))
-    if resume:
-        run.resume()
-    for epoch in tqdm(range(run.step // steps, chosen.epochs), desc="patient level"):
-        order = balanced_order(classes, config.seed, epoch)
-        for batch in batches(order, chosen.batch):
-            loss = take_step(run, [training[i] for i in batch], config.seed)
-        metrics = validate(network, validation)
-        run.log(loss=loss, **metrics)
+    """To the end; the best epoch by validation lies in `folder`/best.pt."""
+    level = PatientLevel(network, training, validation, config)
+    relevant = {k: v for k, v in asdict(config).items() if k != "joint"}
+    return fit(Run.start(fabric, level, network, folder, relevant), level, resume)
+
+
+class PatientLevel:
+    """What the loop is told of the patient level."""
+
+    def __init__(
+        self,
+        network: PatientNetwork,
+        training: list[PatientFeatures],
+        validation: list[PatientFeatures],
+        config: TrainingConfig,
+    ) -> None:
+        self.network, self.training, self.validation = network, training, validation
+        self.config = config
+        self.classes = np.array([each.class_index for each in training])
+        self.steps_per_epoch = steps_per_epoch(self.classes, config.patient.batch)
+        # An epoch takes seconds.
+        self.checkpoint_every_steps = self.steps_per_epoch
+        self.groups: list[tuple[nn.Module, float]] = [(network, config.patient.learning_rate)]
+
+    @property
+    def schedule(self) -> ScheduleSettings:
+        return self.config.patient
+
+    def batches(self, epoch: int, first: int, share: Share) -> Iterable[PatientBatch]:
+        share.check(batch=self.config.patient.batch)
+        order = balanced_order(self.classes, self.config.seed, epoch)
+        for place, chosen in enumerate(batches(order, self.config.patient.batch)):
+            if place >= first:
+                seed = (self.config.seed, epoch * self.steps_per_epoch + place)
+                yield self._batch([self.training[i] for i in chosen], seed, share)
+
+    def _batch(
+        self, patients: list[PatientFeatures], seed: tuple[int, int], share: Share
+    ) -> PatientBatch:
+        """The whole batch is drawn by every process, that it is the same for any number."""
+        features, mask = padded(patients, seed, self.config.patient.feature_dropout)
+        classes = torch.tensor([each.class_index for each in patients])
+        whole = (torch.from_numpy(features), torch.from_numpy(mask), classes)
+        return share.of(whole[0]), share.of(whole[1]), share.of(whole[2])
+
+    def parts(self, batch: PatientBatch) -> list[tuple[PatientBatch, float]]:
+        return [(batch, 1.0)]
+
+    def prepare(self) -> None:
+        self.network.train()
+
+    def losses(self, network: nn.Module, part: PatientBatch) -> Losses:
+        device = next(self.network.parameters()).device
+        features, mask, classes = (each.to(device) for each in part)
+        return {"loss": F.cross_entropy(network(features, mask).logits, classes)}
+
+    def validate(self) -> tuple[float, dict[str, float]]:
         # Cross-entropy, for accuracy goes on rising where the answers are merely louder.
-        run.keep_if_best(-metrics["cross_entropy"], metrics)
-        run.save()
-    return run
-
-
-def take_step(run: Run, patients: list[PatientFeatures], seed: int) -> float:
-    run.network.train()
-    features, mask = padded(patients, (seed, run.step))
-    classes = torch.tensor([each.class_index for each in patients])
-    inputs = (torch.from_numpy(each).to(run.device) for each in (features, mask))
-    loss = F.cross_entropy(run.network(*inputs).logits, classes.to(run.device))
-    run.optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
-    run.optimiser.step()
-    run.schedule.step()
-    run.step += 1
-    return float(loss.detach())
+        metrics = validate(self.network, self.validation)
+        return -metrics["cross_entropy"], metrics
 
 
 @torch.inference_mode()
@@ -121,8 +162,12 @@ def validate(network: PatientNetwork, patients: list[PatientFeatures]) -> dict[s
     features, mask = padded(patients, None)
     device = next(network.parameters()).device
     inputs = (torch.from_numpy(each).to(device) for each in (features, mask))
-    logits = network(*inputs).logits.cpu()
     truth = torch.tensor([each.class_index for each in patients])
+    return figures(network(*inputs).logits.cpu(), truth)
+
+
+def figures(logits: Tensor, truth: Tensor) -> dict[str, float]:
+    """Accuracy, the three errors and cross-entropy of `logits` `[B, 4]`."""
     errors = patient_errors(truth.numpy(), logits.argmax(1).numpy())
     return {**errors, "cross_entropy": float(F.cross_entropy(logits, truth))}
 

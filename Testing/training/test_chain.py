@@ -9,40 +9,11 @@ import torch
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.networks.slice_network import SliceNetwork
-from Testing.stand_ins.slices import slices_with_discs
+from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
+from Testing.stand_ins.slices import SIZE
 from Training import export, train_patient, train_slice
 from Training.config import load_config
-from Training.datasets.shards import keyed_folder
-from Training.learning import BEST
-from Training.patients import patient_sources
-from Training.samples import slice_sources
-
-SMOKE = Path(__file__).parents[2] / "Training/configs/smoke.yaml"
-SIZE = 64
-SMALL = [f"model.preprocessing.input_size={SIZE}", "slice.precision=float32"]
-
-
-def fill_cache(cache: Path) -> None:
-    """Discs under the names of the smoke config's patients."""
-    config = load_config(SMOKE, SMALL)
-    data, settings, count = (
-        config.data,
-        config.model.preprocessing,
-        config.patient.largest_slice_count,
-    )
-    shaping = (data.slices_per_patient, data.smallest_lesion_share, settings)
-    slices, patients = (
-        keyed_folder(cache, "slices", *shaping),
-        keyed_folder(cache, "patients", count, settings),
-    )
-    for folder in (slices, patients):
-        folder.mkdir(parents=True)
-    for held_out in (False, True):
-        for source in slice_sources(data, [], held_out):
-            np.savez(slices / f"{source.name}.npz", **vars(slices_with_discs(4, source.seed)))
-        for source in patient_sources(config, [], held_out):
-            made = slices_with_discs(9, source.seed)
-            np.savez(patients / f"{source.name}.npz", ill=made.ill, clean=made.clean)
+from Training.loop import BEST
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,10 @@ import torch
 
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from Training import train_patient
-from Training.learning import CHECKPOINT
-from Training.patients import PatientFeatures
+from Training.loop import CHECKPOINT, Share, make_fabric
+from Training.patients import PatientFeatures, padded
+
+FABRIC = make_fabric("cpu")
 
 
 def features(count: int, class_index: int, size: int = 16) -> PatientFeatures:
@@ -27,7 +29,7 @@ def network_of(config) -> PatientNetwork:
 
 def test_the_patient_level_learns_what_is_easy(small_config, tmp_path):
     config = small_config(*SMALL, "patient.epochs=12", "patient.learning_rate=0.01")
-    train_patient.fit(network_of(config), PATIENTS, PATIENTS, config, tmp_path, resume=False)
+    train_patient.train(FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path)
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     network = network_of(config)
     network.load_state_dict(best)
@@ -37,7 +39,7 @@ def test_the_patient_level_learns_what_is_easy(small_config, tmp_path):
 def test_a_killed_run_resumes_to_the_same_weights(small_config, tmp_path, monkeypatch):
     config = small_config(*SMALL, "patient.epochs=4")
     whole = network_of(config)
-    train_patient.fit(whole, PATIENTS, PATIENTS, config, tmp_path / "whole", resume=False)
+    train_patient.train(FABRIC, whole, PATIENTS, PATIENTS, config, tmp_path / "whole")
     validate, calls = train_patient.validate, []
 
     def killed_at_the_third(*each):
@@ -48,7 +50,32 @@ def test_a_killed_run_resumes_to_the_same_weights(small_config, tmp_path, monkey
 
     monkeypatch.setattr(train_patient, "validate", killed_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        train_patient.fit(network_of(config), PATIENTS, PATIENTS, config, tmp_path / "cut", False)
-    train_patient.fit(network_of(config), PATIENTS, PATIENTS, config, tmp_path / "cut", True)
+        train_patient.train(
+            FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path / "cut"
+        )
+    train_patient.train(
+        FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path / "cut", resume=True
+    )
     resumed = torch.load(tmp_path / "cut" / CHECKPOINT, weights_only=True)["network"]
     assert all(torch.equal(resumed[name], value) for name, value in whole.state_dict().items())
+
+
+def test_processes_share_the_patients_of_one(small_config):
+    config = small_config(*SMALL, "patient.batch=4", "patient.feature_dropout=0.3")
+    level = train_patient.PatientLevel(network_of(config), PATIENTS, PATIENTS, config)
+    whole = list(level.batches(1, 0, Share()))
+    first, second = (list(level.batches(1, 0, Share(rank, 2))) for rank in range(2))
+    for (all_of, mask, classes), a, b in zip(whole, first, second, strict=True):
+        assert torch.equal(all_of[::2], a[0])
+        assert torch.equal(all_of[1::2], b[0])
+        assert torch.equal(mask[1::2], b[1])
+        assert torch.equal(classes[::2], a[2])
+
+
+def test_dropout_silences_a_share_of_features_in_all_slices_of_a_patient():
+    patient = PatientFeatures(np.ones((3, 30, 400), np.float32), 1)
+    drawn, _ = padded([patient], (1, 2), dropout=0.25)
+    silent = (drawn[0] == 0).all(axis=0)
+    assert 0.15 < silent.mean() < 0.35
+    assert np.allclose(drawn[0][:, ~silent], 1 / 0.75)
+    assert not (drawn[0][:, ~silent] == 0).any()

@@ -1,0 +1,210 @@
+"""Fine-tune both networks end to end on volumes, which the paper left open.
+
+    python -m Training.finetune_joint --config Training/configs/compact.yaml \
+        --init Resources/Models/compact --backgrounds build/backgrounds --out runs/joint
+    python -m Training.export --config … --out runs/joint --bundle runs/joint/bundle
+
+The patient's loss reaches the slices' pixels; the slice level's own losses on slices with and
+without lesions beside it keep P(lesion) and the location map what they are. Batch
+normalisation stays by the statistics it came with: a patient's slices are alike.
+"""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from M3LungScreenLib.networks.patient_network import PatientNetwork
+from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
+from M3LungScreenLib.preprocessing import apply_windows
+from M3LungScreenLib.schedule import first_look
+from Training import train_patient, train_slice
+from Training.augmentation import apply, draw
+from Training.batches import EpochOfSlices, SliceBatch, on_device
+from Training.config import (
+    ScheduleSettings,
+    TrainingConfig,
+    add_config_arguments,
+    config_of,
+    run_script,
+)
+from Training.data import data_of
+from Training.learning import balanced_order, batches, load_weights, steps_per_epoch
+from Training.loop import BEST, Losses, Run, Share, fit, in_training, make_fabric
+from Training.patients import PatientCrops
+from Training.samples import SliceSamples
+
+# Augmentations of whole patients are drawn apart from those of slices.
+PATIENT_DRAWS = 1 << 40
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_arguments(parser)
+    parser.add_argument("--run", type=Path, help="run of both levels to start from")
+    parsed = parser.parse_args(arguments)
+    config = config_of(parsed)
+    fabric = make_fabric(parsed.device, config.joint.precision, parsed.out / "joint")
+    data = data_of(config, parsed)
+    with fabric.rank_zero_first():
+        slices = data.slices(validation=False)
+        training, validation = data.patients(validation=False), data.patients(validation=True)
+    network = make_network(config, parsed.init, parsed.run)
+    level = JointLevel(network, slices, training, validation, config)
+    train(fabric, level, parsed.out, parsed.resume)
+
+
+class JointNetwork(nn.Module):
+    """Both levels in one pass: patients' slices to logits, and other slices beside them."""
+
+    def __init__(self, slices: SliceNetwork, patients: PatientNetwork, recompute: bool) -> None:
+        super().__init__()
+        self.slices, self.patients, self.recompute = slices, patients, recompute
+
+    def forward(self, images: Tensor, mask: Tensor, others: Tensor) -> tuple[Tensor, SliceOutput]:
+        """`images` B, N, 3, S, S with `mask` B, N, real slices first; `others` M, 3, S, S."""
+        return self.patient_logits(images, mask), self.slices(others)
+
+    def patient_logits(self, images: Tensor, mask: Tensor) -> Tensor:
+        """B, 4; padded slices are not looked at."""
+        found = [self._features(each[real]) for each, real in zip(images, mask, strict=True)]
+        padded = nn.utils.rnn.pad_sequence(found, batch_first=True)
+        return self.patients(padded.float(), mask[:, : padded.shape[1]]).logits
+
+    def _features(self, images: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(_features_of, self.slices, images, use_reentrant=False)
+        return _features_of(self.slices, images)
+
+
+def _features_of(network: nn.Module, images: Tensor) -> Tensor:
+    return network(images).features
+
+
+def make_network(config: TrainingConfig, init: Path | None, run: Path | None) -> JointNetwork:
+    """Both networks with the weights of a bundle, or of a finished run of both levels."""
+    slices = train_slice.make_network(config, init or (run / "slice" / BEST if run else None), None)
+    patients = train_patient.make_network(config, init)
+    if run is not None and init is None:
+        patients.load_state_dict(load_weights(run / "patient" / BEST))
+    return JointNetwork(slices, patients, config.joint.activation_checkpointing)
+
+
+def train(fabric: Fabric, level: "JointLevel", out: Path, resume: bool = False) -> Run:
+    """To the end; the best epoch's weights lie where Training.export looks for both levels'."""
+    network = level.network
+    kept = {out / "slice": network.slices, out / "patient": network.patients}
+    run = Run.start(fabric, level, network, out / "joint", asdict(level.config), kept)
+    return fit(run, level, resume)
+
+
+@dataclass(frozen=True)
+class JointBatch:
+    """Patients `images` float32 `[B, N, 3, S, S]`, `mask` `[B, N]`, `classes` `[B]`; slices."""
+
+    images: Tensor
+    mask: Tensor
+    classes: Tensor
+    slices: SliceBatch
+
+
+class JointLevel:
+    """What the loop is told of both levels together."""
+
+    def __init__(
+        self,
+        network: JointNetwork,
+        slices: SliceSamples,
+        training: list[PatientCrops],
+        validation: list[PatientCrops],
+        config: TrainingConfig,
+    ) -> None:
+        self.network, self.slices, self.config = network, slices, config
+        self.training, self.validation = training, validation
+        self.classes = np.array([each.class_index for each in training])
+        self.steps_per_epoch = steps_per_epoch(self.classes, config.joint.patients)
+        self.checkpoint_every_steps = config.joint.checkpoint_every_steps
+        train_slice.freeze(network.slices, config.slice.frozen_stages)
+        self.groups: list[tuple[nn.Module, float]] = [(network, config.joint.learning_rate)]
+
+    @property
+    def schedule(self) -> ScheduleSettings:
+        return self.config.joint
+
+    def batches(self, epoch: int, first: int, share: Share) -> Iterable[JointBatch]:
+        share.check(patients=self.config.joint.patients)
+        slices = EpochOfSlices(self.slices, self.config, epoch, share)
+        order = balanced_order(self.classes, self.config.seed, epoch)
+        for place, chosen in enumerate(batches(order, self.config.joint.patients)):
+            if place >= first:
+                yield self._batch(share.of(chosen), epoch, slices[place % len(slices)])
+
+    def _batch(self, chosen: np.ndarray, epoch: int, slices: SliceBatch) -> JointBatch:
+        images = [self._drawn(int(i), epoch) for i in chosen]
+        mask = [torch.ones(len(each), dtype=torch.bool) for each in images]
+        return JointBatch(
+            nn.utils.rnn.pad_sequence(images, batch_first=True),
+            nn.utils.rnn.pad_sequence(mask, batch_first=True),
+            torch.from_numpy(self.classes[chosen]),
+            slices,
+        )
+
+    def _drawn(self, patient: int, epoch: int) -> Tensor:
+        """Some slices of a patient in order, all augmented alike but for their noise."""
+        rng = np.random.default_rng((self.config.seed, epoch, patient))
+        hu, number = self.training[patient].hu[:], self.config.joint.slices
+        start, end = rng.integers(0, len(hu) // 5 + 1, 2)
+        places = first_look(range(int(start), len(hu) - int(end)), number)
+        kind = self.config.slice.augmentation
+        one = draw(self.config.seed, epoch, PATIENT_DRAWS + patient, kind)
+        drawn = [replace(one, noise_seed=one.noise_seed + k) for k in range(len(places))]
+        width = self.config.model.preprocessing.window_width_hu
+        return apply(torch.from_numpy(hu[places]), drawn, width)
+
+    def parts(self, batch: JointBatch) -> list[tuple[JointBatch, float]]:
+        return [(batch, 1.0)]
+
+    def prepare(self) -> None:
+        in_training(self.network, frozen_batch_norm=True)
+
+    def losses(self, network: nn.Module, part: JointBatch) -> Losses:
+        device = next(self.network.parameters()).device
+        width = self.config.model.preprocessing.window_width_hu
+        others, truth, classes, known = on_device(part.slices, width, device)
+        logits, out = network(part.images.to(device), part.mask.to(device), others)
+        patient_loss = F.cross_entropy(logits, part.classes.to(device))
+        weight = self.config.slice.map_loss_weight
+        of_slices = train_slice.loss_terms(out, truth, classes, known, weight)["loss"]
+        total = patient_loss + self.config.joint.slice_loss_weight * of_slices
+        return {"loss": total, "patient_loss": patient_loss, "slice_loss": of_slices}
+
+    @torch.inference_mode()
+    def validate(self) -> tuple[float, dict[str, float]]:
+        """Cross-entropy and the paper's errors (IV-B) on whole patients in the middle window."""
+        self.network.eval()
+        logits = torch.cat([self._answer(each) for each in self.validation])
+        truth = torch.tensor([each.class_index for each in self.validation])
+        metrics = train_patient.figures(logits, truth)
+        return -metrics["cross_entropy"], metrics
+
+    def _answer(self, patient: PatientCrops) -> Tensor:
+        settings = self.config.model.preprocessing
+        center = int(np.median(settings.window_centers_hu))
+        windows = apply_windows(patient.hu[:], (center,), settings.window_width_hu)
+        images = torch.from_numpy(np.repeat(windows[0][:, None], 3, axis=1))[None]
+        device = next(self.network.parameters()).device
+        mask = torch.ones(images.shape[:2], dtype=torch.bool, device=device)
+        return self.network.patient_logits(images.to(device), mask).cpu()
+
+
+if __name__ == "__main__":
+    run_script(main)
