@@ -47,13 +47,17 @@ build/backgrounds: $(MARK)training
 
 training-cache: build/backgrounds ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA)
 
-# Each step goes on from its last checkpoint where it was stopped.
-TRAINING = --config Training/configs/$(CONFIG).yaml --out runs/$(CONFIG) \
+# Each step goes on from its last checkpoint where it was stopped; FROM names a run to start from.
+FROM ?= $(if $(filter compact,$(CONFIG)),runs/compact-first)
+LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(2) \
   $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 train: $(MARK)training $(BACKGROUNDS) ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
-	$(BIN)/python -m Training.train_slice $(TRAINING) --resume
-	$(BIN)/python -m Training.train_patient $(TRAINING) --resume
-	$(BIN)/python -m Training.export $(TRAINING) --bundle runs/$(CONFIG)/bundle
+ifneq ($(FROM),)
+	$(call LEARN,train_slice,$(notdir $(FROM))) --resume
+endif
+	$(call LEARN,train_slice,$(CONFIG)) $(if $(FROM),--init $(FROM)/slice/best.pt) --resume
+	$(call LEARN,train_patient,$(CONFIG)) --resume
+	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle
 
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	$(BIN)/python -m Testing.benchmarks.screening
