@@ -109,13 +109,16 @@ class PatientSettings(ScheduleSettings):
 class JointSettings(ScheduleSettings):
     """Both networks end to end: `patients` of `slices` each, and a batch of the slice level's.
 
-    The slice level's own losses, weighted by `slice_loss_weight`, keep its maps what they are.
+    That one's own losses, weighted by `slice_loss_weight`, keep its maps what they are; `pairs`
+    and `healthy` are as in the slice level's settings.
     """
 
     learning_rate: float = 1e-5
     epochs: int = 2
     patients: int = 2
     slices: int = 16
+    pairs: int = 4
+    healthy: int = 2
     slice_loss_weight: float = 0.5
     precision: Precision = "bfloat16"
     # Features are computed again in the backward pass: half the time more, a tenth of the memory.

@@ -142,11 +142,13 @@ class JointLevel:
 
     def batches(self, epoch: int, first: int, share: Share) -> Iterable[JointBatch]:
         share.check(patients=self.config.joint.patients)
-        slices = EpochOfSlices(self.slices, self.config, epoch, share)
+        chosen = self.config.joint
+        of_slices = replace(self.config.slice, pairs=chosen.pairs, healthy=chosen.healthy)
+        slices = EpochOfSlices(self.slices, replace(self.config, slice=of_slices), epoch, share)
         order = balanced_order(self.classes, self.config.seed, epoch)
-        for place, chosen in enumerate(batches(order, self.config.joint.patients)):
+        for place, patients in enumerate(batches(order, chosen.patients)):
             if place >= first:
-                yield self._batch(share.of(chosen), epoch, slices[place % len(slices)])
+                yield self._batch(share.of(patients), epoch, slices[place % len(slices)])
 
     def _batch(self, chosen: np.ndarray, epoch: int, slices: SliceBatch) -> JointBatch:
         images = [self._drawn(int(i), epoch) for i in chosen]

@@ -8,7 +8,8 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 ABSENT = (
-    "SimpleITK skimage PIL pydicom sklearn torchvision safetensors jinja2 matplotlib vtk tensorboard"
+    "SimpleITK skimage PIL pydicom sklearn torchvision safetensors jinja2 matplotlib "
+    "vtk tensorboard"
 )
 SCRIPT = """
 import sys

@@ -23,6 +23,8 @@ OVERRIDES = (
     "patient.feature_dropout=0.2",
     "joint.epochs=2",
     "joint.slices=4",
+    "joint.pairs=2",
+    "joint.healthy=1",
     "joint.checkpoint_every_steps=1",
     "joint.precision=float32",
 )
