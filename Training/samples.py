@@ -26,8 +26,8 @@ from Training.datasets.shards import Arrays, cached, keyed_folder
 ILL = CLASS_KEYS[1:]
 KEPT = ("ill", "clean", "truth", "classes", "healthy")
 # Blocks of seeds: no patient of one split or level is one of another.
-SLICE_TRAINING, SLICE_VALIDATION, PATIENT_TRAINING, PATIENT_VALIDATION, TEST = (
-    block * 1_000_000 for block in range(1, 6)
+SLICE_TRAINING, SLICE_VALIDATION, PATIENT_TRAINING, PATIENT_VALIDATION, TEST, CALIBRATION = (
+    block * 1_000_000 for block in range(1, 7)
 )
 
 
@@ -109,7 +109,7 @@ def make_pair(source: Source, folder: Path | None, left_out: tuple[str, ...] = (
 
     Variants of the kinds in `left_out` are drawn, that all else stays the same, but not applied.
     """
-    chest = _chest(source, folder)
+    chest = chest_of(source, folder)
     rng = np.random.default_rng(source.seed)
     drawn = draw_variants(chest.lungs, chest.spacing_mm, rng)
     variants = [each for each in drawn if each.kind not in left_out]
@@ -119,7 +119,8 @@ def make_pair(source: Source, folder: Path | None, left_out: tuple[str, ...] = (
     return Pair(ill, clean, truth, chest.lungs)
 
 
-def _chest(source: Source, folder: Path | None) -> Background:
+def chest_of(source: Source, folder: Path | None) -> Background:
+    """The chest of a source before anything is done to it."""
     if source.background is None:
         patient = simulate_patient("healthy", source.seed, slice_thickness_mm=6.0)
         return Background(patient.volume.hu, patient.lungs, patient.volume.spacing_mm)
