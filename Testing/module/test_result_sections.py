@@ -21,12 +21,18 @@ def test_overlays_lie_over_the_ct_as_the_sliders_say(screened, a_slice_view, a_s
     assert layers.GetLabelVolumeID() == result.label_map.GetID()
 
 
-def test_the_location_map_hides_on_slices_called_healthy(screened, a_slice_view):
-    healthy = next(e for e in screened._result.content["slices"] if e["predicted"] == "healthy")
-    screened._jump(healthy["index"])
-    assert a_slice_view.layers.GetForegroundOpacity() == 0
+def test_the_location_map_hides_on_slices_called_healthy_in_every_view(screened):
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    slices = screened._result.content["slices"]
+    healthy = [each["predicted"] == "healthy" for each in slices]
+    values = voxels(screened._result.location_map)
+    before = np.abs(values)
+    assert before[healthy].max() > 0
+    assert values[healthy].max() <= 0
+    assert (values[~np.array(healthy)] >= 0).all()
     screened.ui.healthyCheckBox.click()
-    assert a_slice_view.layers.GetForegroundOpacity() > 0
+    assert np.array_equal(voxels(screened._result.location_map), before)
 
 
 def test_a_result_begins_at_the_most_suspicious_slice(screened):
@@ -227,6 +233,8 @@ def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, wind
     screened.ui.chartCheckBox.click()
     assert manager.shown is screened._result.chart
     manager.click_on_point(7)
+    assert screened._entry["index"] == 7
+    manager.click_on_point(1, series=5)  # the line at the current slice
     assert screened._entry["index"] == 7
     screened.ui.chartCheckBox.click()
     assert manager.layout == LayoutManager.FOUR_UP

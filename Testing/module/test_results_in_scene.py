@@ -12,7 +12,7 @@ from M3LungScreenSlicer.scene.overlays import lung_window, set_threshold, set_wi
 from M3LungScreenSlicer.scene.results import add_result, delete_result, result_of, results_in
 from M3LungScreenSlicer.scene.segmentation import convert_to_segmentation, segments_of, show_in_3d
 from M3LungScreenSlicer.scene.slices import (
-    is_called_healthy,
+    called_healthy,
     most_suspicious,
     suspicious_neighbour,
 )
@@ -309,7 +309,8 @@ def test_the_most_suspicious_slice_and_its_neighbours(screened):
     assert suspicious_neighbour(shown, called[0], 1) == called[1]
     assert suspicious_neighbour(shown, called[1], -1) == called[0]
     assert suspicious_neighbour(shown, called[-1], 1) is None
-    assert not is_called_healthy(shown, called[0])
+    healthy = [one.index for one in result.slices if one.predicted == "healthy"]
+    assert called_healthy(shown) == healthy
 
 
 def test_the_lung_preset_can_be_taken_back(ct):

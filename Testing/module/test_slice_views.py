@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from M3LungScreenSlicer.scene.overlays import lung_window, set_threshold
+from M3LungScreenSlicer.scene.overlays import hide_slices, lung_window, set_threshold
 from M3LungScreenSlicer.scene.results import add_result
+from M3LungScreenSlicer.scene.slices import feet_head_axis
 from scipy.spatial.transform import Rotation
 
 from M3LungScreenLib.classes import class_by_key
@@ -49,6 +50,20 @@ def test_the_lesion_is_at_its_pixel_in_every_view(scene, shown, orientation, lay
     found = np.argwhere(colored(picture.pixels()))
     assert len(found) > 50
     assert found.mean(axis=0) == pytest.approx(picture.pixel_of(lesion), abs=4)
+
+
+@pytest.mark.parametrize("orientation", ["Axial", "Coronal", "Sagittal"])
+def test_the_map_of_a_hidden_slice_is_seen_in_no_view(scene, shown, orientation):
+    result, lesion = shown
+    location_map, axis = result.location_map, feet_head_axis(result.volume)
+    picture = SlicePicture(scene, result.volume, orientation=orientation, foreground=location_map)
+    picture.look_at(lesion)
+    before = picture.pixels()
+    lesions = [each["index"] for each in result.content["slices"] if each["predicted"] == "covid19"]
+    hide_slices(location_map, axis, lesions, True)
+    assert not colored(picture.pixels()).any()
+    hide_slices(location_map, axis, lesions, False)
+    assert np.array_equal(picture.pixels(), before)
 
 
 def test_a_label_is_drawn_in_its_diseases_colour(scene, shown):

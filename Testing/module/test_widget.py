@@ -303,6 +303,15 @@ def test_a_closed_scene_empties_the_panel_and_ends_the_child(screened, scene, se
     assert not screened.ui.screenButton.enabled
 
 
+def test_a_scene_closed_while_screening_brings_the_button_back(widget, scene, settled):
+    widget.ui.screenButton.click()
+    widget.logic.give_provisional()
+    scene.Clear(False)
+    settled()
+    assert widget.ui.screenButton.text == "Screen"
+    assert not widget.ui.progressBar.visible
+
+
 def test_a_deleted_ct_takes_the_result_from_the_panel(screened, scene, a_small_ct, settled):
     scene.RemoveNode(a_small_ct)
     settled()

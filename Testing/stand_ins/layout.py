@@ -63,9 +63,10 @@ class LayoutManager:
         plots = SimpleNamespace(logic=lambda: logic)
         monkeypatch.setattr(slicer.modules, "plots", plots, raising=False)
 
-    def click_on_point(self, row: int) -> None:
-        """A reader clicks on the point that a row of the table is."""
+    def click_on_point(self, row: int, series: int = 0) -> None:
+        """A reader clicks on the point that a row of the table of a series is."""
         ids, points, found = vtk.vtkStringArray(), vtk.vtkIdTypeArray(), vtk.vtkCollection()
+        ids.InsertNextValue(self.shown.GetNthPlotSeriesNodeID(series))
         points.InsertNextValue(row)
         found.AddItem(points)
         for each in list(self.view.listeners):

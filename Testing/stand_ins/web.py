@@ -20,8 +20,8 @@ class WebWidget:
         self._slots[signature] = slot
         return True
 
-    def setUrl(self, url: QtCore.QUrl) -> None:  # noqa: N802
-        self._page = Path(url.toLocalFile()).read_text("utf-8")
+    def setUrl(self, url: str) -> None:  # noqa: N802
+        self._page = Path(QtCore.QUrl(url).toLocalFile()).read_text("utf-8")
         QtCore.QTimer.singleShot(0, lambda: self._slots["loadFinished(bool)"](self.loads))
 
     def printToPdf(self, path: str) -> None:  # noqa: N802

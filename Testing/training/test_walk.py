@@ -1,0 +1,86 @@
+"""The developer's walk: a hospital's folders, index, training, bundle, calibration, evaluation."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from M3LungScreenLib.__main__ import main as library
+from M3LungScreenLib.bundle import load_bundle
+from Testing.stand_ins.chests import a_small_chest, write_volume
+from Testing.stand_ins.dicom import write_series
+from Testing.stand_ins.disc_cache import SMALL, SMOKE
+from Training import calibrate, evaluate, export, finetune_joint, index, train_patient, train_slice
+
+CLASSES = ("Healthy", "COVID-19", "H1N1", "CAP")
+PATIENTS = 6
+OVERRIDES = ("slice.pairs=4", "patient.batch=4", "joint.slices=4")
+
+
+def write_hospital(folder: Path) -> None:
+    """Six patients a class, DICOM but for those with a mask; a lesion's size tells the class."""
+    for c, name in enumerate(CLASSES):
+        for n in range(PATIENTS):
+            hu, mask = a_small_chest(10 * c + n), np.zeros((12, 64, 64), np.uint8)
+            mask[4:8, 24 : 26 + 4 * c, 14:22] = c > 0
+            hu[mask > 0] = -100
+            if c == 0:
+                write_series(folder / name / f"patient-{n}", hu)
+            else:
+                write_volume(folder / name / f"{name}-{n}.nrrd", hu)
+                write_volume(folder / name / f"{name}-{n}-mask.nrrd", mask)
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`index.csv`, `run` and `bundle` after every command of Training/README.md but the last."""
+    folder = tmp_path_factory.mktemp("walk")
+    write_hospital(folder / "hospital")
+    data, run, bundle = folder / "index.csv", folder / "run", folder / "bundle"
+    index.main(["folders", str(folder / "hospital"), "-o", str(data), "--split"])
+    asked = ["--config", SMOKE, "--data", data, "--cache", folder / "cache", "--device", "cpu"]
+    asked += [word for each in (*SMALL, *OVERRIDES) for word in ("--set", each)]
+    common = [*map(str, asked), "--out", str(run)]
+    train_slice.main(common)
+    train_patient.main(common)
+    export.main([*common, "--bundle", str(bundle)])
+    calibrate.main([str(bundle), "--data", str(data), "--device", "cpu"])
+    return folder
+
+
+def test_card_names_the_patients_and_the_calibration(walked: Path) -> None:
+    card = load_bundle(walked / "bundle").card
+    assert card["training_data"]["patients"]["training"] == dict.fromkeys(CLASSES, 3)
+    assert card["training_data"]["patients"]["validation"] == dict.fromkeys(CLASSES, 1)
+    assert card["calibration"]["patients"] == 4
+    assert card["notes"][0].startswith("Trained on patients of folders: 3 Healthy, 3 COVID-19")
+    assert card["metrics"]["location_map"]["dice_at_threshold"] is not None
+
+
+def test_evaluation_of_the_test_split_is_complete(walked: Path) -> None:
+    evaluate.main(
+        [str(walked / "bundle"), "--data", str(walked / "index.csv"), "--out", str(walked / "e")]
+    )
+    metrics = json.loads((walked / "e/metrics.json").read_text("utf-8"))
+    assert (walked / "e/gallery.png").stat().st_size > 1000
+    assert len(list((walked / "e/montages").glob("*.png"))) == 8
+    assert "8" in json.dumps(metrics["cases"])
+
+
+def test_screen_opens_the_bundle(walked: Path) -> None:
+    ct = walked / "hospital/Healthy/patient-0"
+    asked = ["screen", str(ct), "-o", str(walked / "s"), "--model", str(walked / "bundle")]
+    assert library([*asked, "--progress", "none"]) == 0
+    result = json.loads((walked / "s/result.json").read_text("utf-8"))
+    assert result["model"]["sha256"] == load_bundle(walked / "bundle").sha256
+
+
+def test_both_levels_are_tuned_together_into_another_bundle(walked: Path) -> None:
+    asked = ["--config", str(SMOKE), "--data", str(walked / "index.csv"), "--device", "cpu"]
+    asked += ["--cache", str(walked / "cache"), "--out", str(walked / "joint")]
+    asked += [word for each in (*SMALL, *OVERRIDES) for word in ("--set", each)]
+    finetune_joint.main([*asked, "--init", str(walked / "bundle")])
+    export.main([*asked, "--bundle", str(walked / "joint-bundle")])
+    before, after = (load_bundle(walked / name) for name in ("bundle", "joint-bundle"))
+    assert before.sha256 != after.sha256
