@@ -126,7 +126,7 @@ def test_a_run_ends_in_a_folder_with_raw_volumes(a_command, engines):
 def test_the_map_for_the_scene_ends_at_the_lungs_and_nothing_else_changes(make_result):
     result = make_result("covid19")
     lungs = result.arrays.lungs > 0
-    shown = shown_in_lungs(result)
+    shown = worker.shown_in_lungs(result)
     assert not shown.arrays.lesion_location_map[~lungs].any()
     before, after = (each.arrays.lesion_location_map for each in (result, shown))
     assert np.array_equal(before[lungs], after[lungs])

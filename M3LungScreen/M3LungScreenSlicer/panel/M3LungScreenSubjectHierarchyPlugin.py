@@ -41,7 +41,7 @@ class M3LungScreenSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin)
             slicer.util.getModuleWidget("M3LungScreen").screenVolume(volume)
 
     def _volume(self, itemID: int) -> Any:
-        """The scalar volume of an item, None for anything else."""
+        """The scalar volume of an item, None for anything else and for results."""
         handler = slicer.qSlicerSubjectHierarchyPluginHandler.instance()
         hierarchy = handler.subjectHierarchyNode()
         if not itemID or hierarchy is None:
@@ -49,4 +49,4 @@ class M3LungScreenSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin)
         node = hierarchy.GetItemDataNode(itemID)
         if node is None or node.GetClassName() != "vtkMRMLScalarVolumeNode":
             return None
-        return node
+        return None if node.GetAttribute("M3LungScreen.result") else node

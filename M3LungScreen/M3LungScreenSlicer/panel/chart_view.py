@@ -58,11 +58,16 @@ class ChartView:
         self._views = []
 
     def _selected(self, series_ids: Any, selections: Any) -> None:
-        if self._result is None or selections.GetNumberOfItems() == 0:
+        if self._result is None:
             return
-        points = selections.GetItemAsObject(0)
-        if points.GetNumberOfValues():
-            self._jump(slice_of_row(self._result.slices_table, points.GetValue(0)))
+        for i in range(min(series_ids.GetNumberOfValues(), selections.GetNumberOfItems())):
+            series = slicer.mrmlScene.GetNodeByID(series_ids.GetValue(i))
+            points = selections.GetItemAsObject(i)
+            table = self._result.slices_table
+            # The line at the current slice is a series, too, with a table of its own.
+            if series and series.GetTableNode() is table and points.GetNumberOfValues():
+                self._jump(slice_of_row(table, points.GetValue(0)))
+                return
 
 
 def slice_of_row(table: Any, row: int) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
-from ..scene import overlays, segmentation
+from ..scene import overlays, segmentation, slices
 from ..scene.results import SceneResult
 
 LABEL_OPACITY = 0.7
@@ -30,15 +31,15 @@ class OverlaySection:
         self.ui.surfaceCheckBox.checked = False
         self.ui.surfaceCheckBox.blockSignals(False)
 
-    def apply(self, wishes: Any, hidden_here: bool = False, attention: Any = None) -> None:
-        """Layers, opacity, threshold and legend; `hidden_here`: a slice called Healthy.
+    def apply(self, wishes: Any, attention: Any = None) -> None:
+        """Layers, opacity, threshold and legend.
 
         `attention` is a volume to be shown in the place of the location map.
         """
-        if self._result is None:
+        if self._result is None or self._result.volume is None:
             return
         location_map, label_map = self._result.location_map, self._result.label_map
-        shown = attention is not None or (wishes.showLocationMap and not hidden_here)
+        shown = attention is not None or wishes.showLocationMap
         slicer.util.setSliceViewerLayers(
             background=self._result.volume,
             foreground=location_map if attention is None else attention,
@@ -48,6 +49,9 @@ class OverlaySection:
         )
         if location_map is not None:
             overlays.set_threshold(location_map, wishes.locationThreshold)
+            healthy = slices.called_healthy(self._result)
+            axis = slices.feet_head_axis(self._result.volume)
+            overlays.hide_slices(location_map, axis, healthy, not wishes.showOnHealthy)
             show_legend(location_map, wishes.showLegend and wishes.showLocationMap)
         if label_map is not None:
             show_legend(label_map, wishes.showLegend and wishes.showLabelMap)
@@ -63,7 +67,7 @@ class OverlaySection:
     def _convert(self) -> None:
         if self._result is not None:
             node = segmentation.convert_to_segmentation(self._result)
-            self._say(node.GetName())
+            self._say(_("The segmentation {name} is ready.").format(name=node.GetName()))
 
 
 def show_legend(node: Any, shown: bool) -> None:

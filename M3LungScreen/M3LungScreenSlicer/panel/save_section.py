@@ -78,7 +78,7 @@ class SaveSection:
         self._printer = slicer.qSlicerWebWidget()
         self._printer.connect("loadFinished(bool)", lambda ok: self._loaded(ok, str(path)))
         self._printer.connect("pdfPrintingFinished(QString,bool)", self._printed)
-        self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)))
+        self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)).toString())  # takes a string
         return _("Writing {path}…").format(path=path)
 
     def _loaded(self, succeeded: bool, path: str) -> None:

@@ -83,9 +83,11 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         slice_views.write_at_edge(slice_views.axial_node(), "")
 
     def cleanup(self) -> None:
-        """Called before the widget goes: no observer and no process stays."""
+        """Called before the widget goes: no observer, no process and no text stays."""
         self._drop_parameter_node()
         self._follower.rest()
+        self._chart.hide()
+        slice_views.write_at_edge(slice_views.axial_node(), "")
         self.removeObservers()
         self.logic.close()
 
@@ -192,6 +194,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _scene_closes(self, caller: Any, event: str) -> None:
         self.logic.close()
         self._drop_parameter_node()
+        self._run.show_status(self.logic.status)
         self._follower.rest()
         self._display.forget()
         self._show_result(None)
@@ -326,13 +329,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _apply_overlays(self) -> None:
         if self._parameters is not None:
             attention = self._researcher.attention(self._result, self._entry)
-            self._overlays.apply(self._parameters, self._hidden_here(), attention)
+            self._overlays.apply(self._parameters, attention)
             self._researcher.show_slice(self._result, self._entry, self._parameters.showCrop)
-
-    def _hidden_here(self) -> bool:
-        if self._entry is None or self._result is None or self._parameters.showOnHealthy:
-            return False
-        return slices.is_called_healthy(self._result, self._entry["index"])
 
     def _slice_moved(self) -> None:
         """Tell of the slice on which the axial view stands."""

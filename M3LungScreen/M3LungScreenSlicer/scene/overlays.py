@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .colors import disease_colors, warm_colors
+from .volumes import voxels
 
 READING_THREADS = 4
 BYTES_A_THREAD = 16 * 2**20
+HIDDEN_ATTRIBUTE = "M3LungScreen.hidden"
 LUNG_WINDOW_HU, LUNG_LEVEL_HU = 1200.0, -600.0
 
 
@@ -24,6 +28,7 @@ def fill_location_map(node: Any, volume: Any, folder: Path, threshold: float) ->
     display.SetWindowLevelMinMax(0.0, 1.0)
     display.AutoThresholdOff()
     _fill(node, volume, folder / "lesion_location_map.raw", vtk.VTK_FLOAT)
+    node.RemoveAttribute(HIDDEN_ATTRIBUTE)
     set_threshold(node, threshold)
 
 
@@ -38,6 +43,26 @@ def set_threshold(location_map: Any, threshold: float) -> None:
     display = location_map.GetDisplayNode()
     display.SetThreshold(threshold, 1.0)
     display.ApplyThresholdOn()
+
+
+def hide_slices(location_map: Any, axis: int, indices: Sequence[int], hidden: bool) -> None:
+    """Hide these slices of the map in every view, or show them again.
+
+    A hidden voxel bears its value with a minus sign, which is below any threshold; `axis`
+    (0, 1, 2 for i, j, k) is the one that `indices` count along.
+    """
+    if not indices or (location_map.GetAttribute(HIDDEN_ATTRIBUTE) == "1") == hidden:
+        return
+    array = voxels(location_map).transpose(2, 1, 0)
+    for index in indices:
+        part = array[(slice(None),) * axis + (index,)]
+        np.abs(part, out=part)
+        if hidden:
+            np.negative(part, out=part)
+    location_map.SetAttribute(HIDDEN_ATTRIBUTE, str(int(hidden)))
+    image = location_map.GetImageData()
+    image.GetPointData().GetScalars().Modified()
+    image.Modified()
 
 
 def lung_window(volume: Any) -> tuple[float, float]:

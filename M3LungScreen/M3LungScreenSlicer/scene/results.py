@@ -56,7 +56,11 @@ class SceneResult:
 
     @property
     def location_map(self) -> Any:
-        """Lesion location map, vtkMRMLScalarVolumeNode, float in [0, 1]."""
+        """Lesion location map in the lungs, vtkMRMLScalarVolumeNode, float in [0, 1].
+
+        Below 0 where the panel hides it, on slices called Healthy; the absolute value
+        is the map.
+        """
         return self.part("location_map")
 
     @property

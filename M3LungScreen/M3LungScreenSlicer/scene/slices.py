@@ -53,12 +53,13 @@ def suspicious_neighbour(result: SceneResult, index: int, step: int) -> int | No
     slices = result.content["slices"]
     index += step
     while 0 <= index < len(slices):
-        if slices[index]["screened"] and not is_called_healthy(result, index):
+        if slices[index]["predicted"] not in (None, "healthy"):
             return index
         index += step
     return None
 
 
-def is_called_healthy(result: SceneResult, index: int) -> bool:
-    """Whether the overlay hides on this slice unless asked."""
-    return result.content["slices"][index]["predicted"] == "healthy"
+def called_healthy(result: SceneResult) -> list[int]:
+    """Indices of the slices on which the location map hides unless asked."""
+    slices = result.content["slices"]
+    return [each["index"] for each in slices if each["predicted"] == "healthy"]
