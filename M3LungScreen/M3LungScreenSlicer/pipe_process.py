@@ -54,7 +54,7 @@ class PipeProcess:
                 encoding="utf-8",
                 errors="replace",
                 cwd=self._folder,
-                creationflags=_creation_flags(),
+                creationflags=creation_flags(),
             )
         except OSError as wrong:
             self._last_words.append(str(wrong))
@@ -119,7 +119,8 @@ class PipeProcess:
         self._last_words.extend(line.rstrip("\n") for line in process.stderr)
 
 
-def _creation_flags() -> int:
+def creation_flags() -> int:
+    """No console window on Windows."""
     if sys.platform == "win32":
         return subprocess.CREATE_NO_WINDOW
     return 0

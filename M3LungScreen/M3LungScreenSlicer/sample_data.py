@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from .child_process import Exit, QtProcess, slicer_python
 from .installation import InstallationRefused, ensure_packages
 from .library import MODULE_FOLDER, library_root
+from .pipe_process import creation_flags
 
 CATEGORY = "M3LungScreen"
 RESOURCES = MODULE_FOLDER / "Resources"
@@ -63,6 +67,7 @@ SAMPLES = (
     ),
 )
 CT_CHEST_SHA256 = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
+CT_CHEST = f"SHA256:{CT_CHEST_SHA256}"
 _at_work: set[QtProcess] = set()
 
 
@@ -71,76 +76,153 @@ def register() -> None:
     import SampleData
     import slicer.util
 
-    add = SampleData.SampleDataLogic.registerCustomSampleDataSource
-    for sample in SAMPLES:
-        add(
-            category=CATEGORY,
-            sampleName=sample.name,
-            uris="",  # nothing is downloaded
-            fileNames=f"{sample.name}.nrrd",
-            nodeNames=sample.name,
-            customDownloader=make,
-            thumbnailFileName=str(RESOURCES / "Icons" / f"{sample.name}.png"),
-        )
-    add(
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName="CTChest",
         uris=f"{slicer.util.TESTING_DATA_URL}SHA256/{CT_CHEST_SHA256}",
         fileNames="CT-chest.nrrd",
         nodeNames="CTChest",
-        checksums=f"SHA256:{CT_CHEST_SHA256}",
+        checksums=CT_CHEST,
     )
+    kind = simulated_source(SampleData.SampleDataSource)
+    registered = slicer.modules.sampleDataSources[CATEGORY]
+    made = [kind(sample) for sample in SAMPLES]
+    registered[:0] = [each for each in made if each not in registered]
+
+
+def simulated_source(base: type) -> type:
+    """SampleData's source whose file is made on this machine.
+
+    A click in SampleData calls `customDownloader`, which leaves the window free;
+    `SampleData.downloadSample` knows only addresses, and waits for them anyway.
+    """
+
+    class SimulatedSource(base):  # type: ignore[misc]
+        def __init__(self, sample: Sample) -> None:
+            self.sample = sample
+            base.__init__(
+                self,
+                sampleName=sample.name,
+                uris="",
+                fileNames=f"{sample.name}.nrrd",
+                nodeNames=sample.name,
+                customDownloader=make,
+                thumbnailFileName=str(RESOURCES / "Icons" / f"{sample.name}.png"),
+                loadFileType="VolumeFile",
+            )
+
+        @property
+        def uris(self) -> list[str]:
+            """The address of the cached file, simulated first where there is none."""
+            return [simulated(self.sample).as_uri()]
+
+        @uris.setter
+        def uris(self, value: list[str]) -> None:
+            """Nothing is downloaded."""
+
+        def __str__(self) -> str:  # SampleData compares sources by it
+            return f"{CATEGORY} {self.sample}"
+
+    return SimulatedSource
 
 
 def make(source: Any) -> None:
-    """Simulate the patient of a sample data source in a process of its own, then load it."""
-    import slicer
+    """Simulate the patient of a source in a process of its own, then load it."""
+    import slicer.util
 
-    sample = next(each for each in SAMPLES if each.name == source.sampleName)
-    path = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory(), f"{sample.name}.nrrd")
-    if path.is_file():
-        load(sample, path)
+    sample = source.sample
+    if is_right(sample):
+        load(sample)
         return
     try:
         ensure_packages(RESOURCES / "requirements.txt", with_torch=False)
     except InstallationRefused as refusal:
         slicer.util.errorDisplay(str(refusal))
         return
-    slicer.util.showStatusMessage(f"Simulating {sample.name}; this takes some seconds.")
-    _simulate(sample, path)
+    slicer.util.showStatusMessage(
+        _("Simulating {name}; this takes some seconds.").format(name=sample.name)
+    )
+    _start(sample)
 
 
-def load(sample: Sample, path: Path) -> Any:
-    """The simulated CT as a volume node; the log tells where its voxels are not the reference's."""
+def simulated(sample: Sample) -> Path:
+    """The cached file of a sample; waits while it is made, RuntimeError where it cannot be."""
+    path = cached_file(sample)
+    if not is_right(sample):
+        ensure_packages(RESOURCES / "requirements.txt", with_torch=False)
+        command = [slicer_python(), *_arguments(sample)]
+        done = subprocess.run(
+            command,
+            cwd=library_root(),
+            capture_output=True,
+            text=True,
+            creationflags=creation_flags(),
+        )
+        if done.returncode:
+            raise RuntimeError(f"{sample.name} could not be simulated. {done.stderr.strip()}")
+        _warn_where_it_differs(sample)
+    return path
+
+
+def load(sample: Sample) -> Any:
+    """The cached file of a sample as a volume node."""
     import slicer.util
 
-    node = slicer.util.loadVolume(str(path), {"name": sample.name})
-    if digest_of(node) != sample.sha256:
-        logging.warning("%s differs from the reference: numbers round otherwise here.", sample.name)
-    return node
+    return slicer.util.loadVolume(str(cached_file(sample)), {"name": sample.name})
 
 
-def digest_of(node: Any) -> str:
-    """SHA-256 of a volume node's voxels."""
-    from .scene.volumes import voxels
+def cached_file(sample: Sample) -> Path:
+    """Where SampleData looks for the file of a sample."""
+    import slicer
 
-    return hashlib.sha256(voxels(node).tobytes()).hexdigest()
+    folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory())
+    return folder / f"{sample.name}.nrrd"
 
 
-def _simulate(sample: Sample, path: Path) -> None:
-    import slicer.util
+def is_right(sample: Sample) -> bool:
+    """Whether the cached file of a sample is there with the voxels that it is to have."""
+    path = cached_file(sample)
+    return path.is_file() and digest_of(path) == sample.sha256
 
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of the voxels of an image file, int16 as stored."""
+    import SimpleITK as sitk
+
+    return hashlib.sha256(
+        sitk.GetArrayViewFromImage(sitk.ReadImage(str(path))).tobytes()
+    ).hexdigest()
+
+
+def _arguments(sample: Sample) -> list[str]:
+    """The command, whose file is complete or absent, and its folder."""
+    path = cached_file(sample)
     path.parent.mkdir(parents=True, exist_ok=True)
-    process = QtProcess(slicer_python(), [*sample.arguments, "-o", str(path)], library_root())
+    return [*sample.arguments, "-o", str(path)]
+
+
+def _warn_where_it_differs(sample: Sample) -> None:
+    """The log tells it; the patient can be used all the same."""
+    if not is_right(sample):
+        logging.warning("%s differs from the reference: numbers round otherwise here.", sample.name)
+
+
+def _start(sample: Sample) -> None:
+    import slicer.util
+
+    process = QtProcess(slicer_python(), _arguments(sample), library_root())
     _at_work.add(process)  # a process that nobody holds would be ended
 
     def ended(how: Exit) -> None:
         _at_work.discard(process)
         if how.status == 0:
-            load(sample, path)
+            _warn_where_it_differs(sample)
+            load(sample)
         else:
             slicer.util.errorDisplay(
-                f"{sample.name} could not be simulated. Try again; the details say more.",
+                _("{name} could not be simulated. Try again; the details say more.").format(
+                    name=sample.name
+                ),
                 detailedText=how.last_words,
             )
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 import unittest
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -38,20 +39,35 @@ def sample_data(window):
 
 @pytest.fixture
 def registered(sample_data, monkeypatch):
-    """What `register` tells Slicer's SampleData, by the sample's name."""
+    """What `register` adds to Slicer's SampleData, by the sample's name."""
     import slicer
 
-    sources = {}
-    stand_in = ModuleType("SampleData")
-    stand_in.SampleDataLogic = SimpleNamespace(
-        registerCustomSampleDataSource=lambda **fields: sources.update(
-            {fields["sampleName"]: fields}
-        )
-    )
-    monkeypatch.setitem(sys.modules, "SampleData", stand_in)
+    from Testing.stand_ins import sample_data_module
+
+    monkeypatch.setitem(sys.modules, "SampleData", sample_data_module)
+    monkeypatch.setattr(slicer.modules, "sampleDataSources", {}, raising=False)
     monkeypatch.setattr(slicer.util, "TESTING_DATA_URL", "https://data/", raising=False)
+    monkeypatch.setattr(slicer.util, "showStatusMessage", lambda text, ms=0: None)
     sample_data.register()
-    return sources
+    sample_data.register()
+    sources = slicer.modules.sampleDataSources["M3LungScreen"]
+    assert len(sources) == 5
+    return {each.sampleName: each for each in sources}
+
+
+@pytest.fixture
+def loaded(scene, monkeypatch):
+    """Nodes that `slicer.util.loadVolume` made."""
+    import slicer
+
+    nodes = []
+
+    def load(path, options):
+        nodes.append(push(scene, sitk.ReadImage(path), options["name"]))
+        return nodes[-1]
+
+    monkeypatch.setattr(slicer.util, "loadVolume", load)
+    return nodes
 
 
 def test_the_module_says_what_it_is_and_what_it_is_not_for(module, window):
@@ -94,37 +110,37 @@ def test_a_simulated_patient_of_each_class_and_ctchest_are_offered(registered, s
     from M3LungScreenLib.classes import CLASS_KEYS
 
     assert [each.key for each in sample_data.SAMPLES] == list(CLASS_KEYS)
-    assert set(registered) == {each.name for each in sample_data.SAMPLES} | {"CTChest"}
+    assert list(registered) == [*(each.name for each in sample_data.SAMPLES), "CTChest"]
     for sample in sample_data.SAMPLES:
-        assert Path(registered[sample.name]["thumbnailFileName"]).is_file()
-        assert registered[sample.name]["category"] == "M3LungScreen"
-    assert registered["CTChest"]["checksums"].startswith("SHA256:")
+        assert Path(registered[sample.name].thumbnailFileName).is_file()
+    assert registered["CTChest"].checksums[0].startswith("SHA256:")
 
 
 def test_a_sample_is_simulated_in_a_process_and_loaded(
-    sample_data, window, scene, monkeypatch, caplog
+    registered, sample_data, window, loaded, caplog
 ):
-    import time
-
-    import slicer
-
-    loaded = []
-
-    def load(path, options):
-        loaded.append(push(scene, sitk.ReadImage(path), options["name"]))
-        return loaded[-1]
-
-    monkeypatch.setattr(slicer.util, "loadVolume", load)
-    monkeypatch.setattr(slicer.util, "showStatusMessage", lambda text, ms=0: None)
     sample = sample_data.SAMPLES[0]
-    source = SimpleNamespace(sampleName=sample.name)
-    sample_data.make(source)
+    source = registered[sample.name]
+    source.customDownloader(source)
     end = time.monotonic() + 60
     while not loaded and time.monotonic() < end:
         window.processEvents()
         time.sleep(0.01)
-    (node,) = loaded
-    assert sample_data.digest_of(node) == sample.sha256
+    assert sample_data.digest_of(sample_data.cached_file(sample)) == sample.sha256
     assert caplog.records == []
-    sample_data.make(source)
-    assert len(loaded) == 2
+    source.customDownloader(source)
+    assert [each.GetName() for each in loaded] == [sample.name, sample.name]
+
+
+def test_a_sample_can_be_downloaded_by_its_name(registered, sample_data, loaded, monkeypatch):
+    import SampleData
+
+    sample = sample_data.SAMPLES[1]
+    sample_data.cached_file(sample).parent.mkdir(exist_ok=True)
+    sample_data.cached_file(sample).write_bytes(b"of an older version")
+    monkeypatch.setattr(sample_data, "digest_of", lambda path: sample.sha256[: path.stat().st_size])
+    node = SampleData.downloadSample(sample.name)
+    assert loaded == [node]
+    assert sample_data.cached_file(sample).stat().st_size > 1e5
+    monkeypatch.setattr(sample_data, "_arguments", lambda sample: ["-c", "raise SystemExit(2)"])
+    assert SampleData.downloadSample(sample.name).GetName() == sample.name  # not made again
