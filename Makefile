@@ -62,6 +62,7 @@ endif
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	$(BIN)/python -m Testing.benchmarks.screening
 	$(BIN)/python -m Testing.benchmarks.event_loop
+	$(BIN)/python -m Testing.benchmarks.crop_cache_rate
 
 clean: ## remove what make made
 	rm -rf .venv build

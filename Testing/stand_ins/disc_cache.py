@@ -26,5 +26,5 @@ def fill_cache(cache: Path, *overrides: str) -> None:
             made = vars(slices_with_discs(4, source.seed))
             np.savez(slices / f"{source.name}.npz", **{name: made[name] for name in KEPT})
         for source in patient_sources(config, [], held_out):
-            made = slices_with_discs(9, source.seed)
-            np.savez(patients / f"{source.name}.npz", ill=made.ill, clean=made.clean)
+            patient = slices_with_discs(9, source.seed)
+            np.savez(patients / f"{source.name}.npz", ill=patient.ill, clean=patient.clean)

@@ -1,0 +1,92 @@
+"""Does training wait for its data? Steps per second from the crop cache, against bare steps.
+
+    python -m Testing.benchmarks.crop_cache_rate [--workers 2] [--steps 12]
+
+The bare rate is that of batches that already lie in memory; both are measured in turns within
+one run, with the compact preset's network.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from M3LungScreenLib.networks.slice_network import SliceNetwork
+from Testing.stand_ins.slices import slices_with_discs
+from Training.batches import SliceBatch, slice_batches
+from Training.config import TrainingConfig, load_config
+from Training.indexed import StoredRows
+from Training.loop import Run, Share, make_fabric
+from Training.samples import SliceSamples
+from Training.train_slice import SliceLevel
+
+COMPACT = Path(__file__).parents[2] / "Training/configs/compact.yaml"
+CASES, SLICES_OF_A_CASE = 12, 40
+ROUNDS = 3
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parsed = parser.parse_args(arguments)
+    config = load_config(COMPACT, [f"slice.workers={parsed.workers}"])
+    fabric = make_fabric(parsed.device, config.slice.precision)
+    with TemporaryDirectory() as folder:
+        samples = stored(Path(folder), config.model.preprocessing.input_size)
+        level = SliceLevel(SliceNetwork(config.model.slice_network), samples, samples, config)
+        run = Run.start(fabric, level, level.network, Path(folder), {})
+        in_memory = [next(slice_batches(samples, config, 0, 0, Share()))]
+        rates: dict[str, list[float]] = {"bare": [], "cache": []}
+        for _ in range(ROUNDS):
+            rates["bare"].append(rate(run, level, partial(iter, in_memory * parsed.steps)))
+            rates["cache"].append(
+                rate(run, level, partial(from_cache, samples, config, parsed.steps))
+            )
+    bare, cache = (float(np.median(rates[name])) for name in ("bare", "cache"))
+    print(f"{bare:.3f} bare steps/s, {cache:.3f} from the cache: ratio {cache / bare:.3f}")
+
+
+def rate(run: Run, level: SliceLevel, batches: Callable[[], Iterator[SliceBatch]]) -> float:
+    """Steps a second; the first one only fills the pipeline."""
+    source = batches()
+    run.take_step(level, next(source))
+    started, steps = time.perf_counter(), 0
+    for batch in source:
+        run.take_step(level, batch)
+        steps += 1
+    return steps / (time.perf_counter() - started)
+
+
+def from_cache(samples: SliceSamples, config: TrainingConfig, steps: int) -> Iterator[SliceBatch]:
+    """The first batches of an epoch, read by workers."""
+    return islice(slice_batches(samples, config, 0, 0, Share()), steps)
+
+
+def stored(folder: Path, size: int) -> SliceSamples:
+    """Cases as a crop cache holds them, half of them ill."""
+    arrays = []
+    for n in range(CASES):
+        path = folder / f"{n}.npy"
+        np.save(path, slices_with_discs(SLICES_OF_A_CASE, n, size).ill)
+        arrays.append(np.load(path, mmap_mode="r"))
+    ill, healthy = arrays[: CASES // 2], arrays[CASES // 2 :]
+    rows = [np.arange(SLICES_OF_A_CASE)] * (CASES // 2)
+    return SliceSamples(
+        ill=StoredRows(ill, rows),
+        clean=StoredRows([], []),
+        truth=StoredRows([np.broadcast_to(np.False_, each.shape) for each in ill], rows),
+        classes=1 + np.arange(len(ill) * SLICES_OF_A_CASE) % 3,
+        healthy=StoredRows(healthy, rows),
+        has_truth=np.zeros(len(ill) * SLICES_OF_A_CASE, bool),
+    )
+
+
+if __name__ == "__main__":
+    main()
