@@ -74,7 +74,7 @@ def stored(folder: Path, size: int) -> SliceSamples:
     arrays = []
     for n in range(CASES):
         path = folder / f"{n}.npy"
-        np.save(path, slices_with_discs(SLICES_OF_A_CASE, n, size).ill)
+        np.save(path, slices_with_discs(SLICES_OF_A_CASE, n, size).ill[:])
         arrays.append(np.load(path, mmap_mode="r"))
     ill, healthy = arrays[: CASES // 2], arrays[CASES // 2 :]
     rows = [np.arange(SLICES_OF_A_CASE)] * (CASES // 2)

@@ -27,4 +27,4 @@ def fill_cache(cache: Path, *overrides: str) -> None:
             np.savez(slices / f"{source.name}.npz", **{name: made[name] for name in KEPT})
         for source in patient_sources(config, [], held_out):
             patient = slices_with_discs(9, source.seed)
-            np.savez(patients / f"{source.name}.npz", ill=patient.ill, clean=patient.clean)
+            np.savez(patients / f"{source.name}.npz", ill=patient.ill[:], clean=patient.clean[:])
