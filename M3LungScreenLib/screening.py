@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from M3LungScreenLib.errors import Cancelled
 from M3LungScreenLib.events import Listener, Progress, Provisional, ignore
 from M3LungScreenLib.involvement import lung_volumes_ml, measure_involvement, slice_involvement
 from M3LungScreenLib.localization import label_map, location_volume
-from M3LungScreenLib.lungs import segment_lungs
+from M3LungScreenLib.lungs import PARTS, segment_lungs
 from M3LungScreenLib.preprocessing import Crop, find_crops, network_input
 from M3LungScreenLib.provenance import Stopwatch, package_versions, peak_memory_mb
 from M3LungScreenLib.result import (
@@ -88,9 +89,7 @@ class Run:
 
     def tell(self, step: str, done: int, total: int) -> None:
         """Progress; raises Cancelled where the user has stopped the run."""
-        if self.cancelled():
-            raise Cancelled
-        self.progress(Progress(step, done, total))
+        _tell(self.progress, self.cancelled, step, done, total)
 
 
 def screen(
@@ -113,9 +112,8 @@ def screen(
     """
     clock = Stopwatch()
     with clock.step("preprocess"):
-        progress(Progress("preprocess", 0, 1))
-        chest = prepare(volume, bundle.settings.preprocessing)
-        progress(Progress("preprocess", 1, 1))
+        tell = partial(_tell, progress, cancelled, "preprocess")
+        chest = prepare(volume, bundle.settings.preprocessing, tell)
     with clock.step("slice_network"):
         settings = _preprocessing_for(detail, bundle.settings.preprocessing)
         run = Run(bundle, engine or _engine_for(bundle, device), settings, progress, cancelled)
@@ -162,11 +160,22 @@ def screen(
     )
 
 
-def prepare(volume: CTVolume, settings: PreprocessingSettings) -> Chest:
-    """Find the lungs and crop every slice to them (III-A); InputRefused without lungs."""
-    lungs = segment_lungs(volume)
+def prepare(
+    volume: CTVolume,
+    settings: PreprocessingSettings,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Chest:
+    """Find the lungs and crop every slice to them (III-A); InputRefused without lungs.
+
+    `tell` hears how many parts of the work are done, of how many.
+    """
+    total = PARTS + 1
+    tell(0, total)
+    lungs = segment_lungs(volume, lambda part: tell(part, total))
     warnings = (*volume.warnings, *check_lungs(lungs, volume))
-    return Chest(volume, lungs, find_crops(volume, lungs, settings), warnings)
+    crops = find_crops(volume, lungs, settings)
+    tell(total, total)
+    return Chest(volume, lungs, crops, warnings)
 
 
 def screen_slices(chest: Chest, run: Run, detail: Detail) -> dict[int, ScreenedSlice]:
@@ -222,6 +231,14 @@ def localize(chest: Chest, screened: dict[int, ScreenedSlice], threshold: float)
         for k in range(chest.volume.slice_count)
     ]
     return Arrays(location, label_map(location, chest.lungs, classes, threshold), chest.lungs)
+
+
+def _tell(
+    progress: Listener, cancelled: Callable[[], bool], step: str, done: int, total: int
+) -> None:
+    if cancelled():
+        raise Cancelled
+    progress(Progress(step, done, total))
 
 
 def _screen_batch(chest: Chest, slices: list[int], run: Run) -> dict[int, ScreenedSlice]:

@@ -101,6 +101,19 @@ def test_a_provisional_verdict_comes_after_the_first_look_and_before_the_end(a_p
     )
 
 
+def test_finding_the_lungs_is_told_part_by_part_and_can_be_cancelled(a_patient, a_bundle):
+    heard = []
+    screened(a_patient.volume, a_bundle, progress=heard.append)
+    done = [(e.done, e.total) for e in heard if isinstance(e, Progress) and e.step == "preprocess"]
+    assert done == [(part, 7) for part in range(8)]
+    heard.clear()
+    with pytest.raises(Cancelled):
+        screened(
+            a_patient.volume, a_bundle, progress=heard.append, cancelled=lambda: len(heard) == 3
+        )
+    assert len(heard) == 3
+
+
 def test_a_preview_sees_one_window_of_24_slices_and_says_so(a_patient, a_bundle):
     result, engine = screened(a_patient.volume, a_bundle, detail="preview")
     assert engine.images == 24
