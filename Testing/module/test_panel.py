@@ -156,10 +156,12 @@ def test_an_empty_panel_shows_no_bars(verdict, ui):
 def test_a_provisional_verdict_says_that_it_is_one(verdict, ui):
     from Testing.stand_ins.screening import PROVISIONAL
 
-    verdict.show_provisional(PROVISIONAL)
+    verdict.show_provisional(PROVISIONAL, ("cap",))
     assert "Pattern of COVID-19 pneumonia" in ui.verdictLabel.text
     assert "Provisional, from 12 slices" in ui.sureLabel.text
     assert ui.covid19Bar.value == 810
+    assert "unverified" in ui.capNote.text
+    assert ui.covid19Note.text == ""
 
 
 @pytest.mark.parametrize("called", ["healthy", "covid19", "h1n1", "cap"])

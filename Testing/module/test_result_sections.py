@@ -37,7 +37,7 @@ def test_the_location_map_hides_on_slices_called_healthy_in_every_view(screened)
 
 def test_a_result_begins_at_the_most_suspicious_slice(screened):
     slices = [e for e in screened._result.content["slices"] if e["screened"]]
-    worst = max(slices, key=lambda each: each["p_lesion"])
+    worst = min(slices, key=lambda each: each["probabilities"]["healthy"])
     assert f"Slice {worst['index']}" in screened.ui.sliceLabel.text
 
 

@@ -301,10 +301,15 @@ def test_3d_surfaces_are_made_on_demand_and_hidden_again(screened):
     assert not show_in_3d(shown, False).GetDisplayNode().GetVisibility3D()
 
 
-def test_the_most_suspicious_slice_and_its_neighbours(screened):
+def test_the_most_suspicious_slice_is_the_reports_first(screened):
+    from M3LungScreenLib.outputs import html
+
     result, shown = screened
-    highest = max((one for one in result.slices if one.screened), key=lambda one: one.p_lesion)
-    assert most_suspicious(shown) == highest.index
+    assert most_suspicious(shown) == result.slice_of(html.most_suspicious(result)[0]).index
+
+
+def test_next_and_previous_pass_over_slices_called_healthy(screened):
+    result, shown = screened
     called = [one.index for one in result.slices if one.predicted not in (None, "healthy")]
     assert suspicious_neighbour(shown, called[0], 1) == called[1]
     assert suspicious_neighbour(shown, called[1], -1) == called[0]

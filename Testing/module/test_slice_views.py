@@ -97,3 +97,26 @@ def test_the_lung_window_shows_lung_dark_and_soft_tissue_white(scene, shown):
     assert grey.max() == 255
     expected = round((-850 + 1200) / 1200 * 255)
     assert np.count_nonzero(np.abs(grey.astype(int) - expected) <= 2) > 500
+
+
+@pytest.mark.parametrize(("layer", "at_left"), [("location_map", True), ("label_map", False)])
+def test_a_legend_stands_at_the_edge_of_the_view(
+    a_small_ct, a_slice_view, result_folder, window, tmp_path, layer, at_left
+):
+    import slicer
+    from M3LungScreenSlicer.panel.overlay_section import show_legend
+
+    from Testing.stand_ins.view_pictures import SliceView
+
+    scene = a_small_ct.GetScene()
+    node = getattr(add_result(scene, a_small_ct, result_folder("covid19")[1]), layer)
+    view = SliceView(scene, a_slice_view.node, (400, 300))
+    slicer.util.setSliceViewerLayers(background=a_small_ct, label=node, foreground=node)
+    pictures = []
+    for shown in (False, True):
+        show_legend(node, "Lesion", shown)
+        view.save(tmp_path / "view.png")
+        pictures.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "view.png"))))
+    changed = np.flatnonzero((pictures[0] != pictures[1]).any(axis=(0, 2)))
+    assert len(changed) > 10
+    assert changed.max() < 100 if at_left else changed.min() > 300

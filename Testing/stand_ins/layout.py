@@ -32,11 +32,11 @@ class LayoutManager:
     FOUR_UP = 3
     WITH_PLOT = 36
 
-    def __init__(self) -> None:
+    def __init__(self, corners: dict[str, vtk.vtkCornerAnnotation] | None = None) -> None:
         self.layout = self.FOUR_UP
         self.view = PlotView()
         self.shown: Any = None
-        self._corners: dict[str, vtk.vtkCornerAnnotation] = {}
+        self._corners = corners or {}
 
     @property
     def plotViewCount(self) -> int:  # noqa: N802

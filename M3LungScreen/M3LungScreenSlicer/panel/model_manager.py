@@ -38,6 +38,11 @@ class ModelManager:
         index = self.ui.modelSelector.currentIndex
         return self._models[index] if 0 <= index < len(self._models) else None
 
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """Keys of the classes that the chosen model was never verified on."""
+        return unverified_classes(self.current.card) if self.current else ()
+
     def refresh(self, folder: str = "") -> None:
         """Look again at what is on disk; keep `folder` chosen, or what was."""
         before = folder or (str(self.current.folder) if self.current else "")

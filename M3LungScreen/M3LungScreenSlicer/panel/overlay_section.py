@@ -12,6 +12,10 @@ from ..scene import overlays, segmentation, slices
 from ..scene.results import SceneResult
 
 LABEL_OPACITY = 0.7
+# Shares of a view; the map's legend stands left, that of the diseases right.
+LEGEND_WIDTH, LEGEND_WITH_NAMES, LEGEND_HEIGHT = 0.1, 0.2, 0.3
+LEGEND_AT_LEFT, LEGEND_AT_RIGHT = 0.02, 0.98
+LEGEND_FONT = 12
 
 
 class OverlaySection:
@@ -52,9 +56,9 @@ class OverlaySection:
             healthy = slices.called_healthy(self._result)
             axis = slices.feet_head_axis(self._result.volume)
             overlays.hide_slices(location_map, axis, healthy, not wishes.showOnHealthy)
-            show_legend(location_map, wishes.showLegend and wishes.showLocationMap)
+            show_legend(location_map, _("Lesion"), wishes.showLegend and wishes.showLocationMap)
         if label_map is not None:
-            show_legend(label_map, wishes.showLegend and wishes.showLabelMap)
+            show_legend(label_map, _("Disease"), wishes.showLegend and wishes.showLabelMap)
 
     def remove(self) -> None:
         """Take the layers out of the slice views; the CT stays."""
@@ -70,11 +74,25 @@ class OverlaySection:
             self._say(_("The segmentation {name} is ready.").format(name=node.GetName()))
 
 
-def show_legend(node: Any, shown: bool) -> None:
+def show_legend(node: Any, title: str, shown: bool) -> None:
     """The colour legend of `node` in the views, by the Colors module's logic."""
     logic = slicer.modules.colors.logic()
     legend = logic.GetColorLegendDisplayNode(node)
     if legend is None and shown:
         legend = logic.AddDefaultColorLegendDisplayNode(node)
+        _make_small(legend, title, node.IsA("vtkMRMLLabelMapVolumeNode"))
     if legend is not None:
         legend.SetVisibility(shown)
+
+
+def _make_small(legend: Any, title: str, with_names: bool) -> None:
+    """At the edge, where Slicer's own size would cover the lung."""
+    legend.SetTitleText(title)
+    legend.SetSize(LEGEND_WITH_NAMES if with_names else LEGEND_WIDTH, LEGEND_HEIGHT)
+    legend.SetPosition(LEGEND_AT_RIGHT if with_names else LEGEND_AT_LEFT, 0.5)
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontSize(LEGEND_FONT)
+    legend.SetUseColorNamesForLabels(with_names)
+    if not with_names:
+        legend.SetNumberOfLabels(3)
+        legend.SetLabelFormat("%.1f")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import qt
@@ -44,24 +44,25 @@ class VerdictPanel:
         """A run ended without a result; the message below the button says why."""
         self._show_words(_("No result."), _("The message above says why."))
 
-    def show_provisional(self, event: Mapping[str, Any]) -> None:
-        """A first verdict from part of the slices."""
+    def show_provisional(self, event: Mapping[str, Any], unverified: Sequence[str]) -> None:
+        """A first verdict from part of the slices; `unverified` are keys of classes."""
         self._show_words(wording.called(event["verdict"]), wording.provisional(event))
         self.ui.verdictLabel.text = wording.large(
             event["verdict"], wording.called(event["verdict"])
         )
-        self._show_bars(event["probabilities"], {})
+        self._show_bars(event["probabilities"], unverified)
+        self._fill(self.ui.unverifiedLabel, wording.unverified_legend(unverified))
 
     def show_result(self, content: Mapping[str, Any]) -> None:
         """The final result: result.json's plain values."""
         self.ui.verdictLabel.text = wording.headline(content)
         self.ui.sureLabel.text = wording.sureness(content)
-        notes = {each.key: wording.unverified_note(content, each.key) for each in CLASSES}
+        unverified = content["model"].get("unverified", ())
         probabilities = wording.probabilities(content)
         self.ui.barsWidget.visible = probabilities is not None
         if probabilities:
-            self._show_bars(probabilities, notes)
-        self._fill(self.ui.unverifiedLabel, wording.unverified_legend(content))
+            self._show_bars(probabilities, unverified)
+        self._fill(self.ui.unverifiedLabel, wording.unverified_legend(unverified))
         self._fill(self.ui.countLabel, wording.slice_count(content))
         self._fill(self.ui.warningsLabel, wording.warnings(content))
         self._fill(self.ui.involvementLabel, wording.involvement(content))
@@ -80,14 +81,14 @@ class VerdictPanel:
         ):
             self._fill(getattr(self.ui, label), "")
 
-    def _show_bars(self, probabilities: Mapping[str, float], notes: Mapping[str, str]) -> None:
+    def _show_bars(self, probabilities: Mapping[str, float], unverified: Sequence[str]) -> None:
         self.ui.barsWidget.visible = True
         for key, share in probabilities.items():
             bar = self._of(key, "Bar")
             bar.value = round(BAR_STEPS * share)
             bar.accessibleName = f"{class_by_key(key).name} {wording.percent(share)}"
             self._of(key, "Number").text = wording.percent(share)
-            self._fill(self._of(key, "Note"), notes.get(key, ""))
+            self._fill(self._of(key, "Note"), wording.unverified_note(key, unverified))
 
     def _of(self, key: str, part: str) -> Any:
         return getattr(self.ui, key + part)

@@ -241,7 +241,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if self._parameters is not None:
                 self._devices.select(self._parameters.device)
         if status.state is State.PROVISIONAL and status.provisional:
-            self._verdict.show_provisional(status.provisional)
+            self._verdict.show_provisional(status.provisional, self._models.unverified)
         elif status.state.busy:
             self._verdict.show_waiting()
         elif status.state is not State.IDLE and self._parameters is not None:

@@ -213,16 +213,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def unverified_note(content: Content, key: str) -> str:
+def unverified_note(key: str, unverified: Sequence[str]) -> str:
     """Said beside the bar of a class never verified on real CT, else ''."""
-    return "⚠ " + _("unverified") if key in content["model"].get("unverified", ()) else ""
+    return "⚠ " + _("unverified") if key in unverified else ""
 
 
-def unverified_legend(content: Content) -> str:
+def unverified_legend(unverified: Sequence[str]) -> str:
     """What 'unverified' means, where a class is."""
-    if not content["model"].get("unverified"):
-        return ""
-    return "⚠ " + _("unverified: never verified on real CT.")
+    return "⚠ " + _("unverified: never verified on real CT.") if unverified else ""
 
 
 def step(name: str, seconds_left: float | None) -> str:

@@ -42,9 +42,9 @@ def feet_head_axis(volume: Any) -> int:
 
 
 def most_suspicious(result: SceneResult) -> int | None:
-    """`index` of the screened slice with the highest P(lesion)."""
-    screened = [each for each in result.content["slices"] if each["p_lesion"] is not None]
-    best = max(screened, key=lambda each: each["p_lesion"], default=None)
+    """`index` of the screened slice least likely Healthy, with which the report begins, too."""
+    screened = [each for each in result.content["slices"] if each["probabilities"]]
+    best = min(screened, key=lambda each: each["probabilities"]["healthy"], default=None)
     return None if best is None else best["index"]
 
 
