@@ -161,7 +161,21 @@ def labelled(scene):
     return add_volume(scene, np.zeros((3, 3, 3), np.uint8), name="Labels", kind=kind)
 
 
+def a_frame_of_a_sequence(scene):
+    import slicer
+
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLScene(scene)
+    frame = add_volume(scene, np.zeros((3, 3, 3), np.int16), name="Breathing")
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
+    sequence.SetDataNodeAtValue(frame, "0")
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    return browser.AddProxyNode(frame, sequence, False)
+
+
 REFUSED = {
+    "with its sequence": a_frame_of_a_sequence,
     "non-linear transform": warped,
     "right angles": sheared,
     "several values": colored,

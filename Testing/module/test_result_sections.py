@@ -21,6 +21,24 @@ def test_overlays_lie_over_the_ct_as_the_sliders_say(screened, a_slice_view, a_s
     assert layers.GetLabelVolumeID() == result.label_map.GetID()
 
 
+def test_the_lesions_of_one_ct_never_lie_over_another(screened, scene, a_slice_view, a_small_ct):
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    from Testing.stand_ins.mrml_scene import add_volume
+
+    screened.ui.labelMapCheckBox.click()
+    layers, result = a_slice_view.layers, screened._result
+    screened.ui.inputSelector.setCurrentNode(add_volume(scene, voxels(a_small_ct).copy()))
+    assert layers.GetForegroundVolumeID() is None
+    assert layers.GetLabelVolumeID() is None
+    legends = scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")
+    assert legends.GetNumberOfItems() == 2
+    assert not any(legends.GetItemAsObject(i).GetVisibility() for i in range(2))
+    screened.ui.inputSelector.setCurrentNode(a_small_ct)
+    assert layers.GetForegroundVolumeID() == result.location_map.GetID()
+    assert layers.GetLabelVolumeID() == result.label_map.GetID()
+
+
 def test_the_location_map_hides_on_slices_called_healthy_in_every_view(screened):
     from M3LungScreenSlicer.scene.volumes import voxels
 

@@ -62,6 +62,20 @@ def test_the_index_entry_names_the_extension_that_cmake_builds():
     assert "EXTENSION_CATEGORY" not in cmake
 
 
+def test_icon_and_screenshots_are_files_of_the_repository_that_the_index_names():
+    entry = json.loads((ROOT / "M3LungScreen.json").read_text("utf-8"))
+    cmake = (ROOT / "CMakeLists.txt").read_text("utf-8")
+    home = entry["scm_url"].removesuffix(".git")
+    assert re.findall(r'EXTENSION_HOMEPAGE "(.+)"', cmake) == [home]
+    raw = home.replace("github.com", "raw.githubusercontent.com") + f"/{entry['scm_revision']}/"
+    urls = " ".join(re.findall(r'EXTENSION_(?:ICONURL|SCREENSHOTURLS) "(.+)"', cmake)).split()
+    shown = {url.removeprefix(raw) for url in urls}
+    assert all((ROOT / name).is_file() for name in shown)
+    assert {Path(name).name for name in shown} >= {
+        path.name for path in (ROOT / "Resources" / "Screenshots").iterdir()
+    }
+
+
 def test_the_modules_requirements_are_the_libraries_lower_bounds():
     import tomllib
 

@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..scene import overlays, segmentation, slices
+from ..scene.attention import attention_node
 from ..scene.results import SceneResult
 
 LABEL_OPACITY = 0.7
@@ -29,7 +30,9 @@ class OverlaySection:
         ui.segmentationButton.connect("clicked(bool)", self._convert)
 
     def show_result(self, result: SceneResult | None) -> None:
-        """The result whose overlays are meant; None leaves the views alone."""
+        """The result whose overlays are meant; those of another leave the views."""
+        if self._result is not None and (result is None or result.node is not self._result.node):
+            self._take_away(self._result)
         self._result = result
         self.ui.surfaceCheckBox.blockSignals(True)
         self.ui.surfaceCheckBox.checked = False
@@ -60,9 +63,17 @@ class OverlaySection:
         if label_map is not None:
             show_legend(label_map, _("Disease"), wishes.showLegend and wishes.showLabelMap)
 
-    def remove(self) -> None:
-        """Take the layers out of the slice views; the CT stays."""
-        slicer.util.setSliceViewerLayers(foreground=None, label=None)
+    def _take_away(self, result: SceneResult) -> None:
+        """The layers and legends of `result`, and nothing that is not its own."""
+        ours = [each for each in (result.location_map, result.label_map) if each is not None]
+        for node in ours:
+            show_legend(node, "", False)
+        ids = [each.GetID() for each in (*ours, attention_node(slicer.mrmlScene)) if each]
+        for layers in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+            if layers.GetForegroundVolumeID() in ids:
+                layers.SetForegroundVolumeID(None)
+            if layers.GetLabelVolumeID() in ids:
+                layers.SetLabelVolumeID(None)
 
     def _show_surfaces(self, shown: bool) -> None:
         if self._result is not None:

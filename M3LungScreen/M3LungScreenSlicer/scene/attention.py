@@ -48,16 +48,21 @@ def show_attention(result: SceneResult, entry: dict[str, Any], window: int | Non
     return node
 
 
+def attention_node(scene: Any) -> Any:
+    """The volume of `show_attention`, None where there is none."""
+    return scene.GetFirstNodeByName(OVERLAY)
+
+
 def remove_attention(scene: Any) -> None:
     """Take the volume of `show_attention` out of the scene."""
-    node = scene.GetFirstNodeByName(OVERLAY)
+    node = attention_node(scene)
     if node is not None:
         scene.RemoveNode(node.GetDisplayNode())
         scene.RemoveNode(node)
 
 
 def _overlay(scene: Any) -> Any:
-    node = scene.GetFirstNodeByName(OVERLAY)
+    node = attention_node(scene)
     if node is None:
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", OVERLAY)
         node.SetSaveWithScene(False)

@@ -53,6 +53,11 @@ def why_not(node: Any) -> str:
         return f"{name} holds no voxels. Load it again."
     if image.GetNumberOfScalarComponents() != 1:
         return f"{name} has several values a voxel. Choose a CT in Hounsfield units."
+    if _is_frame(node):
+        return (
+            f"{name} changes with its sequence, a result would not. Clone it in the Data module "
+            "and screen the copy."
+        )
     return _why_not_its_place(node)
 
 
@@ -111,6 +116,13 @@ def ijk_to_world(node: Any) -> np.ndarray:
 def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
     """`[4, 4]` float64."""
     return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+
+
+def _is_frame(node: Any) -> bool:
+    """Whether a sequence browser shows its frames, one after another, in this node."""
+    scene = node.GetScene()
+    browsers = nodes_of_class(scene, "vtkMRMLSequenceBrowserNode") if scene else []
+    return any(each.IsProxyNodeID(node.GetID()) for each in browsers)
 
 
 def _why_not_its_place(node: Any) -> str:
