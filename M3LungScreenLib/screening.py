@@ -23,6 +23,7 @@ from M3LungScreenLib.events import Listener, Progress, Provisional, ignore
 from M3LungScreenLib.involvement import lung_volumes_ml, measure_involvement, slice_involvement
 from M3LungScreenLib.localization import label_map, location_volume
 from M3LungScreenLib.lungs import PARTS, segment_lungs
+from M3LungScreenLib.neighbours import mean_over_neighbours
 from M3LungScreenLib.preprocessing import Crop, find_crops, network_input
 from M3LungScreenLib.provenance import Stopwatch, package_versions, peak_memory_mb
 from M3LungScreenLib.result import (
@@ -37,7 +38,7 @@ from M3LungScreenLib.result import (
     Warning,
 )
 from M3LungScreenLib.schedule import batches, first_look, nearest_screened, remaining
-from M3LungScreenLib.settings import PreprocessingSettings, to_dict
+from M3LungScreenLib.settings import ModelSettings, PreprocessingSettings, to_dict
 from M3LungScreenLib.suitability import check_lungs
 
 Detail = Literal["full", "preview"]
@@ -117,7 +118,7 @@ def screen(
     with clock.step("slice_network"):
         settings = _preprocessing_for(detail, bundle.settings.preprocessing)
         run = Run(bundle, engine or _engine_for(bundle, device), settings, progress, cancelled)
-        screened = screen_slices(chest, run, detail)
+        screened = with_neighbours(screen_slices(chest, run, detail), chest, run)
     with clock.step("patient_network"):
         run.tell("patient_network", 0, 1)
         patient, weights = None, dict[int, float]()
@@ -126,7 +127,7 @@ def screen(
         run.tell("patient_network", 1, 1)
     with clock.step("localization"):
         run.tell("localization", 0, 1)
-        arrays = localize(chest, screened, bundle.settings.localization.threshold)
+        arrays = localize(chest, screened, bundle.settings)
         involvement = measure_involvement(
             volume.hu, arrays.lesions, arrays.lungs, volume.spacing_mm
         )
@@ -221,16 +222,40 @@ def assess_patient(
     return patient, weights
 
 
-def localize(chest: Chest, screened: dict[int, ScreenedSlice], threshold: float) -> Arrays:
+def with_neighbours(
+    screened: dict[int, ScreenedSlice], chest: Chest, run: Run
+) -> dict[int, ScreenedSlice]:
+    """P(lesion) and the classes of each slice with a vote of those beside it."""
+    order, sigma = sorted(screened), _neighbour_sigma(chest, run.bundle.settings)
+    counted = np.isin(np.arange(chest.volume.slice_count), order)
+    answers = np.zeros((len(counted), 5), np.float32)
+    for k in order:
+        answers[k] = screened[k].p_lesion, *screened[k].class_probabilities
+    answers = mean_over_neighbours(answers, counted, sigma)
+    return {
+        k: replace(screened[k], p_lesion=float(answers[k, 0]), class_probabilities=answers[k, 1:])
+        for k in order
+    }
+
+
+def localize(chest: Chest, screened: dict[int, ScreenedSlice], settings: ModelSettings) -> Arrays:
     """Maps and labels in the volume's voxels; an unscreened slice borrows the nearest one's."""
     source = {k: screened[nearest_screened(k, list(screened))] for k in chest.informative}
     maps = {k: each.location_map for k, each in source.items()}
     location = location_volume(maps, chest.crops, chest.volume.hu.shape)
+    counted = np.isin(np.arange(len(location)), chest.informative)
+    location = mean_over_neighbours(location, counted, _neighbour_sigma(chest, settings))
+    threshold = settings.localization.threshold
     classes = [
         int(source[k].probabilities.argmax()) if k in source else None
         for k in range(chest.volume.slice_count)
     ]
     return Arrays(location, label_map(location, chest.lungs, classes, threshold), chest.lungs)
+
+
+def _neighbour_sigma(chest: Chest, settings: ModelSettings) -> float:
+    """In slices."""
+    return settings.assessment.neighbour_sigma_mm / chest.volume.spacing_mm[2]
 
 
 def _tell(

@@ -64,6 +64,8 @@ class AssessmentSettings:
     """Eq. 5's T, temperatures of calibration, and when the answer is 'indeterminate'.
 
     `maximum_spread_over_windows` None does not ask how far the windows lie apart.
+    `neighbour_sigma_mm` is how far along the patient slices vote on each other's
+    lesion, class and map; 0 lets each speak for itself, as in the paper.
     """
 
     healthy_fraction_threshold: float = 0.99
@@ -71,6 +73,7 @@ class AssessmentSettings:
     minimum_top_probability: float = 0.5
     minimum_top_probability_on_disagreement: float = 0.7
     maximum_spread_over_windows: float | None = None
+    neighbour_sigma_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ PRESETS = {
         patient_network=PatientNetworkSettings(
             feature_size=432, heads=4, head_size=64, correlation="softmax"
         ),
+        assessment=AssessmentSettings(neighbour_sigma_mm=3.0),
     ),
 }
 
