@@ -7,8 +7,9 @@ from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
 from M3LungScreenLib.errors import Cancelled, InputRefused
 from M3LungScreenLib.events import Progress, Provisional
+from M3LungScreenLib.neighbours import mean_over_neighbours
 from M3LungScreenLib.screening import screen
-from M3LungScreenLib.settings import PRESETS
+from M3LungScreenLib.settings import PRESETS, with_values
 from M3LungScreenLib.simulation.patient import simulate_patient
 
 
@@ -168,3 +169,20 @@ def test_the_label_map_is_lesion_inside_the_lungs_alone(a_patient, a_bundle):
     assert not arrays.lesions.flags.writeable
     share = (arrays.lesions > 0).sum() / (arrays.lungs > 0).sum()
     assert result.involvement.total.fraction == pytest.approx(share)
+
+
+def test_slices_vote_on_each_other_by_their_distance_in_mm(a_patient, a_bundle):
+    def p_with(sigma_mm: float) -> tuple[np.ndarray, np.ndarray]:
+        settings = with_values(a_bundle.settings, {"assessment.neighbour_sigma_mm": sigma_mm})
+        result, _ = screened(a_patient.volume, replace(a_bundle, settings=settings))
+        return np.array([each.p_lesion or 0.0 for each in result.slices]), (
+            result.arrays.lesion_location_map
+        )
+
+    (alone, map_alone), (together, map_together) = p_with(0.0), p_with(12.0)
+    informative = alone > 0
+    expected = mean_over_neighbours(alone, informative, 12.0 / 8.0)
+    assert together == pytest.approx(expected, abs=1e-5)
+    assert np.abs(np.diff(together)).sum() < np.abs(np.diff(alone)).sum()
+    voted = mean_over_neighbours(map_alone, informative, 12.0 / 8.0)
+    assert np.allclose(map_together, voted, atol=1e-5)
