@@ -7,10 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from slicer.i18n import tr as _
+
 REQUESTER = "M3LungScreen"
 # The range of requirements.txt's own line for torch is given to PyTorchUtils.
 TORCH_FAMILY = ("torch", "torchvision")
-NOT_WANTED = "Nothing was installed. Screen again when you want it."
 
 
 class InstallationRefused(Exception):
@@ -40,10 +41,11 @@ def ensure_packages(requirements: Path, with_torch: bool = True) -> None:
         _install([each for each in others if not _is_satisfied(each)])
     still = [str(each) for each in (*torch, *others) if not _is_satisfied(each)]
     if still:
-        raise InstallationRefused(
-            f"{', '.join(still)} is still missing. Restart Slicer and try again, or install from a "
-            "folder of wheels."
+        words = _(
+            "{packages} is still missing. Restart Slicer and try again, or install from a folder "
+            "of wheels."
         )
+        raise InstallationRefused(words.format(packages=", ".join(still)))
 
 
 def install_from_folder(folder: Path, requirements: Path) -> None:
@@ -52,16 +54,19 @@ def install_from_folder(folder: Path, requirements: Path) -> None:
     if not missing:
         return
     if not any(folder.glob("*.whl")):
-        raise InstallationRefused(
-            f"{folder} holds no .whl files. On a machine with internet and the same system, run "
-            f"'PythonSlicer -m pip download -d FOLDER -r {requirements.name}' and copy the folder."
+        words = _(
+            "{folder} holds no .whl files. On a machine with internet and the same system, run "
+            "'PythonSlicer -m pip download -d FOLDER -r {name}' and copy the folder."
         )
+        raise InstallationRefused(words.format(folder=folder, name=requirements.name))
     _pip(["--no-index", "--find-links", str(folder), *missing])
     if missing_packages(requirements):
-        raise InstallationRefused(
-            f"{folder} lacks wheels for Python {sys.version_info[0]}.{sys.version_info[1]} on this "
-            "system. Download them with this machine's PythonSlicer version."
+        words = _(
+            "{folder} lacks wheels for Python {python} on this system. Download them with this "
+            "machine's PythonSlicer version."
         )
+        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise InstallationRefused(words.format(folder=folder, python=python))
 
 
 def _requirements(path: Path) -> list[Any]:
@@ -85,23 +90,25 @@ def _install_torch(requirement: Any) -> None:
     try:
         import PyTorchUtils
     except ImportError:
-        raise InstallationRefused(
+        words = _(
             "PyTorch is missing. Install the extension 'PyTorch' from the Extensions Manager, "
             "restart Slicer and try again; or install from a folder of wheels."
-        ) from None
+        )
+        raise InstallationRefused(words) from None
     logic = PyTorchUtils.PyTorchUtilsLogic()
     wanted = str(requirement.specifier)
     if logic.torchInstalled() and not _is_satisfied(requirement):
-        raise InstallationRefused(
-            f"PyTorch {version('torch')} is installed, {wanted} is needed. Uninstall it in the "
-            "module 'PyTorch Utils', restart Slicer and try again."
+        words = _(
+            "PyTorch {found} is installed, {wanted} is needed. Uninstall it in the module "
+            "'PyTorch Utils', restart Slicer and try again."
         )
+        raise InstallationRefused(words.format(found=version("torch"), wanted=wanted))
     try:
         torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=wanted)
     except Exception as failed:
         raise _pip_failed(failed) from failed
     if torch is None:
-        raise InstallationRefused("PyTorch was not installed. Screen again when you want it.")
+        raise InstallationRefused(_("PyTorch was not installed. Screen again when you want it."))
 
 
 def _install(requirements: list[Any]) -> None:
@@ -114,7 +121,7 @@ def _install(requirements: list[Any]) -> None:
     try:
         packaging.pip_ensure(lines, requester=REQUESTER)
     except RuntimeError as declined:
-        raise InstallationRefused(NOT_WANTED) from declined
+        raise _not_wanted() from declined
     except Exception as failed:
         raise _pip_failed(failed) from failed
 
@@ -122,9 +129,10 @@ def _install(requirements: list[Any]) -> None:
 def _ask_and_pip(lines: list[str]) -> None:
     import slicer.util
 
-    question = f"{REQUESTER} needs to install {', '.join(lines)}. Install now?"
-    if not slicer.util.confirmOkCancelDisplay(question):
-        raise InstallationRefused(NOT_WANTED)
+    question = _("{requester} needs to install {packages}. Install now?")
+    words = question.format(requester=REQUESTER, packages=", ".join(lines))
+    if not slicer.util.confirmOkCancelDisplay(words):
+        raise _not_wanted()
     _pip(lines)
 
 
@@ -137,8 +145,13 @@ def _pip(arguments: list[str]) -> None:
         raise _pip_failed(failed) from failed
 
 
+def _not_wanted() -> InstallationRefused:
+    return InstallationRefused(_("Nothing was installed. Screen again when you want it."))
+
+
 def _pip_failed(failed: Exception) -> InstallationRefused:
-    return InstallationRefused(
+    words = _(
         "The packages could not be installed. Check the connection or the proxy, or install from "
-        f"a folder of wheels; the Python console says more ({type(failed).__name__})."
+        "a folder of wheels; the Python console says more ({error})."
     )
+    return InstallationRefused(words.format(error=type(failed).__name__))

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from slicer.i18n import tr as _
+
 from .child_process import ChildProcess, qt_worker
 from .library import library_root
 from .pipe_process import PipeProcess, pipe_worker
@@ -163,10 +165,12 @@ class ScreeningLogic:
             folder = self._exchange / f"run-{self._runs}"
             folder.mkdir()
         except OSError as wrong:
-            raise VolumeRefused(
-                f"No temporary folder can be made in {parent}: {wrong.strerror or wrong}. Make "
-                "room, or choose another in Slicer's application settings."
-            ) from wrong
+            words = _(
+                "No temporary folder can be made in {parent}: {why}. Make room, or choose another "
+                "in Slicer's application settings."
+            )
+            why = wrong.strerror or wrong
+            raise VolumeRefused(words.format(parent=parent, why=why)) from wrong
         return folder
 
     def _finish(self, volume: Any, request: Request, status: Status, on_result: OnResult) -> Status:
@@ -179,12 +183,14 @@ class ScreeningLogic:
 
     def _bring_in(self, volume: Any, folder: Path, status: Status, on_result: OnResult) -> Status:
         if not self.scene.IsNodePresent(volume):
-            gone = "The CT was removed while it was screened; nothing was added to the scene."
+            gone = _("The CT was removed while it was screened; nothing was added to the scene.")
             return replace(status, state=State.CANCELLED, message=gone, kind="volume_removed")
         try:
             on_result(add_result(self.scene, volume, folder))
         except OSError as wrong:
-            message = "The result could not be read. Make room for temporary files; screen again."
+            message = _(
+                "The result could not be read. Make room for temporary files; screen again."
+            )
             return replace(status, state=State.FAILED, message=message, details=str(wrong))
         return status
 

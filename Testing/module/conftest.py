@@ -9,6 +9,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "M3LungScreen"))
 
+from Testing.stand_ins import translation  # noqa: E402
+
+translation.install()
 from Testing.stand_ins.mrml_scene import SceneOfSlicer, add_volume, ijk_to_ras_of  # noqa: E402
 
 

@@ -109,7 +109,7 @@ def test_the_rest_of_a_run_is_told_in_seconds_then_minutes(wording):
 def test_every_step_of_the_library_has_words(wording):
     from M3LungScreenLib.events import STEPS
 
-    assert set(STEPS) <= set(wording.STEPS)
+    assert set(STEPS) <= set(wording.steps())
 
 
 def test_bars_are_as_long_as_the_probabilities(verdict, ui, make_result):

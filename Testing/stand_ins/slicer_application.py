@@ -14,7 +14,7 @@ from typing import Any
 
 import slicer
 
-from Testing.stand_ins import pythonqt
+from Testing.stand_ins import pythonqt, translation
 from Testing.stand_ins.ctk_widgets import ctk_module
 from Testing.stand_ins.forms import FormLoader
 from Testing.stand_ins.mrml_widgets import ModuleWidget, qMRMLNodeComboBox, qMRMLWidget
@@ -153,7 +153,7 @@ def install(module_file: Path) -> Application:
     slicer.modules.colors = SimpleNamespace(logic=lambda: logic_of_scene("vtkSlicerColorLogic"))
     _add_submodule(parameter_node_module())
     _add_submodule(_module("ScriptedLoadableModule", **{each.__name__: each for each in BASES}))
-    _add_submodule(_module("i18n", tr=lambda text: text, translate=lambda context, text: text))
+    translation.install()
     sys.modules["qt"].QUiLoader = _form_loader()  # type: ignore[attr-defined]
     return slicer.app
 

@@ -20,7 +20,6 @@ from ..scene.results import SceneResult
 FIRST_WINDOW = 2
 MEAN = -1
 CROP_NODE = "M3LungScreen crop"
-STAGE_NAMES = "Slice · threshold · opening<br>background removed · second opening · crop"
 STAGES_IN_A_ROW = 3
 STAGE_PIXELS = 128
 SHOWN_HU = (-1200, 0)
@@ -75,7 +74,9 @@ class ResearcherSection:
         hu = axial_slice(self._result.volume, self._entry["index"])
         settings = self._result.content["settings"]["model"]["preprocessing"]
         self.ui.stagesLabel.setPixmap(pixmap_of(sheet(stages_of(hu, settings))))
-        self.ui.stagesTextLabel.text = _(STAGE_NAMES)
+        self.ui.stagesTextLabel.text = _(
+            "Slice · threshold · opening<br>background removed · second opening · crop"
+        )
 
 
 def window_name(center_hu: int) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+# In the report, which is in English.
 OPINIONS = {"agree": "Agree", "disagree": "Disagree", "other": "Other diagnosis"}
 
 
@@ -60,5 +61,7 @@ def described(review: Mapping[str, str]) -> str:
     """What is recorded, in a line."""
     if not review.get("opinion"):
         return _("Nothing recorded yet.")
-    words = _(OPINIONS[review["opinion"]])
-    return _("Recorded: {opinion}, {time}").format(opinion=words, time=review.get("time", ""))
+    words = {"agree": _("Agree"), "disagree": _("Disagree"), "other": _("Other diagnosis")}
+    return _("Recorded: {opinion}, {time}").format(
+        opinion=words[review["opinion"]], time=review.get("time", "")
+    )

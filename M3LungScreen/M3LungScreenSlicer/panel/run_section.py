@@ -65,17 +65,14 @@ class RunSection:
         self.ui.detailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
 
 
-HEADINGS = {
-    State.REFUSED: "Not screened.",
-    State.FAILED: "The screening failed.",
-    State.CANCELLED: "Cancelled.",
-}
-
-
 def message_of(status: Status) -> str:
     """Rich text: notices on the way, and why a run ended without a result."""
     lines = [f"ⓘ {escape(each)}" for each in status.notices]
-    if status.state in HEADINGS:
-        before = "" if status.state is State.CANCELLED else "⚠ "
-        lines.append(f"{before}<b>{_(HEADINGS[status.state])}</b> {escape(status.message)}")
+    headings = {
+        State.REFUSED: "⚠ <b>" + _("Not screened."),
+        State.FAILED: "⚠ <b>" + _("The screening failed."),
+        State.CANCELLED: "<b>" + _("Cancelled."),
+    }
+    if status.state in headings:
+        lines.append(f"{headings[status.state]}</b> {escape(status.message)}")
     return "<br>".join(lines)

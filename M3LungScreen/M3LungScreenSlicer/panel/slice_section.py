@@ -14,7 +14,6 @@ from . import wording
 
 ROW_HEIGHT = 22
 CLASS_COLUMN = 1
-COLUMNS = ("Slice", "Class", "Lesion", "Weight", "Involved")
 
 
 class SliceSection:
@@ -25,8 +24,9 @@ class SliceSection:
         self._jump = jump
         self._rows: dict[int, int] = {}
         self._items: dict[tuple[int, int], Any] = {}  # a table does not keep Python's items
-        ui.sliceTable.setColumnCount(len(COLUMNS))
-        ui.sliceTable.setHorizontalHeaderLabels([_(each) for each in COLUMNS])
+        columns = [_("Slice"), _("Class"), _("Lesion"), _("Weight"), _("Involved")]
+        ui.sliceTable.setColumnCount(len(columns))
+        ui.sliceTable.setHorizontalHeaderLabels(columns)
         ui.sliceTable.verticalHeader().hide()
         ui.sliceTable.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         header = ui.sliceTable.horizontalHeader()
@@ -67,7 +67,7 @@ class SliceSection:
 
 
 def row_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """The table's row of a screened slice, in the order of COLUMNS."""
+    """The table's row of a screened slice: index, class, P(lesion), weight, involvement."""
     return (
         str(entry["index"]),
         f"{wording.SIGNS[entry['predicted']]} {class_by_key(entry['predicted']).name}",
@@ -108,6 +108,6 @@ def brief(entry: Mapping[str, Any] | None) -> str:
         "  ".join(f"{e.name} {wording.percent(shares[e.key])}" for e in CLASSES),
     ]
     if entry["weight"] is not None:
-        lines.append(f"weight {entry['weight']:.3f}")
-    lines.append(f"involved {wording.percent(entry['involvement'])}")
+        lines.append(f"{_('weight')} {entry['weight']:.3f}")
+    lines.append(f"{_('involved')} {wording.percent(entry['involvement'])}")
     return "\n".join(lines)

@@ -17,15 +17,6 @@ from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
 Content = Mapping[str, Any]
 
 SIGNS = {"healthy": "●", "covid19": "▲", "h1n1": "◆", "cap": "■"}
-STEPS = {
-    "": "Starting",
-    "read": "Reading the CT",
-    "preprocess": "Finding the lungs",
-    "slice_network": "Looking at each slice",
-    "patient_network": "Weighing the slices",
-    "localization": "Mapping the lesions",
-    "write": "Writing the result",
-}
 SIDES = ("right", "left", "total")
 SEVERITY_MAXIMUM = 24
 
@@ -223,9 +214,22 @@ def unverified_legend(unverified: Sequence[str]) -> str:
     return "⚠ " + _("unverified: never verified on real CT.") if unverified else ""
 
 
+def steps() -> dict[str, str]:
+    """What is being done, by the name of the library's step; '' is before the first."""
+    return {
+        "": _("Starting"),
+        "read": _("Reading the CT"),
+        "preprocess": _("Finding the lungs"),
+        "slice_network": _("Looking at each slice"),
+        "patient_network": _("Weighing the slices"),
+        "localization": _("Mapping the lesions"),
+        "write": _("Writing the result"),
+    }
+
+
 def step(name: str, seconds_left: float | None) -> str:
     """What is being done, and how long the rest will take if that is known."""
-    words = _(STEPS.get(name, name))
+    words = steps().get(name, name)
     if seconds_left is None:
         return f"{words}…"
     return _("{step}, about {time} left").format(step=words, time=duration(max(1.0, seconds_left)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .nodes import RESULT_ATTRIBUTE, nodes_of_class
@@ -38,27 +39,8 @@ class VolumeRefused(Exception):
 def why_not(node: Any) -> str:
     """One sentence why `node` cannot be screened, or '' where it can; None is refused too."""
     if node is None:
-        return "No volume is chosen. Load a chest CT and choose it."
-    name = node.GetName()
-    if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return f"{name} is a label map. Choose the CT itself."
-    if any(node.IsA(kind) for kind in SEVERAL_VALUES):
-        return f"{name} has several values a voxel. Choose a CT in Hounsfield units."
-    if not node.IsA("vtkMRMLScalarVolumeNode"):
-        return f"{name} is no volume. Choose a chest CT."
-    if node.GetAttribute(RESULT_ATTRIBUTE):
-        return f"{name} was made by a screening. Choose the CT itself."
-    image = node.GetImageData()
-    if image is None or image.GetNumberOfPoints() == 0:
-        return f"{name} holds no voxels. Load it again."
-    if image.GetNumberOfScalarComponents() != 1:
-        return f"{name} has several values a voxel. Choose a CT in Hounsfield units."
-    if _is_frame(node):
-        return (
-            f"{name} changes with its sequence, a result would not. Clone it in the Data module "
-            "and screen the copy."
-        )
-    return _why_not_its_place(node)
+        return _("No volume is chosen. Load a chest CT and choose it.")
+    return (_why_not_its_kind(node) or _why_not_its_place(node)).format(name=node.GetName())
 
 
 def screenable(scene: Any) -> list[Any]:
@@ -80,8 +62,8 @@ def hand_over(node: Any, folder: Path) -> HandedVolume:
             for part in _int16_parts(voxels(node)):
                 part.tofile(file)
     except OSError as wrong:
-        why = wrong.strerror or wrong
-        raise VolumeRefused(f"The CT cannot be written to {folder}: {why}. Make room.") from wrong
+        words = _("The CT cannot be written to {folder}: {why}. Make room.")
+        raise VolumeRefused(words.format(folder=folder, why=wrong.strerror or wrong)) from wrong
     return HandedVolume(path, world_geometry(node))
 
 
@@ -118,6 +100,29 @@ def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
     return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
 
 
+def _why_not_its_kind(node: Any) -> str:
+    several = _("{name} has several values a voxel. Choose a CT in Hounsfield units.")
+    if node.IsA("vtkMRMLLabelMapVolumeNode"):
+        return _("{name} is a label map. Choose the CT itself.")
+    if any(node.IsA(kind) for kind in SEVERAL_VALUES):
+        return several
+    if not node.IsA("vtkMRMLScalarVolumeNode"):
+        return _("{name} is no volume. Choose a chest CT.")
+    if node.GetAttribute(RESULT_ATTRIBUTE):
+        return _("{name} was made by a screening. Choose the CT itself.")
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        return _("{name} holds no voxels. Load it again.")
+    if image.GetNumberOfScalarComponents() != 1:
+        return several
+    if _is_frame(node):
+        return _(
+            "{name} changes with its sequence, a result would not. Clone it in the Data module "
+            "and screen the copy."
+        )
+    return ""
+
+
 def _is_frame(node: Any) -> bool:
     """Whether a sequence browser shows its frames, one after another, in this node."""
     scene = node.GetScene()
@@ -128,19 +133,17 @@ def _is_frame(node: Any) -> bool:
 def _why_not_its_place(node: Any) -> str:
     parent = node.GetParentTransformNode()
     if parent is not None and not parent.IsTransformToWorldLinear():
-        return (
-            f"{node.GetName()} lies under the non-linear transform {parent.GetName()}. Resample it "
-            "with the transform first, or take it out of the transform."
+        return _(
+            "{name} lies under a non-linear transform. Resample it with the transform first, or "
+            "take it out of the transform."
         )
     matrix = ijk_to_world(node)[:3, :3]
     lengths = np.linalg.norm(matrix, axis=0)
     if not lengths.all():
-        return (
-            f"{node.GetName()} has an axis without length. Correct its geometry or load it again."
-        )
+        return _("{name} has an axis without length. Correct its geometry or load it again.")
     axes = matrix / lengths
     if np.abs(axes.T @ axes - np.eye(3)).max() > LARGEST_COSINE_BETWEEN_AXES:
-        return f"{node.GetName()} has axes that are not at right angles. Resample it first."
+        return _("{name} has axes that are not at right angles. Resample it first.")
     return ""
 
 
