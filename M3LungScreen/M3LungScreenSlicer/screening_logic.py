@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,7 @@ from .child_process import ChildProcess, qt_worker
 from .library import library_root
 from .pipe_process import PipeProcess, pipe_worker
 from .scene.results import SceneResult, add_result
-from .scene.volumes import VolumeRefused, hand_over, screenable
+from .scene.volumes import VolumeRefused, hand_over, screenable, why_not
 from .screening_session import Request, ScreeningSession, State, Status
 
 OnStatus = Callable[[Status], None]
@@ -151,8 +152,15 @@ class ScreeningLogic:
         return outcomes
 
     def _request(self, volume: Any, model: Path | str | None, device: str, detail: str) -> Request:
+        problem = why_not(volume)
+        if problem:
+            raise VolumeRefused(problem)
         folder = self._run_folder()
-        handed = hand_over(volume, folder)
+        try:
+            handed = hand_over(volume, folder)
+        except VolumeRefused:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         chosen = library_root() / SHIPPED_MODEL if model is None else Path(model)
         return Request(handed.path, handed.geometry, chosen, folder / "result", device, detail)
 
@@ -162,6 +170,8 @@ class ScreeningLogic:
         try:
             if self._exchange is None:
                 self._exchange = Path(tempfile.mkdtemp(prefix="M3LungScreen-", dir=parent))
+                # Also where nobody closes this logic.
+                weakref.finalize(self, shutil.rmtree, self._exchange, ignore_errors=True)
             folder = self._exchange / f"run-{self._runs}"
             folder.mkdir()
         except OSError as wrong:

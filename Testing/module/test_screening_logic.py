@@ -269,6 +269,21 @@ def test_no_place_for_temporary_files_is_one_sentence(scene, a_ct, tmp_path):
     assert "No temporary folder" in heard[-1].message
 
 
+def test_no_file_is_left_of_a_refused_volume_nor_of_a_forgotten_logic(scene, tmp_path):
+    import gc
+
+    place = tmp_path / "temporary"
+    place.mkdir()
+    logic = ScreeningLogic(scene, folder=place)
+    with pytest.raises(ScreeningFailed):
+        logic.screen(None)
+    assert list(place.iterdir()) == []
+    assert logic._run_folder().is_dir()
+    del logic
+    gc.collect()
+    assert list(place.iterdir()) == []
+
+
 def test_two_runs_at_once_are_an_error(driver, a_ct):
     driver.start(a_ct)
     with pytest.raises(RuntimeError, match="cancel it first"):

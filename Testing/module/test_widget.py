@@ -120,7 +120,7 @@ def test_what_happens_on_the_way_is_said_while_running(widget):
 
     widget.ui.screenButton.click()
     widget.logic.tell(state=State.RUNNING, notices=("The memory of the GPU ran out.",))
-    assert widget.ui.messageLabel.text == "ⓘ The memory of the GPU ran out."
+    assert widget.ui.messageLabel.text == "• The memory of the GPU ran out."
 
 
 def test_cancel_leaves_the_scene_as_it_was(widget, scene):
@@ -342,6 +342,21 @@ def test_leaving_the_module_leaves_no_observer(widget, a_slice_view):
     widget.cleanup()
     assert widget.Observations == []
     assert widget.logic.calls[-1] == ("close",)
+
+
+def test_a_reload_leaves_no_listener_no_text_and_the_users_layout(screened, window, monkeypatch):
+    from Testing.stand_ins.layout import LayoutManager
+
+    manager = LayoutManager()
+    monkeypatch.setattr(window, "layout_manager", manager)
+    manager.use_plots(monkeypatch)
+    screened.ui.chartCheckBox.click()
+    screened._jump(12)
+    assert manager.edge_text("Red")
+    screened.cleanup()
+    assert manager.view.listeners == []
+    assert manager.layout == LayoutManager.FOUR_UP
+    assert manager.edge_text("Red") == ""
 
 
 def test_the_module_opens_again_after_it_was_left(screened):

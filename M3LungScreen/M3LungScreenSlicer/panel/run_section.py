@@ -67,7 +67,7 @@ class RunSection:
 
 def message_of(status: Status) -> str:
     """Rich text: notices on the way, and why a run ended without a result."""
-    lines = [f"ⓘ {escape(each)}" for each in status.notices]
+    lines = [f"• {escape(each)}" for each in status.notices]
     headings = {
         State.REFUSED: "⚠ <b>" + _("Not screened."),
         State.FAILED: "⚠ <b>" + _("The screening failed."),
