@@ -249,8 +249,8 @@ def test_packages_from_a_folder_are_installed(widget, monkeypatch, tmp_path):
     assert "installed" in widget.ui.messageLabel.text
 
 
-def test_a_model_from_a_folder_is_chosen_with_its_card(widget, monkeypatch, a_bundle_elsewhere):
-    choose(monkeypatch, folder=a_bundle_elsewhere)
+def test_a_model_from_a_file_is_chosen_with_its_card(widget, monkeypatch, a_bundle_elsewhere):
+    choose(monkeypatch, file=a_bundle_elsewhere / "model.json")
     widget.ui.openModelButton.click()
     assert str(a_bundle_elsewhere) in widget.ui.cardLabel.text
     widget.ui.screenButton.click()
@@ -260,7 +260,7 @@ def test_a_model_from_a_folder_is_chosen_with_its_card(widget, monkeypatch, a_bu
 def test_a_damaged_model_disables_the_button_and_says_why(widget, monkeypatch, a_bundle_elsewhere):
     weights = a_bundle_elsewhere / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
-    choose(monkeypatch, folder=a_bundle_elsewhere)
+    choose(monkeypatch, file=a_bundle_elsewhere / "model.json")
     widget.ui.openModelButton.click()
     assert not widget.ui.screenButton.enabled
     assert "damaged" in widget.ui.reasonLabel.text

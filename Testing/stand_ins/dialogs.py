@@ -9,4 +9,5 @@ def choose(monkeypatch: Any, folder: Path | None = None, file: Path | None = Non
     """Any dialog gives this; nothing is a Cancel."""
     dialog = sys.modules["qt"].QFileDialog  # type: ignore[attr-defined]
     monkeypatch.setattr(dialog, "getExistingDirectory", lambda *a: str(folder or ""))
-    monkeypatch.setattr(dialog, "getSaveFileName", lambda *a: str(file or ""))
+    for name in ("getSaveFileName", "getOpenFileName"):
+        monkeypatch.setattr(dialog, name, lambda *a: str(file or ""))

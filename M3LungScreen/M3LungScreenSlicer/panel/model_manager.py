@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from M3LungScreenLib.classes import class_by_key
 
-from ..models import ModelChoice, list_models, open_model, unverified_classes
+from ..models import CARD_FILE, ModelChoice, list_models, open_model, unverified_classes
 from .wording import bullets
 
 FOLDER_KEY = "M3LungScreen/ModelsFolder"
@@ -81,10 +81,11 @@ class ModelManager:
         self._chosen(str(self._models[index].folder))
 
     def _open(self) -> None:
-        folder = qt.QFileDialog.getExistingDirectory(
-            self.ui.openModelButton, _("Open the folder of a model bundle")
+        card = qt.QFileDialog.getOpenFileName(
+            self.ui.openModelButton, _("Open a model bundle"), "", f"{CARD_FILE} ({CARD_FILE})"
         )
-        if folder:
+        if card:
+            folder = str(Path(card).parent)
             self.select(folder)
             self._chosen(folder)
 
