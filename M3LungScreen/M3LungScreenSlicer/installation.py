@@ -12,6 +12,8 @@ from slicer.i18n import tr as _
 REQUESTER = "M3LungScreen"
 # The range of requirements.txt's own line for torch is given to PyTorchUtils.
 TORCH_FAMILY = ("torch", "torchvision")
+# Slicer itself runs on these; another version could break it.
+SLICERS_OWN = ("numpy", "SimpleITK")
 
 
 class InstallationRefused(Exception):
@@ -35,6 +37,7 @@ def ensure_packages(requirements: Path, with_torch: bool = True) -> None:
     wanted = _requirements(requirements)
     torch = [each for each in wanted if each.name in TORCH_FAMILY] if with_torch else []
     others = [each for each in wanted if each.name not in TORCH_FAMILY]
+    _leave_slicers_own(others)
     if not all(map(_is_satisfied, torch)):
         _install_torch(next(each for each in torch if each.name == "torch"))
     if not all(map(_is_satisfied, others)):
@@ -53,6 +56,7 @@ def install_from_folder(folder: Path, requirements: Path) -> None:
     missing = missing_packages(requirements)
     if not missing:
         return
+    _leave_slicers_own(_requirements(requirements))
     if not any(folder.glob("*.whl")):
         words = _(
             "{folder} holds no .whl files. On a machine with internet and the same system, run "
@@ -67,6 +71,14 @@ def install_from_folder(folder: Path, requirements: Path) -> None:
         )
         python = f"{sys.version_info[0]}.{sys.version_info[1]}"
         raise InstallationRefused(words.format(folder=folder, python=python))
+
+
+def _leave_slicers_own(wanted: list[Any]) -> None:
+    """InstallationRefused where what Slicer brings would have to be replaced."""
+    for each in wanted:
+        if each.name in SLICERS_OWN and not _is_satisfied(each):
+            words = _("This Slicer is too old: {package} is needed. Install Slicer 5.10 or later.")
+            raise InstallationRefused(words.format(package=each))
 
 
 def _requirements(path: Path) -> list[Any]:

@@ -156,6 +156,7 @@ REFUSALS = {
     "extension 'PyTorch'": {"versions": without("torch"), "torch_utils": False},
     "PyTorch was not installed": {"versions": without("torch"), "answer": False},
     "is installed, >=2.8 is needed": {"versions": EVERYTHING | {"torch": "1.13"}},
+    "This Slicer is too old: numpy>=2.0": {"versions": EVERYTHING | {"numpy": "1.26.4"}},
     "Nothing was installed": {"versions": without("scipy"), "answer": False},
 }
 
