@@ -25,7 +25,8 @@ def a_hospital(tmp_path: Path) -> Path:
     write_series(folder / "healthy-is-no-class/x", a_small_chest(9))
     write_series(folder / "Healthy/bert", a_small_chest(2))
     write_volume(folder / "covid19/carl.nii.gz", a_small_chest(3))
-    write_volume(folder / "covid19/carl-mask.nii.gz", np.ones((12, 64, 64), np.uint8))
+    mask = np.repeat(np.uint8(np.arange(12) > 2), 64 * 64).reshape(12, 64, 64)
+    write_volume(folder / "covid19/carl-mask.nii.gz", mask)
     write_volume(folder / "covid19/no-chest.nrrd", np.full((12, 64, 64), 40, np.int16))
     return folder
 
@@ -48,7 +49,15 @@ def test_index_of_class_folders_is_read_back_with_every_ct_found(
     assert cases["carl"].mask is not None
     assert cases["carl"].mask.samefile(a_hospital / "covid19/carl-mask.nii.gz")
     assert cases["bert"].path.samefile(a_hospital / "Healthy/bert")
-    assert cases["carl"].slice_labels is None
+    assert cases["carl"].slice_labels == (0, 0, 0, *(1,) * 9)
+    assert cases["bert"].slice_labels is None
+
+
+def test_mask_that_does_not_fit_its_ct_is_left_out_with_its_reason(a_hospital: Path) -> None:
+    path, mask = a_hospital / "covid19/carl.nii.gz", a_hospital / "covid19/other-mask.nii.gz"
+    write_volume(mask, np.ones((11, 64, 64), np.uint8))
+    examined = examine(a_case("carl", path=str(path), mask=mask))
+    assert "other-mask.nii.gz has (64, 64, 11)" in str(examined.refusal)
 
 
 def test_index_prints_terms_table_and_who_was_left_out(
@@ -57,7 +66,7 @@ def test_index_prints_terms_table_and_who_was_left_out(
     main(["folders", str(a_hospital), "-o", str(tmp_path / "index.csv")])
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["Healthy", "all", "2", "24", "unknown", "unknown"] in lines
-    assert ["COVID-19", "all", "1", "0", "unknown", "unknown"] in lines
+    assert ["COVID-19", "all", "1", "9", "unknown", "unknown"] in lines
     assert any(line[:1] == ["no-chest:"] for line in lines)
     assert [*UNFIT.split()[:-1], UNFIT.split()[-1] + ":", "1"] in lines
 

@@ -1,17 +1,19 @@
 """Each CT looked at once before it counts: may it be used, and whose is it?"""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.lungs import segment_lungs
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.suitability import check_lungs
 from Training.datasets.headers import dicom_files, read_tags
 from Training.datasets.index_file import Case
+from Training.evaluation.masks import read_mask
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -38,10 +40,12 @@ class Examined:
 def examine(case: Case) -> Examined:
     """Read the CT, look for lungs in it, hold its slice labels to its slices.
 
-    Slices that lie there as pictures are no HU: they are counted, not looked at.
+    A mask must lie on the CT; without labels it says which slices have a lesion. Slices that lie
+    there as pictures are no HU: they are counted, not looked at.
     """
     try:
-        slices = _slices(case.path)
+        images = slice_images(case.path)
+        case, slices = (case, _digests(images)) if images else _look_at_volume(case)
         _check_labels(case, len(slices))
     except InputRefused as refusal:
         return Examined(case, refusal.message)
@@ -56,14 +60,23 @@ def slice_images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
 
 
-def _slices(path: Path) -> list[str]:
-    """A digest of each slice's pixels, empty where all have one value: that tells nothing."""
-    images = slice_images(path)
-    if images:
-        return [hashlib.sha256(each.read_bytes()).hexdigest() for each in images]
-    volume = read_ct(path)
+def _digests(images: list[Path]) -> list[str]:
+    return [hashlib.sha256(each.read_bytes()).hexdigest() for each in images]
+
+
+def _look_at_volume(case: Case) -> tuple[Case, list[str]]:
+    """The case with what its mask labels, and digests of slices; empty where all has one value."""
+    volume = read_ct(case.path)
     check_lungs(segment_lungs(volume), volume)
-    return [hashlib.sha256(each.tobytes()).hexdigest() * bool(np.ptp(each)) for each in volume.hu]
+    slices = [hashlib.sha256(each.tobytes()).hexdigest() * bool(np.ptp(each)) for each in volume.hu]
+    return _labelled(case, volume), slices
+
+
+def _labelled(case: Case, volume: CTVolume) -> Case:
+    if case.mask is None:
+        return case
+    lesion = read_mask(case.mask, volume).any(axis=(1, 2))
+    return replace(case, slice_labels=case.slice_labels or tuple(map(int, lesion)))
 
 
 def _check_labels(case: Case, count: int) -> None:
