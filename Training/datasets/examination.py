@@ -75,8 +75,8 @@ def _look_at_volume(case: Case) -> tuple[Case, list[str]]:
 def _labelled(case: Case, volume: CTVolume) -> Case:
     if case.mask is None:
         return case
-    lesion = read_mask(case.mask, volume).any(axis=(1, 2))
-    return replace(case, slice_labels=case.slice_labels or tuple(map(int, lesion)))
+    lesion = np.any(read_mask(case.mask, volume), axis=(1, 2)).astype(int)
+    return replace(case, slice_labels=case.slice_labels or tuple(lesion.tolist()))
 
 
 def _check_labels(case: Case, count: int) -> None:
