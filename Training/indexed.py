@@ -53,7 +53,7 @@ class IndexedData:
 
     def slices(self, validation: bool) -> SliceSamples:
         """Healthy people's slices and labelled lesions; UsageError where one is missing."""
-        return slice_samples(self._cached(validation))
+        return slice_samples(self._cached(validation), _split(validation))
 
     def patients(self, validation: bool) -> list[PatientCrops]:
         """Every patient of the split, so many slices of each as the config allows."""
@@ -94,10 +94,14 @@ class IndexedData:
 
     def _cached(self, validation: bool) -> list[CachedCase]:
         cache = CropCache(self.cache, self.config.model.preprocessing)
-        return cache.fetch_all(self._cases("validation" if validation else "training"))
+        return cache.fetch_all(self._cases(_split(validation)))
 
 
-def slice_samples(cases: Sequence[CachedCase]) -> SliceSamples:
+def _split(validation: bool) -> str:
+    return "validation" if validation else "training"
+
+
+def slice_samples(cases: Sequence[CachedCase], split: str) -> SliceSamples:
     """Healthy people's slices, all, and the ill's that are labelled with a lesion (II-B).
 
     Raises UsageError where one of the two is missing.
@@ -110,8 +114,8 @@ def slice_samples(cases: Sequence[CachedCase]) -> SliceSamples:
         raise UsageError(
             "index",
             "The slice level needs ill patients with slice labels or masks, and healthy patients; "
-            f"here are {sum(counts)} labelled slices of {len(ill)} ill patients and "
-            f"{len(healthy)} healthy ones.",
+            f"the {split} split has {sum(counts)} labelled slices of {len(ill)} ill patients and "
+            f"{len(healthy)} healthy ones. Add them, or change the index's column split.",
         )
     return SliceSamples(
         ill=StoredRows([each.hu for each in ill], chosen),

@@ -96,10 +96,15 @@ def batches(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def steps_per_epoch(classes: np.ndarray, size: int) -> int:
+    """Whole batches of `size` with all classes alike; UsageError where there is none."""
     count = int(np.bincount(classes).max()) * len(np.unique(classes))
     steps = count // size
     if steps == 0:
-        raise ValueError(f"{count} samples make no batch of {size}; lower the batch or add data")
+        raise UsageError(
+            "batch",
+            f"The training split makes {count} samples, no batch of {size}. Lower slice.pairs, "
+            "patient.batch or joint.patients by --set, or add cases.",
+        )
     return steps
 
 

@@ -89,6 +89,16 @@ def test_several_processes_give_the_entries_in_order(cache: CropCache, tmp_path:
         assert not cached.lesion.any()
 
 
+def test_entries_that_are_there_need_no_other_process(
+    cache: CropCache, a_case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b_case = replace(a_case, path=write_volume(a_case.path.with_name("b.nrrd"), a_small_chest(2)))
+    made = [cache.fetch(each).folder for each in (a_case, b_case)]
+    monkeypatch.setattr(crop_cache, "ProcessPoolExecutor", None)
+    found = cache.fetch_all([a_case, b_case], processes=2)
+    assert [each.folder for each in found] == made
+
+
 def test_mask_gives_truth_and_labels_where_the_readers_gave_none(
     cache: CropCache, a_case: Case, tmp_path: Path
 ) -> None:

@@ -94,9 +94,11 @@ class CropCache:
 
     def fetch_all(self, cases: Sequence[Case], processes: int | None = None) -> list[CachedCase]:
         """The entries of all cases in order, made by several processes; raises as `fetch`."""
-        count = min(processes or os.cpu_count() or 1, len(cases))
-        made = self._made(cases, count)
-        return list(tqdm(made, total=len(cases), desc="crops", mininterval=10))
+        missing = [each for each in cases if not self._is_made(each)]
+        count = min(processes or os.cpu_count() or 1, len(missing))
+        for _ in tqdm(self._made(missing, count), "crops", len(missing), disable=not missing):
+            pass
+        return [self.fetch(each) for each in cases]
 
     def _made(self, cases: Sequence[Case], processes: int) -> Iterator[CachedCase]:
         if processes <= 1:
@@ -106,6 +108,11 @@ class CropCache:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, context) as pool:
             yield from pool.map(partial(CropCache.fetch, self), cases)
+
+    def _is_made(self, case: Case) -> bool:
+        """Whether the entry is there; false also for files that nobody has read yet."""
+        known = _known_hash(case, self.folder)
+        return known.exists() and (self._entries / known.read_text("utf-8")).exists()
 
     @cached_property
     def _entries(self) -> Path:
@@ -153,19 +160,28 @@ def _write_crops(
 
 def _content_hash(case: Case, folder: Path) -> str:
     """A digest of all bytes of a CT and its mask; read once, then known by size and time."""
-    files = [file for path in (case.path, case.mask) for file in _files(path)]
-    stats = [(os.path.abspath(each), (s := each.stat()).st_size, s.st_mtime_ns) for each in files]
-    known = folder / "hashes" / hashlib.sha256(repr(stats).encode()).hexdigest()[:32]
+    known = _known_hash(case, folder)
     if known.exists():
         return known.read_text("utf-8")
     digest = hashlib.sha256(repr(case.mask is not None).encode())
-    for each in files:
+    for each in _case_files(case):
         digest.update(hashlib.sha256(each.read_bytes()).digest())
     known.parent.mkdir(parents=True, exist_ok=True)
     beside = known.with_suffix(f".{os.getpid()}")
     beside.write_text(digest.hexdigest()[:32], "utf-8")
     os.replace(beside, known)
     return digest.hexdigest()[:32]
+
+
+def _known_hash(case: Case, folder: Path) -> Path:
+    """Where the digest of these files, of this size and time, is kept."""
+    files = _case_files(case)
+    stats = [(os.path.abspath(each), (s := each.stat()).st_size, s.st_mtime_ns) for each in files]
+    return folder / "hashes" / hashlib.sha256(repr(stats).encode()).hexdigest()[:32]
+
+
+def _case_files(case: Case) -> list[Path]:
+    return [file for path in (case.path, case.mask) for file in _files(path)]
 
 
 def _files(path: Path | None) -> list[Path]:
