@@ -83,18 +83,32 @@ class IndexedData:
         )
 
     def _cases(self, split: str) -> list[Case]:
-        cases = [each for each in read_index(self.index) if each.split == split]
+        found = read_index(self.index)
+        _check_apart(found)
+        cases = [each for each in found if each.split == split]
         if not cases:
             raise UsageError(
                 "index",
                 f"{self.index} has no case of the split {split!r}. Make it by "
-                "python -m Training.index … --split.",
+                "python -m Training.index … --split, or write its column split by hand.",
             )
         return cases
 
     def _cached(self, validation: bool) -> list[CachedCase]:
         cache = CropCache(self.cache, self.config.model.preprocessing)
         return cache.fetch_all(self._cases(_split(validation)))
+
+
+def _check_apart(cases: Sequence[Case]) -> None:
+    """UsageError for a patient on two sides, as in a split written by hand."""
+    sides = {(each.case_id, each.split) for each in cases}
+    twins = sorted(name for name, n in Counter(name for name, _ in sides).items() if n > 1)
+    if twins:
+        raise UsageError(
+            "leak",
+            f"The index has {', '.join(twins)} in more than one split. Keep each patient on one "
+            "side.",
+        )
 
 
 def _split(validation: bool) -> str:

@@ -118,3 +118,10 @@ def test_index_without_labelled_slices_is_refused_for_the_slice_level(tmp_path: 
     with pytest.raises(UsageError, match="training split has 0 labelled slices of 1 ill patients"):
         data.slices(validation=False)
     assert len(data.patients(validation=False)) == 2
+
+
+def test_patient_on_two_sides_of_a_split_by_hand_is_refused(tmp_path: Path) -> None:
+    case = a_case(tmp_path, "anna", "Healthy", "training")
+    write_index(tmp_path / "index.csv", [case, replace(case, split="test")])
+    with pytest.raises(UsageError, match="anna in more than one split"):
+        IndexedData(CONFIG, tmp_path / "cache", tmp_path / "index.csv").patients(False)

@@ -51,5 +51,6 @@ def _check_sizes(classes: dict[str, str]) -> None:
             raise UsageError(
                 "split",
                 f"{name} has {names.count(name)} patients, and a split needs at least "
-                f"{FEWEST_PATIENTS} of each class. Make the index without --split, or add some.",
+                f"{FEWEST_PATIENTS} of each class. Make the index without --split and write its "
+                "column split by hand, or add some.",
             )
