@@ -11,6 +11,7 @@ from Testing.stand_ins.chests import a_small_chest, write_volume
 from Testing.stand_ins.dicom import write_series
 from Training.datasets.examination import Examined, examine
 from Training.datasets.exclusions import NO_LESION, SECOND, UNFIT, exclude
+from Training.datasets.folders import FOLDERS
 from Training.datasets.headers import age_in_years
 from Training.datasets.index_file import Case, read_index
 from Training.datasets.table import table_one, table_text
@@ -51,6 +52,13 @@ def test_index_of_class_folders_is_read_back_with_every_ct_found(
     assert cases["bert"].path.samefile(a_hospital / "Healthy/bert")
     assert cases["carl"].slice_labels == (0, 0, 0, *(1,) * 9)
     assert cases["bert"].slice_labels is None
+
+
+def test_mask_beside_a_dicom_folder_is_its_mask(tmp_path: Path) -> None:
+    write_series(tmp_path / "CAP/17.b", a_small_chest(2))
+    mask = write_volume(tmp_path / "CAP/17.b-mask.nrrd", np.ones((12, 64, 64), np.uint8))
+    [case] = FOLDERS.cases(tmp_path)
+    assert (case.case_id, case.mask) == ("17.b", mask)
 
 
 def test_mask_that_does_not_fit_its_ct_is_left_out_with_its_reason(a_hospital: Path) -> None:
