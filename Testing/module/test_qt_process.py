@@ -118,12 +118,13 @@ def test_a_run_never_blocks_the_window(scene, a_ct, window, loop_until, tmp_path
     from M3LungScreenSlicer.screening_session import State
 
     logic = ScreeningLogic(scene, folder=tmp_path)
-    results = []
-    logic.start(a_ct, detail="preview", on_result=results.append)
-    longest = loop_until(lambda: logic.status.state in (State.PROVISIONAL, State.FAILED))
-    assert logic.status.state is State.PROVISIONAL, logic.status
+    results, heard = [], []
+    logic.start(a_ct, detail="preview", on_result=results.append, on_status=heard.append)
+    # On a busy machine both verdicts may arrive in one turn.
+    longest = loop_until(lambda: heard[-1].provisional or not heard[-1].state.busy)
     assert longest < LONGEST_BLOCK_S
     loop_until(lambda: not logic.status.state.busy)
+    assert State.PROVISIONAL in [each.state for each in heard], logic.status
     assert [each.volume for each in results] == [a_ct]
     logic.close()
     assert list(tmp_path.glob("M3LungScreen-*")) == []

@@ -39,17 +39,19 @@ def test_the_lesions_of_one_ct_never_lie_over_another(screened, scene, a_slice_v
     assert layers.GetLabelVolumeID() == result.label_map.GetID()
 
 
-def test_the_location_map_hides_on_slices_called_healthy_in_every_view(screened):
+def test_the_location_map_hides_on_slices_called_healthy_in_every_view(screened, settled):
     from M3LungScreenSlicer.scene.volumes import voxels
 
     slices = screened._result.content["slices"]
     healthy = [each["predicted"] == "healthy" for each in slices]
+    settled()
     values = voxels(screened._result.location_map)
     before = np.abs(values)
     assert before[healthy].max() > 0
     assert values[healthy].max() <= 0
     assert (values[~np.array(healthy)] >= 0).all()
     screened.ui.healthyCheckBox.click()
+    settled()
     assert np.array_equal(voxels(screened._result.location_map), before)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -26,6 +27,7 @@ class OverlaySection:
         self.ui = ui
         self._say = say
         self._result: SceneResult | None = None
+        self._hide_healthy = True
         ui.surfaceCheckBox.connect("toggled(bool)", self._show_surfaces)
         ui.segmentationButton.connect("clicked(bool)", self._convert)
 
@@ -56,12 +58,19 @@ class OverlaySection:
         )
         if location_map is not None:
             overlays.set_threshold(location_map, wishes.locationThreshold)
-            healthy = slices.called_healthy(self._result)
-            axis = slices.feet_head_axis(self._result.volume)
-            overlays.hide_slices(location_map, axis, healthy, not wishes.showOnHealthy)
+            self._hide_healthy = not wishes.showOnHealthy
+            # On its own, so that a large result does not stop the window for longer.
+            qt.QTimer.singleShot(0, self._hide_slices)
             show_legend(location_map, _("Lesion"), wishes.showLegend and wishes.showLocationMap)
         if label_map is not None:
             show_legend(label_map, _("Disease"), wishes.showLegend and wishes.showLabelMap)
+
+    def _hide_slices(self) -> None:
+        result = self._result
+        if result is None or result.volume is None or result.location_map is None:
+            return
+        axis, healthy = slices.feet_head_axis(result.volume), slices.called_healthy(result)
+        overlays.hide_slices(result.location_map, axis, healthy, self._hide_healthy)
 
     def _take_away(self, result: SceneResult) -> None:
         """The layers and legends of `result`, and nothing that is not its own."""
