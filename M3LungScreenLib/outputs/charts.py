@@ -26,8 +26,8 @@ def probability_bars(probabilities: ClassProbabilities, predicted: str) -> Marku
         weight = 700 if each.key == predicted else 400
         parts += [
             _text(78, y + 13, each.name, anchor="end", size=13, weight=weight),
-            _rect(88, y, 240, 18, RAIL),
-            _rect(88, y, 240 * share, 18, each.color),
+            _rect(88, y, 226, 18, RAIL),
+            _rect(88, y, 226 * share, 18, each.color),
             _text(392, y + 13, percent(share), anchor="end", size=13, weight=weight),
         ]
     return _svg(400, 126, "Probability of each class", parts)
