@@ -1,13 +1,16 @@
 """An evaluation from an index to its folder, with untrained networks on small simulated chests."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from M3LungScreenLib import load_bundle, read_ct, screen
+from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
 from Training import evaluate
@@ -155,3 +158,14 @@ def test_the_score_of_equation_5_is_the_share_of_slices_and_ties_go_by_mean_p():
     ]
     assert scores[0] == pytest.approx([0.5, 0.5, 0, 0], abs=1e-6)
     assert scores[0][1] > scores[1][1]
+
+
+def test_mask_labels_the_slices_where_the_readers_gave_no_labels(tmp_path):
+    volume = CTVolume.from_array(np.zeros((5, 8, 8), np.int16), (1.0, 1.0, 3.0))
+    drawn = np.zeros((5, 8, 8), np.uint8)
+    drawn[2, 3, 3] = 1
+    image = sitk.GetImageFromArray(drawn)
+    image.SetSpacing((1.0, 1.0, 3.0))
+    sitk.WriteImage(image, tmp_path / "mask.nrrd")
+    case = Case("p", tmp_path / "ct.nrrd", "CAP", mask=tmp_path / "mask.nrrd")
+    assert screened._truths(case, SimpleNamespace(volume=volume))[1] == (0, 0, 1, 0, 0)

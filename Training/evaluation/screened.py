@@ -175,7 +175,10 @@ def _screen(
 def _truths(
     case: Case, result: Result
 ) -> tuple[np.ndarray | None, tuple[int, ...] | None, tuple[str, ...]]:
-    """Mask and slice labels that fit the volume; a note for each that does not."""
+    """Mask and slice labels that fit the volume, the mask's own where the readers gave none.
+
+    A note for each that does not fit.
+    """
     mask, labels, notes = None, case.slice_labels, []
     count = result.volume.slice_count
     if labels is not None and len(labels) != count:
@@ -186,6 +189,8 @@ def _truths(
             mask = read_mask(case.mask, result.volume)
         except InputRefused as refusal:
             notes.append(f"{refusal.message} It was not used.")
+    if mask is not None and labels is None:
+        labels = tuple(np.any(mask, axis=(1, 2)).astype(int).tolist())
     return mask, labels, tuple(notes)
 
 
