@@ -1,7 +1,7 @@
 """Fit temperature and the rule for 'indeterminate' on validation cases; a new card says how.
 
     python -m Training.calibrate BUNDLE --data INDEX [--split validation] [--out BUNDLE2]
-        [--error 0.05] [--coverage 0.8] [--resume]
+        [--error 0.05] [--coverage 0.8] [--least-temperature 1] [--resume]
 
 Weights stay as they are. Without --out the bundle itself gets the new card. Without a split
 column all cases count.
@@ -58,13 +58,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="bundle to write; without it BUNDLE itself")
     parser.add_argument("--error", type=float, default=0.05, help="stated error of verdicts")
     parser.add_argument("--coverage", type=float, default=0.8, help="least share with a verdict")
+    parser.add_argument(
+        "--least-temperature",
+        type=float,
+        default=TEMPERATURES[0],
+        help="1 makes no answer louder, where the cases are easier than those to come: simulated",
+    )
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--resume", action="store_true", help="keep the cases already screened")
     parsed = parser.parse_args(arguments)
     bundle, cases = load_bundle(parsed.bundle), cases_of(read_index(parsed.data), parsed.split)
     work = open_work(work_beside(parsed.out or parsed.bundle), bundle, cases, parsed.resume)
     screened = screen_cases(cases, bundle, make_engine(bundle, parsed.device), work)
-    block, rule = calibrate(screened, bundle, parsed.error, parsed.coverage)
+    least = parsed.least_temperature
+    block, rule = calibrate(screened, bundle, parsed.error, parsed.coverage, least)
     split = parsed.split if any(each.split for each in cases) else None
     origin = {"index": parsed.data.name, "split": split}
     made = write_bundle(parsed.out or parsed.bundle, bundle, {**origin, **block}, rule)
@@ -73,7 +80,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def calibrate(
-    screened: list[ScreenedCase], bundle: Bundle, stated_error: float, least_coverage: float
+    screened: list[ScreenedCase],
+    bundle: Bundle,
+    stated_error: float,
+    least_coverage: float,
+    least_temperature: float = TEMPERATURES[0],
 ) -> tuple[dict[str, Any], Rule]:
     """The card's block and the fitted settings; UsageError without two classes of cases."""
     used = [each for each in screened if each.refusal is None]
@@ -86,7 +97,7 @@ def calibrate(
         )
     before = bundle.settings.assessment
     logits = logits_of(used, before.temperature)
-    temperature = fit_temperature(logits, truth)
+    temperature = fit_temperature(logits, truth, least_temperature)
     p = calibrated(logits, temperature)
     fitted = replace(before, temperature=temperature)
     rule = fit_rule(doubts_of(used, p), fitted, stated_error, least_coverage)
@@ -95,6 +106,7 @@ def calibrate(
         "of_each_class": {each.key: int((truth == each.index).sum()) for each in CLASSES},
         "refused": len(screened) - len(used),
         "temperature": temperature,
+        "least_temperature": least_temperature,
         "before": _quality(truth, calibrated(logits, before.temperature)),
         "after": _quality(truth, p),
         "indeterminate": {"stated_error": stated_error, **_told(rule)},
@@ -126,8 +138,8 @@ def sentence(block: dict[str, Any]) -> str:
     ece = f"{block['before']['ece']:.3f} to {block['after']['ece']:.3f}"
     doubt = block["indeterminate"]
     stated = "" if doubt["reached"] else f", not the stated {doubt['stated_error']:.0%}"
-    limit = block["temperature"] < 1.01 * TEMPERATURES[0]
-    bounded = " (its limit: too few of these cases are wrong to fit it)" * limit
+    limit = block["temperature"] < 1.01 * block["least_temperature"]
+    bounded = " (its limit: these cases would have answers louder still)" * limit
     return (
         f"{OURS} {block['patients']} cases of {block['index']}: temperature "
         f"{block['temperature']:.2f}{bounded}, ECE from {ece}; a verdict for "

@@ -47,6 +47,12 @@ def test_the_temperature_undoes_a_known_overconfidence():
     assert fit_temperature(logits, truth) == pytest.approx(3.0, rel=0.06)
 
 
+def test_answers_are_made_no_louder_than_the_least_temperature_allows():
+    logits, truth = patients(4000, overconfidence=0.4)
+    assert fit_temperature(logits, truth) == pytest.approx(0.4, rel=0.06)
+    assert fit_temperature(logits, truth, least=1.0) == pytest.approx(1.0, abs=1e-3)
+
+
 def test_the_logits_come_back_out_of_screened_probabilities():
     logits, truth = patients(20, 1.0)
     found = logits_of(screened_cases(logits, truth, temperature=1.7), 1.7)

@@ -55,9 +55,9 @@ def logits_of(cases: list[ScreenedCase], temperature: float) -> np.ndarray:
     return np.asarray(temperature * np.log(np.maximum(p, np.finfo(float).tiny)))
 
 
-def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
-    """The temperature of the least cross-entropy (Guo et al., 2017, Section 4.2)."""
-    low, high = np.log(TEMPERATURES)
+def fit_temperature(logits: np.ndarray, truth: np.ndarray, least: float = TEMPERATURES[0]) -> float:
+    """The temperature from `least` up of the least cross-entropy (Guo et al., 2017, 4.2)."""
+    low, high = np.log((least, TEMPERATURES[1]))
     found = minimize_scalar(
         lambda each: cross_entropy(truth, calibrated(logits, float(np.exp(each)))),
         bounds=(low, high),
