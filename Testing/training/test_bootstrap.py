@@ -37,3 +37,9 @@ def test_p_is_small_for_a_steady_difference_and_large_for_none():
     assert paired_p(mean_of(steady), 40).value == pytest.approx(2 / 1001)
     assert paired_p(mean_of(none), 40).value > 0.7
     assert paired_p(mean_of(none[:1]), 1).value is None
+
+
+def test_one_patient_of_the_class_in_question_gives_no_p_value():
+    found = paired_p(lambda patients: 1.0 if 0 in patients else float("nan"), 4)
+    assert found == Figure(None, None, "too few patients for the difference to vary")
+    assert paired_p(mean_of(np.zeros(4)), 4).value == 1.0

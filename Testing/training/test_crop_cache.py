@@ -126,6 +126,14 @@ def test_labels_of_another_scan_are_refused_and_nothing_stays(
     assert not [each for each in cache.folder.glob("crops-*/*") if each.is_dir()]
 
 
+def test_labels_of_another_length_are_refused_though_the_crops_are_there(
+    cache: CropCache, a_case: Case
+) -> None:
+    cache.fetch(a_case)
+    with pytest.raises(InputRefused, match="labels for 3 slices"):
+        cache.fetch(replace(a_case, slice_labels=(0, 1, 0)))
+
+
 def test_pictures_numbered_from_head_to_feet_become_a_volume(tmp_path: Path) -> None:
     from skimage.io import imsave
 

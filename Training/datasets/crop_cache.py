@@ -159,11 +159,14 @@ def _write_crops(
 
 
 def _content_hash(case: Case, folder: Path) -> str:
-    """A digest of all bytes of a CT and its mask; read once, then known by size and time."""
+    """A digest of all bytes of a CT and its mask; read once, then known by size and time.
+
+    Labels of another number of slices make another entry, that is, are held to the CT.
+    """
     known = _known_hash(case, folder)
     if known.exists():
         return known.read_text("utf-8")
-    digest = hashlib.sha256(repr(case.mask is not None).encode())
+    digest = hashlib.sha256(repr((case.mask is not None, _label_count(case))).encode())
     for each in _case_files(case):
         digest.update(hashlib.sha256(each.read_bytes()).digest())
     known.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +180,12 @@ def _known_hash(case: Case, folder: Path) -> Path:
     """Where the digest of these files, of this size and time, is kept."""
     files = _case_files(case)
     stats = [(os.path.abspath(each), (s := each.stat()).st_size, s.st_mtime_ns) for each in files]
-    return folder / "hashes" / hashlib.sha256(repr(stats).encode()).hexdigest()[:32]
+    told = repr((stats, _label_count(case)))
+    return folder / "hashes" / hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def _label_count(case: Case) -> int | None:
+    return None if case.slice_labels is None else len(case.slice_labels)
 
 
 def _case_files(case: Case) -> list[Path]:

@@ -55,6 +55,8 @@ def paired_p(difference: Statistic, patients: int) -> Figure:
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
         return Figure(None, None, "no patient of a class that the difference needs")
+    if np.ptp(drawn) == 0 and drawn[0] != 0:
+        return Figure(None, None, "too few patients for the difference to vary")
     tails = [(1 + np.count_nonzero(side)) / (len(drawn) + 1) for side in (drawn <= 0, drawn >= 0)]
     return Figure(float(min(1.0, 2 * min(tails))), None)
 

@@ -16,11 +16,11 @@ from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.classes import CLASS_KEYS, CLASSES
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import InputRefused, UsageError
-from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import to_dict
 from Training.datasets.index_file import Case
+from Training.datasets.slice_images import read_case_ct
 from Training.evaluation.masks import MapFigures, map_figures, read_mask
 
 RUN_FILE = "run.json"
@@ -141,7 +141,7 @@ def _screen(
 ) -> ScreenedCase:
     truth = INDEX_OF[case.patient_class]
     try:
-        result = screen(read_ct(case.path), bundle, engine=engine)
+        result = screen(read_case_ct(case.path), bundle, engine=engine)
     except InputRefused as refusal:
         return ScreenedCase(case.case_id, truth, refusal.message)
     if result.patient is None:
