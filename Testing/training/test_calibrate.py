@@ -100,6 +100,18 @@ def test_what_is_unlike_all_validation_cases_is_doubted():
     assert settings.minimum_top_probability_on_disagreement == pytest.approx(0.8, abs=1e-5)
 
 
+@pytest.mark.parametrize(("unsure", "floor_holds"), [(1, True), (9, False)])
+def test_a_class_less_likely_than_not_is_no_verdict_unless_the_coverage_needs_it(
+    unsure: int, floor_holds: bool
+) -> None:
+    top = np.array([0.4] * unsure + [0.9] * 10)
+    none = np.zeros(len(top), bool)
+    doubts = Doubts(top, none, np.full(len(top), 0.01), ~none)
+    settings = fit_rule(doubts, SETTINGS, 0.05, 0.8).settings
+    assert (settings.minimum_top_probability >= 0.5) == floor_holds
+    assert decided(doubts, settings).mean() >= 0.8
+
+
 @pytest.fixture(scope="module")
 def a_calibrated_bundle(tmp_path_factory):
     """Folder with `bundle` and `calibrated`, by two simulated patients."""

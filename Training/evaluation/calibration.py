@@ -16,6 +16,12 @@ from Training.evaluation.screened import ScreenedCase
 TEMPERATURES = (0.2, 20.0)
 # Candidates of each threshold: enough for hundreds of patients, and their product is quick.
 CANDIDATES = 16
+# Whatever these cases say: a class less likely than not is no verdict, and one that the count
+# of slices contradicts needs to be likelier still. Given up only where the coverage needs it.
+FLOORS = (
+    AssessmentSettings().minimum_top_probability,
+    AssessmentSettings().minimum_top_probability_on_disagreement,
+)
 
 
 @dataclass(frozen=True)
@@ -88,19 +94,40 @@ def fit_rule(
     """The rule with the largest coverage whose error is at most `stated_error`.
 
     Where none at `least_coverage` or more has it, the one with the least error. Of equal
-    rules the strictest: what is unlike any of these cases is doubted. Without cases that
-    disagree their threshold stays as it is in `settings`.
+    rules the strictest: what is unlike any of these cases is doubted. No threshold lies under
+    FLOORS, unless the coverage is not to be had otherwise. Without cases that disagree their
+    threshold stays as it is in `settings`.
     """
-    tried = [
-        (each, coverage, error)
-        for each in _candidates(doubts, settings, least_coverage)
-        for coverage, error in [_outcome(doubts, each)]
-        if coverage >= least_coverage
-    ]
+    candidates = _candidates(doubts, settings, least_coverage)
+    tried = _covering(doubts, _above_floors(candidates), least_coverage)
+    tried = tried or _covering(doubts, candidates, least_coverage)
     # Strictest first, and max takes the first of equals.
     best, coverage, error = max(tried, key=lambda each: _worth(each[1], each[2], stated_error))
     bound = _upper_bound(error, round(coverage * len(doubts.top)))
     return Rule(best, coverage, error, bound, error <= stated_error)
+
+
+def _above_floors(candidates: list[AssessmentSettings]) -> list[AssessmentSettings]:
+    """Each raised to the floors; twins are left out, the order stays."""
+    raised = [
+        replace(
+            each,
+            minimum_top_probability=max(each.minimum_top_probability, FLOORS[0]),
+            minimum_top_probability_on_disagreement=max(
+                each.minimum_top_probability_on_disagreement, FLOORS[1]
+            ),
+        )
+        for each in candidates
+    ]
+    return list(dict.fromkeys(raised))
+
+
+def _covering(
+    doubts: Doubts, candidates: list[AssessmentSettings], least_coverage: float
+) -> list[tuple[AssessmentSettings, float, float]]:
+    """Those with coverage enough, with their coverage and error."""
+    tried = [(each, *_outcome(doubts, each)) for each in candidates]
+    return [each for each in tried if each[1] >= least_coverage]
 
 
 def decided(doubts: Doubts, settings: AssessmentSettings) -> np.ndarray:
