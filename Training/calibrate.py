@@ -23,7 +23,7 @@ from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.errors import UsageError
 from Training.config import run_script
-from Training.datasets.index_file import read_index
+from Training.datasets.index_file import read_index, read_terms
 from Training.evaluation.calibration import (
     TEMPERATURES,
     Rule,
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     least = parsed.least_temperature
     block, rule = calibrate(screened, bundle, parsed.error, parsed.coverage, least)
     split = parsed.split if any(each.split for each in cases) else None
-    origin = {"index": parsed.data.name, "split": split}
+    origin = {"data_set": read_terms(parsed.data)["dataset"], "split": split}
     made = write_bundle(parsed.out or parsed.bundle, bundle, {**origin, **block}, rule)
     shutil.rmtree(work)
     print(f"{made.folder}: {sentence(made.card['calibration'])}")
@@ -139,9 +139,9 @@ def sentence(block: dict[str, Any]) -> str:
     doubt = block["indeterminate"]
     stated = "" if doubt["reached"] else f", not the stated {doubt['stated_error']:.0%}"
     limit = block["temperature"] < 1.01 * block["least_temperature"]
-    bounded = " (its limit: these cases would have answers louder still)" * limit
+    bounded = " (held there: these cases alone would have louder answers)" * limit
     return (
-        f"{OURS} {block['patients']} cases of {block['index']}: temperature "
+        f"{OURS} {block['patients']} cases of {block['data_set']}: temperature "
         f"{block['temperature']:.2f}{bounded}, ECE from {ece}; a verdict for "
         f"{doubt['coverage']:.0%} of them with an error of {doubt['error']:.1%}{stated}. If these "
         "cases are simulated, nothing is calibrated on real patients."

@@ -135,7 +135,7 @@ def test_the_new_bundle_has_the_same_weights_and_the_fitted_settings(a_calibrate
 def test_the_card_says_on_what_and_how_well(a_calibrated_bundle):
     card = load_bundle(a_calibrated_bundle / "calibrated").card
     block = card["calibration"]
-    assert (block["index"], block["split"]) == ("index.csv", "validation")
+    assert (block["data_set"], block["split"]) == ("index.csv", "validation")
     assert (block["patients"], block["refused"]) == (2, 1)
     assert block["after"]["cross_entropy"] <= block["before"]["cross_entropy"]
     assert sum(each["count"] for each in block["after"]["reliability"]) == 2
