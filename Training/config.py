@@ -29,7 +29,8 @@ class DataSettings:
     """How many simulated patients of each disease, and lesions set into real backgrounds.
 
     Seeds of training, validation and test patients never meet: each split has a
-    block of its own.
+    block of its own. Another `seed` draws other validation patients, too: compare runs
+    of one seed.
     """
 
     seed: int = 1
