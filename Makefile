@@ -47,17 +47,25 @@ build/backgrounds: $(MARK)training
 
 training-cache: build/backgrounds ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA)
 
+# Simulated patients that no training saw; each of the bodies is there four times, once a class.
+BODIES ?= 16
+build/calibration/index.csv: $(MARK)training $(BACKGROUNDS)
+	$(BIN)/python -m Training.simulated_index -o $(@D) --bodies $(BODIES) \
+	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
+
 # Each step goes on from its last checkpoint where it was stopped; FROM names a run to start from.
 FROM ?= $(if $(filter compact,$(CONFIG)),runs/compact-first)
 LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(2) \
   $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
-train: $(MARK)training $(BACKGROUNDS) ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
+train: $(MARK)training $(BACKGROUNDS) build/calibration/index.csv ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
 ifneq ($(FROM),)
 	$(call LEARN,train_slice,$(notdir $(FROM))) --resume
 endif
 	$(call LEARN,train_slice,$(CONFIG)) $(if $(FROM),--init $(FROM)/slice/best.pt) --resume
 	$(call LEARN,train_patient,$(CONFIG)) --resume
 	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle
+	$(BIN)/python -m Training.calibrate runs/$(CONFIG)/bundle --data build/calibration/index.csv \
+	  --least-temperature 1 --resume
 
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	$(BIN)/python -m Testing.benchmarks.screening
