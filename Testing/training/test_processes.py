@@ -14,7 +14,7 @@ from Training.loop import BEST, LOG
 
 ROOT = Path(__file__).parents[2]
 # AdamW divides by gradients near nothing, where rounding is all there is.
-PLAIN = ("slice.optimiser=sgd", "slice.learning_rate=0.001", "slice.head_learning_rate_factor=1")
+PLAIN = ("slice.optimiser=sgd", "slice.learning_rate=0.0003", "slice.head_learning_rate_factor=1")
 OVERRIDES = ("slice.epochs=2", "slice.healthy=2", "slice.frozen_batch_norm=true", *PLAIN)
 PATIENT = ("patient.epochs=6", "patient.batch=4", "patient.feature_dropout=0.2")
 COMMON = [word for each in (*SMALL, *OVERRIDES, *PATIENT) for word in ("--set", each)]
