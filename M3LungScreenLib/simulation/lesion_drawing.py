@@ -196,12 +196,21 @@ def _nodule_cluster(
 
 
 def _cap(frame: LungFrame, rng: np.random.Generator, severity: float) -> Plan:
-    sides = _sides(frame, rng, both=0.12 if severity < 0.2 else 0.35)
-    broncho = rng.uniform() < 0.25  # bronchopneumonia: patches instead of a lobe
+    broncho = rng.uniform() < 0.4  # bronchopneumonia: patches and buds instead of a lobe
+    both = 0.6 if broncho else 0.12 if severity < 0.2 else 0.35
+    sides = _sides(frame, rng, both)
     effusion = rng.uniform() < 0.15 + 0.5 * severity
-    buds = rng.uniform() < 0.4
+    buds = int(rng.integers(1, 4)) * (rng.uniform() < 0.4)
+    if broncho:
+        buds = int(rng.integers(3, 16)) * (rng.uniform() < 0.75)
     lobes = {side: _lobe(side, rng) for side in sides}
     calls = 0
+
+    def bud_cluster(side: int, lobe: str) -> LesionRecord:
+        if broncho:
+            side = int(rng.choice(sides))
+            lobe = _lobe(side, rng)
+        return _bud_cluster(frame, rng, side, lobe)
 
     def plan(missing_mm3: float) -> list[LesionRecord]:
         nonlocal calls
@@ -216,8 +225,8 @@ def _cap(frame: LungFrame, rng: np.random.Generator, severity: float) -> Plan:
             made.append(
                 _record(3, "effusion", side, (0, 0, 0), (1, 0, 0), (thick, 0), rng, fill=1.0)
             )
-        if calls == 1 and buds:
-            made += [_bud_cluster(frame, rng, side, lobe) for _ in range(int(rng.integers(1, 4)))]
+        if calls == 1:
+            made += [bud_cluster(side, lobe) for _ in range(buds)]
         return made
 
     return plan
