@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 T = TypeVar("T")
 Similarity = Literal["dot", "euclidean", "cosine"]
+Pooling = Literal["mean", "generalised_mean"]
 Correlation = Literal["signed_sum", "softmax", "slices"]
 PatientVariant = Literal["max_pooling", "single_scale_a", "multi_scale_a", "multi_scale_ra"]
 
@@ -31,6 +32,8 @@ class SliceNetworkSettings:
 
     `map_affine` gives the location map a scale and an offset of its own, fitted
     with its loss; without it the dot product's logits average to the slice's own.
+    `pooling` makes one vector of a map of features: the mean, as in the paper, or the
+    cube root of the mean cube, in which a small lesion does not drown.
     """
 
     backbone: str = "resnet50"
@@ -39,6 +42,7 @@ class SliceNetworkSettings:
     coordinates: bool = True
     similarity: Similarity = "dot"
     map_affine: bool = False
+    pooling: Pooling = "mean"
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from M3LungScreenLib.networks.backbones import State, make_backbone
-from M3LungScreenLib.settings import SliceNetworkSettings
+from M3LungScreenLib.settings import Pooling, SliceNetworkSettings
 
 CLASS_COUNT = 4
 COORDINATE_CHANNELS = 3
 WITHOUT_LESION, WITH_LESION = 0, 1
+# A root has no slope at 0.
+SMALLEST_FEATURE = 1e-3
 
 
 class SliceOutput(NamedTuple):
@@ -58,16 +60,17 @@ class SliceNetwork(nn.Module):
         # ResNet's X is rectified; a mobile backbone's is not, and the mean of linear
         # features would let a small lesion drown.
         rectified = F.relu(x)
+        pooled_x = pool(rectified, self.settings.pooling)  # B, C
         lesion_logits = map_logits = None
         fed = [x]
         if self.lesion_head is not None:
-            lesion_logits, map_logits = self.lesion_head(rectified)  # B, 2;  B, h, w
+            lesion_logits, map_logits = self.lesion_head(rectified, pooled_x)
         if self.settings.attention and lesion_logits is not None and map_logits is not None:
             fed.append(own_view(lesion_logits, map_logits)[:, None])  # B, 1, h, w
         if self.settings.coordinates:
             fed.append(coordinate_maps(x))  # B, 3, h, w
         y = self.backbone.last_block(torch.cat(fed, dim=1))  # B, C', h/2, w/2
-        pooled_x, pooled_y = rectified.mean(dim=(2, 3)), y.mean(dim=(2, 3))  # B, C;  B, C'
+        pooled_y = pool(y, self.settings.pooling)  # B, C'
         features = torch.cat([pooled_x, pooled_y], dim=1)  # B, D
         return SliceOutput(lesion_logits, self.class_head(pooled_y), map_logits, features)
 
@@ -89,8 +92,8 @@ class LesionHead(nn.Module):
             self.log_scale = nn.Parameter(torch.zeros(()))
             self.offset = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.linear(x.mean(dim=(2, 3)))  # B, 2
+    def forward(self, x: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.linear(pooled)  # B, 2
         similarity = self._similarity(x)  # B, 2, h, w
         difference = similarity[:, WITH_LESION] - similarity[:, WITHOUT_LESION]  # B, h, w
         if self.has_affine:
@@ -108,6 +111,15 @@ class LesionHead(nn.Module):
         squared = (prototypes**2).sum(dim=1)[:, None, None] + (x**2).sum(dim=1, keepdim=True)
         product = F.conv2d(x, prototypes[:, :, None, None])
         return -(squared - 2 * product).clamp_min(1e-12).sqrt()
+
+
+def pool(x: Tensor, pooling: Pooling) -> Tensor:
+    """B, C, h, w to B, C: the mean, or the generalised mean of power 3 of what is above 0."""
+    if pooling == "mean":
+        return x.mean(dim=(2, 3))
+    with torch.autocast(x.device.type, enabled=False):  # cubes overflow half precision
+        cubes = x.float().clamp_min(SMALLEST_FEATURE) ** 3
+        return cubes.mean(dim=(2, 3)) ** (1 / 3)
 
 
 def own_view(lesion_logits: Tensor, map_logits: Tensor) -> Tensor:

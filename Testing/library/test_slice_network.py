@@ -8,6 +8,7 @@ from M3LungScreenLib.networks.slice_network import (
     SliceNetwork,
     coordinate_maps,
     own_view,
+    pool,
 )
 from M3LungScreenLib.settings import PRESETS, SliceNetworkSettings
 
@@ -58,7 +59,8 @@ def test_every_switch_of_table_v(multi_task, attention, coordinates):
 
 def test_the_maps_logits_average_to_the_slices_own():
     head = LesionHead(9, SliceNetworkSettings(similarity="dot"))
-    logits, location = head(torch.randn(3, 9, 5, 6))
+    x = torch.randn(3, 9, 5, 6)
+    logits, location = head(x, x.mean((2, 3)))
     assert torch.allclose(location.mean((1, 2)), logits[:, 1] - logits[:, 0], atol=1e-5)
 
 
@@ -67,18 +69,18 @@ def test_a_point_on_the_lesion_prototype_is_hotter_than_one_on_the_other(similar
     head = LesionHead(4, SliceNetworkSettings(similarity=similarity))
     x = head.linear.weight.detach().T[None, :, None]  # 1, C, 1, 2: without, with lesion
     with torch.inference_mode():
-        _, location = head(x)
+        _, location = head(x, x.mean((2, 3)))
     assert location[0, 0, 1] > location[0, 0, 0]
-    assert location[0, 0, 1] == pytest.approx(-location[0, 0, 0].item(), abs=1e-4)
+    assert location[0, 0, 1] == pytest.approx(-location[0, 0, 0].item(), abs=1e-3)
 
 
 def test_an_affine_of_its_own_moves_the_map_and_not_the_slice():
     head = LesionHead(4, SliceNetworkSettings(map_affine=True))
     x = torch.randn(1, 4, 3, 3)
-    logits, before = head(x)
+    logits, before = head(x, x.mean((2, 3)))
     with torch.no_grad():
         head.offset += 2
-    again, after = head(x)
+    again, after = head(x, x.mean((2, 3)))
     assert torch.equal(again, logits)
     assert torch.allclose(after, before + 2)
 
@@ -96,3 +98,17 @@ def test_coordinates_run_from_minus_one_to_one():
     assert y[:, 0].tolist() == [-1, 0, 1]
     assert distance[0, 0].item() == pytest.approx(2**0.5)
     assert distance[1, 2] == 0
+
+
+def test_a_small_lesion_does_not_drown_in_the_generalised_mean():
+    x = torch.full((1, 1, 10, 10), 0.1)
+    x[0, 0, 0, 0] = 4.0
+    assert pool(x, "mean").item() == pytest.approx((99 * 0.1 + 4) / 100)
+    cubes = (99 * 0.1**3 + 4**3) / 100
+    assert pool(x, "generalised_mean").item() == pytest.approx(cubes ** (1 / 3), rel=1e-5)
+
+
+def test_the_generalised_mean_of_nothing_has_a_finite_slope():
+    x = torch.zeros(1, 2, 3, 3, requires_grad=True)
+    pool(x, "generalised_mean").sum().backward()
+    assert torch.isfinite(x.grad).all()
