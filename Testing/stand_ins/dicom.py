@@ -55,13 +55,13 @@ def write_series(
 ) -> str:
     """A DICOM series, 3 mm apart along its normal, under names in a random order."""
     folder.mkdir(parents=True, exist_ok=True)
-    uid = uid or generate_uid()
+    uid, study = uid or generate_uid(), generate_uid()
     normal = np.cross(orientation[:3], orientation[3:])
     places = 3.0 * np.arange(len(hu)) if places is None else places
     names = random.Random(number).sample(range(1000), len(hu))
     for k, (name, place) in enumerate(zip(names, places, strict=True)):
         data = a_dataset(uid, number, modality)
-        data.ImageType = ["ORIGINAL", "PRIMARY", image_type]
+        data.StudyInstanceUID, data.ImageType = study, ["ORIGINAL", "PRIMARY", image_type]
         data.ImageOrientationPatient = list(orientation)
         corner = np.array((-160.0, -150.0 + shift * k, 37.5)) + place * normal
         data.ImagePositionPatient = [float(round(each, 4)) for each in corner]

@@ -1,7 +1,11 @@
 """Each public data set's real layout in miniature: its cases, classes and labels."""
 
 import csv
+import json
 import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +13,15 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from M3LungScreenLib.dicom.series import find_series
+from M3LungScreenLib.dicom.series import DicomSlice, find_series
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.chests import a_small_chest, write_volume
 from Testing.stand_ins.dicom import write_series
 from Training.datasets.cc_ccii import CC_CCII
 from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset
+from Training.datasets.exclusions import NO_LESION
+from Training.datasets.headers import read_tags
 from Training.datasets.index_file import Case, read_index
 from Training.datasets.lidc import LIDC_IDRI
 from Training.datasets.mosmed import MOSMED
@@ -70,6 +76,18 @@ def test_covid_ct_md_without_all_its_slices_is_refused(a_covid_ct_md: Path) -> N
     np.save(a_covid_ct_md / "Slice-level-labels-updated-1.npy", labels)
     with pytest.raises(UsageError, match="has 12 slices, but a lesion is labelled beyond"):
         found(COVID_CT_MD, a_covid_ct_md)
+
+
+def test_covid_ct_md_labels_kept_as_python_objects_are_refused_with_the_way_out(
+    a_covid_ct_md: Path,
+) -> None:
+    path = a_covid_ct_md / "Slice-level-labels-updated-1.npy"
+    np.save(path, np.load(path).astype(object), allow_pickle=True)
+    with pytest.raises(UsageError, match=r"holds Python objects.*write it anew") as refusal:
+        found(COVID_CT_MD, a_covid_ct_md)
+    _, *words = shlex.split(str(refusal.value).split("anew: ")[1])
+    subprocess.run([sys.executable, *words], check=True)
+    assert found(COVID_CT_MD, a_covid_ct_md)["P043"].slice_labels == (0,) * 9 + (1, 1, 1)
 
 
 @needs_data
@@ -210,10 +228,83 @@ def test_studies_with_a_ct_are_cases_of_their_patient(
     write_series(patient / "01-01-2000-CHEST-30178/3000566.0-CT-03192", a_small_chest())
     write_series(patient / "01-01-2000-PA-35511/3000923.0-62357", a_small_chest(), modality="DX")
     (tmp_path / collection / "LICENSE").write_text("terms")
-    for folder in (tmp_path, tmp_path / collection):
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads/manifest-1608266677008").symlink_to(tmp_path)
+    for folder in (tmp_path, tmp_path / collection, tmp_path / "downloads"):
         (case,) = dataset.cases(folder)
         assert (case.case_id, case.patient_class) == (patient.name, patient_class)
         assert case.path.name == "01-01-2000-CHEST-30178"
+
+
+RICORD_STUDY = "08-02-2002-NA-CT CHEST WITHOUT CONTRAST-04614"
+RICORD_FILE = "MIDRC-RICORD-1a_annotations_labelgroup_all_2020-Dec-8.json"
+
+
+@pytest.fixture
+def a_ricord(tmp_path: Path) -> Path:
+    """Two patients: one with an outlined series beside a longer one, one read as negative."""
+    first, second = (tmp_path / f"MIDRC-RICORD-1A/MIDRC-RICORD-1A-419639-00008{k}" for k in (2, 3))
+    write_series(first / RICORD_STUDY / "2.000000-ROUTINE-97100", a_small_chest(1))
+    long = first / RICORD_STUDY / "3.000000-0.625mm bone alg-26970"
+    write_series(long, a_small_chest(2, slices=24), number=3)
+    write_series(second / RICORD_STUDY / "2.000000-ROUTINE-97101", a_small_chest(3))
+    outlined = find_series(first / RICORD_STUDY / "2.000000-ROUTINE-97100")[0].slices
+    negative = find_series(second / RICORD_STUDY)[0].slices[0]
+    names = ("Infectious opacity", "Atelectasis", "Negative for pneumonia")
+    told = {
+        "labelGroups": [{"labels": [{"id": each[:1], "name": each} for each in names]}],
+        "datasets": [
+            {
+                "annotations": [
+                    a_mark("I", outlined[3]),
+                    a_mark("I", outlined[4]),
+                    a_mark("I", outlined[7], drawn=False),
+                    a_mark("A", outlined[0]),
+                    {"labelId": "N", "StudyInstanceUID": study_of(negative)},
+                ]
+            }
+        ],
+    }
+    (tmp_path / RICORD_FILE).write_text(json.dumps(told))
+    return tmp_path
+
+
+def study_of(one: DicomSlice) -> str:
+    return str(read_tags(one.path, "StudyInstanceUID").StudyInstanceUID)
+
+
+def a_mark(label: str, one: DicomSlice, drawn: bool = True) -> dict[str, object]:
+    """What MD.ai exports of one outline; some have no points."""
+    return {
+        "labelId": label,
+        "StudyInstanceUID": study_of(one),
+        "SeriesInstanceUID": one.series_uid,
+        "SOPInstanceUID": str(read_tags(one.path, "SOPInstanceUID").SOPInstanceUID),
+        "data": {"vertices": [[30, 20], [32, 20], [31, 24]]} if drawn else None,
+    }
+
+
+def test_outlines_of_ricord_1a_choose_the_series_and_label_its_slices(a_ricord: Path) -> None:
+    for folder in (a_ricord, a_ricord / "MIDRC-RICORD-1A"):
+        first, second = RICORD_1A.cases(folder)
+        assert first.path.name == "2.000000-ROUTINE-97100"
+        assert first.slice_labels == (0, 0, 0, 1, 1, *(0,) * 7)
+        assert second.slice_labels == (0,) * 12
+
+
+def test_exam_of_ricord_1a_read_as_negative_is_left_out(
+    a_ricord: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["ricord-1a", str(a_ricord), "-o", str(tmp_path / "index.csv")])
+    assert [each.case_id[-2:] for each in read_index(tmp_path / "index.csv")] == ["82"]
+    assert f"{NO_LESION}: 1" in capsys.readouterr().out
+
+
+def test_ricord_1a_without_its_outlines_has_no_slice_labels(a_ricord: Path) -> None:
+    (a_ricord / RICORD_FILE).unlink()
+    first, second = RICORD_1A.cases(a_ricord)
+    assert (first.path.name, first.slice_labels) == (RICORD_STUDY, None)
+    assert second.slice_labels is None
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

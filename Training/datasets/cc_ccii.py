@@ -73,7 +73,7 @@ def _person(row: dict[str, str]) -> Person:
 
 CC_CCII = Dataset(
     name=NAME,
-    licence="not stated with the files; research use, cite",
+    licence="not stated with the files; CC BY 3.0 CN by the page they are offered on",
     citation="Zhang K. et al., Cell 181 (2020) 1423-1433, doi 10.1016/j.cell.2020.04.045",
     cases=cases,
     notes=(

@@ -61,13 +61,26 @@ def _labels(folder: Path) -> dict[str, np.ndarray]:
     if not index.is_file() or not arrays:
         return {}
     # The corrected labels are called '...-updated-1': last by name.
-    array = np.nan_to_num(np.load(max(arrays, key=lambda each: ("updated" in each.name, each))))
+    array = _read_array(max(arrays, key=lambda each: ("updated" in each.name, each)))
     with index.open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     # One release leaves out the label index 43, and its array has no row for it.
     numbered = [int(each["Label Index"]) for each in lines]
     rows = range(len(lines)) if len(array) == len(lines) else numbered
     return {line["Folder/ID"]: array[k] for line, k in zip(lines, rows, strict=True)}
+
+
+def _read_array(path: Path) -> np.ndarray:
+    """0 or 1 by patient and slice; UsageError where reading could run somebody's code."""
+    try:
+        return np.nan_to_num(np.load(path))
+    except ValueError:
+        raise UsageError(
+            "slice_labels",
+            f"{path} holds Python objects, or is damaged. If you trust it, write it anew: "
+            f'python -c "import numpy as n; n.save({str(path)!r}, '
+            f'n.load({str(path)!r}, allow_pickle=True).astype(float))"',
+        ) from None
 
 
 COVID_CT_MD = Dataset(

@@ -38,6 +38,9 @@ STOIC = Dataset(
     licence="CC BY-NC 4.0",
     citation="Revel M.-P. et al., Radiology 301 (2021) E361-E370, doi 10.1148/radiol.2021210384",
     cases=cases,
-    notes=("ages are rounded to the middle of ten years, 35 to 85",),
+    notes=(
+        "classes are those of the PCR: some of the positive have no lesion, and no table says who",
+        "ages are rounded to the middle of ten years, 35 to 85",
+    ),
     controls="a negative PCR in suspected patients, who may have another pneumonia",
 )

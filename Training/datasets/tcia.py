@@ -15,14 +15,15 @@ from Training.datasets.index_file import Case
 def ct_cases(folder: Path, collection: str, patient_class: str) -> Iterator[Case]:
     """A case for each study that has a CT series; radiographs of the same patients are no CT.
 
-    `folder` is the collection's, or the one that holds it. Raises UsageError where no
-    patient of `collection` is there.
+    `folder` is the collection's, the one that holds it, or the one that holds the archive's
+    downloads. Raises UsageError where no patient of `collection` is there.
     """
-    inner = folder / collection
+    inner = [*folder.glob(collection), *sorted(folder.glob(f"manifest-*/{collection}"))]
     patients = [
-        each
-        for each in subfolders(inner if inner.is_dir() else folder)
-        if each.name.startswith(f"{collection}-")
+        patient
+        for each in inner or [folder]
+        for patient in subfolders(each)
+        if patient.name.startswith(f"{collection}-")
     ]
     if not patients:
         raise wrong_layout(collection, folder, f"it has no folder {collection}-0001 or such")
