@@ -34,13 +34,8 @@ from Training.evaluation.calibration import (
     logits_of,
 )
 from Training.evaluation.drawings import draw_reliability, save
-from Training.evaluation.screened import (
-    ScreenedCase,
-    cases_of,
-    open_work,
-    screen_cases,
-    work_beside,
-)
+from Training.evaluation.screened import ScreenedCase, cases_of, open_work, screen_cases
+from Training.kept import work_beside
 from Training.metrics import expected_calibration_error, reliability_bins
 
 # What save_bundle writes itself.

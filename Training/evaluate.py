@@ -22,16 +22,10 @@ from Training.config import run_script
 from Training.datasets.index_file import read_index
 from Training.evaluation.drawings import draw_confusion, draw_reliability, draw_roc, save
 from Training.evaluation.pictures import MONTAGE, gallery, keep_pictures, sheet
-from Training.evaluation.screened import (
-    ScreenedCase,
-    cases_of,
-    kept_name,
-    open_work,
-    screen_cases,
-    work_beside,
-)
+from Training.evaluation.screened import ScreenedCase, cases_of, open_work, screen_cases
 from Training.evaluation.summary import annotated, counts_of, scores_of, slice_truth, summarise
 from Training.evaluation.table import METHODS, markdown
+from Training.kept import kept_name, work_beside
 
 METRICS_FILE = "metrics.json"
 

@@ -1,16 +1,18 @@
 """Make the index of a data set, and say who is in it and who was left out.
 
     python -m Training.index folders data/hospital -o index.csv --split
-    python -m Training.index covid-ct-md data/COVID-CT-MD -o index.csv
+    python -m Training.index covid-ct-md data/COVID-CT-MD -o md.csv [--resume]
+    python -m Training.index joined md.csv lidc.csv -o index.csv --split
 
 Every CT is read once: what is no chest CT is left out, and one scan on two sides of
-the split is refused.
+the split is refused. What was read is kept beside the index until that is written.
 """
 
 import argparse
 import csv
 import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,10 +25,12 @@ from Training.config import run_script
 from Training.datasets.cc_ccii import CC_CCII
 from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset
-from Training.datasets.examination import Examined, examine
+from Training.datasets.examination import Examined, examine_kept
 from Training.datasets.exclusions import Excluded, exclude, is_control
 from Training.datasets.folders import FOLDERS
 from Training.datasets.index_file import LABELS_MARK, Case, terms_file
+from Training.datasets.joined import NAME as JOINED
+from Training.datasets.joined import joined
 from Training.datasets.leaks import check_leaks
 from Training.datasets.lidc import LIDC_IDRI
 from Training.datasets.mosmed import MOSMED
@@ -34,6 +38,7 @@ from Training.datasets.ricord import RICORD_1A, RICORD_1B
 from Training.datasets.splits import split_cases
 from Training.datasets.stoic import STOIC
 from Training.datasets.table import table_one, table_text
+from Training.kept import work_beside
 
 COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", "age", "sex")
 DATASETS = (FOLDERS, COVID_CT_MD, CC_CCII, MOSMED, STOIC, RICORD_1A, RICORD_1B, LIDC_IDRI)
@@ -41,9 +46,11 @@ LAYOUTS = {each.name: each for each in DATASETS}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("layout", choices=LAYOUTS, help="how the data set is laid out")
-    parser.add_argument("folder", type=Path, help="its topmost folder")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("layout", choices=(*LAYOUTS, JOINED), help="how the data set is laid out")
+    parser.add_argument("place", type=Path, nargs="+", help="its topmost folder; indexes to join")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the index to write, .csv")
     parser.add_argument(
         "--controls",
@@ -52,15 +59,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--split", action="store_true", help="60 / 40, validation out of the 60")
     parser.add_argument("--seed", type=int, default=0, help="of the split")
+    parser.add_argument("--resume", action="store_true", help="keep what was read already")
     parsed = parser.parse_args(arguments)
-    dataset = LAYOUTS[parsed.layout]
-    if not parsed.folder.is_dir():
-        raise UsageError("layout", f"There is no folder {parsed.folder}. Check the name.")
+    dataset = dataset_of(parsed.layout, parsed.place)
     print(terms(dataset))
-    found = list(dataset.cases(parsed.folder))
+    found = list(tqdm(dataset.cases(parsed.place[0]), "finding", unit=" cases", disable=None))
     controls = "" if parsed.controls else dataset.controls
+    work = open_work(work_beside(parsed.out), parsed.resume)
     examined = [
-        Examined(each) if is_control(each, controls) else examine(each)
+        Examined(each) if is_control(each, controls) else examine_kept(each, work)
         for each in tqdm(found, "reading", disable=None)
     ]
     kept, excluded = exclude(examined, controls)
@@ -70,7 +77,29 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"\n{table_text(table_one(kept))}\n\n{exclusions_text(excluded)}\n")
     write_index(parsed.out, [each.case for each in kept])
     write_terms(parsed.out, dataset)
+    shutil.rmtree(work)
     print(parsed.out)
+
+
+def dataset_of(layout: str, places: Sequence[Path]) -> Dataset:
+    """The adapter of one folder, or several indexes joined; UsageError for what is not there."""
+    if layout == JOINED:
+        return joined(places)
+    if len(places) > 1:
+        raise UsageError(
+            "layout", f"{layout} takes one folder. Make an index of each, and join these."
+        )
+    if not places[0].is_dir():
+        raise UsageError("layout", f"There is no folder {places[0]}. Check the name.")
+    return LAYOUTS[layout]
+
+
+def open_work(folder: Path, resume: bool) -> Path:
+    """Where what was read is kept, empty unless resumed."""
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def with_splits(examined: Sequence[Examined], seed: int) -> list[Examined]:

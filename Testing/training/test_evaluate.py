@@ -16,7 +16,8 @@ from Testing.stand_ins.evaluation import untrained_bundle, write_index
 from Training import evaluate
 from Training.datasets.index_file import Case
 from Training.evaluation import bootstrap, screened, summary
-from Training.evaluation.screened import ScreenedCase, cases_of, work_beside
+from Training.evaluation.screened import ScreenedCase, cases_of
+from Training.kept import work_beside
 
 KEYS = ("healthy", "covid19", "cap")
 CURVES = ("roc-patient", "roc-slice", "confusion", "reliability", "gallery")

@@ -9,11 +9,12 @@ import pytest
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.chests import a_small_chest, write_volume
 from Testing.stand_ins.dicom import write_series
+from Training.datasets import examination
 from Training.datasets.examination import Examined, examine
 from Training.datasets.exclusions import NO_LESION, SECOND, UNFIT, exclude
 from Training.datasets.folders import FOLDERS
 from Training.datasets.headers import age_in_years
-from Training.datasets.index_file import Case, read_index
+from Training.datasets.index_file import Case, read_index, read_terms
 from Training.datasets.table import table_one, table_text
 from Training.index import main, write_index
 
@@ -101,6 +102,59 @@ def test_index_moves_with_the_data_below_it(a_hospital: Path, tmp_path: Path) ->
     main(["folders", str(a_hospital), "-o", str(a_hospital / "index.csv")])
     moved = a_hospital.rename(tmp_path / "moved")
     assert all(each.path.exists() for each in read_index(moved / "index.csv"))
+
+
+def test_joined_indexes_have_the_cases_and_the_terms_of_each(
+    a_hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    controls = tmp_path / "LIDC-IDRI/LIDC-IDRI-0001/01-01-2000-30178/3000566.000000-03192"
+    write_series(controls, a_small_chest(8))
+    main(["folders", str(a_hospital), "-o", str(tmp_path / "a/ours.csv")])
+    main(["lidc-idri", str(tmp_path), "-o", str(tmp_path / "b/lidc.csv"), "--controls"])
+    main(["joined", f"{tmp_path}/a/ours.csv", f"{tmp_path}/b/lidc.csv", "-o", f"{tmp_path}/i.csv"])
+    cases = {each.case_id: each for each in read_index(tmp_path / "i.csv")}
+    assert sorted(cases) == ["LIDC-IDRI-0001", "anna", "bert", "carl"]
+    assert cases["carl"].slice_labels == (0, 0, 0, *(1,) * 9)
+    assert all(each.path.exists() for each in cases.values())
+    told = read_terms(tmp_path / "i.csv")
+    assert told["dataset"] == "folders + lidc-idri"
+    assert "lidc-idri: CC BY 3.0" in told["licence"]
+
+
+def test_one_ct_in_two_joined_indexes_leaks(a_hospital: Path, tmp_path: Path) -> None:
+    for name, split in (("a", "training"), ("b", "test")):
+        case = a_case(name, path=str(a_hospital / "covid19/carl.nii.gz"), split=split)
+        write_index(tmp_path / f"{name}.csv", [case])
+    with pytest.raises(UsageError, match=r"a and b \(identical pixels\)"):
+        main(["joined", f"{tmp_path}/a.csv", f"{tmp_path}/b.csv", "-o", f"{tmp_path}/i.csv"])
+
+
+def test_two_folders_of_one_layout_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Make an index of each, and join these"):
+        main(["folders", str(tmp_path), str(tmp_path), "-o", str(tmp_path / "i.csv")])
+
+
+def test_resumed_index_reads_no_ct_twice_but_those_that_changed(
+    a_hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["folders", str(a_hospital), "-o", str(tmp_path / "index.csv")]
+    main(asked)
+    whole, read = (tmp_path / "index.csv").read_text(), []
+
+    def stopped_at_the_third(case: Case) -> Examined:
+        read.append(case.case_id)
+        if len(read) == 3:
+            raise KeyboardInterrupt
+        return examine(case)
+
+    monkeypatch.setattr(examination, "examine", stopped_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        main(asked)
+    write_volume(a_hospital / "Healthy/anna.nrrd", a_small_chest(7))
+    main([*asked, "--resume"])
+    assert read == ["anna", "bert", "carl", "anna", "carl", "no-chest"]
+    assert (tmp_path / "index.csv").read_text() == whole
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_split_of_an_index_that_holds_a_ct_twice_is_refused(tmp_path: Path) -> None:

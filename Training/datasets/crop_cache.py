@@ -23,8 +23,8 @@ from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.preprocessing import Crop, crop_hu
 from M3LungScreenLib.screening import prepare
 from M3LungScreenLib.settings import PreprocessingSettings
-from Training.datasets.index_file import HEALTHY, Case
-from Training.datasets.shards import keyed_folder
+from Training.datasets.index_file import HEALTHY, Case, files_of, stats_of
+from Training.datasets.shards import end_with_parent, keyed_folder
 from Training.datasets.slice_images import read_case_ct
 from Training.evaluation.masks import read_mask
 
@@ -106,7 +106,7 @@ class CropCache:
             return
         # Forking a process that has torch's threads may hang.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context) as pool:
+        with ProcessPoolExecutor(processes, context, end_with_parent) as pool:
             yield from pool.map(partial(CropCache.fetch, self), cases)
 
     def _is_made(self, case: Case) -> bool:
@@ -167,7 +167,7 @@ def _content_hash(case: Case, folder: Path) -> str:
     if known.exists():
         return known.read_text("utf-8")
     digest = hashlib.sha256(repr((case.mask is not None, _label_count(case))).encode())
-    for each in _case_files(case):
+    for each in files_of(case):
         digest.update(hashlib.sha256(each.read_bytes()).digest())
     known.parent.mkdir(parents=True, exist_ok=True)
     beside = known.with_suffix(f".{os.getpid()}")
@@ -178,23 +178,9 @@ def _content_hash(case: Case, folder: Path) -> str:
 
 def _known_hash(case: Case, folder: Path) -> Path:
     """Where the digest of these files, of this size and time, is kept."""
-    files = _case_files(case)
-    stats = [(os.path.abspath(each), (s := each.stat()).st_size, s.st_mtime_ns) for each in files]
-    told = repr((stats, _label_count(case)))
+    told = repr((stats_of(case), _label_count(case)))
     return folder / "hashes" / hashlib.sha256(told.encode()).hexdigest()[:32]
 
 
 def _label_count(case: Case) -> int | None:
     return None if case.slice_labels is None else len(case.slice_labels)
-
-
-def _case_files(case: Case) -> list[Path]:
-    return [file for path in (case.path, case.mask) for file in _files(path)]
-
-
-def _files(path: Path | None) -> list[Path]:
-    if path is None:
-        return []
-    if path.is_file():
-        return [path]
-    return sorted(each for each in path.rglob("*") if each.is_file())

@@ -1,8 +1,10 @@
 """Each CT looked at once before it counts: may it be used, and whose is it?"""
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +14,9 @@ from M3LungScreenLib.lungs import segment_lungs
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.suitability import check_lungs
 from Training.datasets.headers import dicom_files, read_tags
-from Training.datasets.index_file import Case
+from Training.datasets.index_file import Case, stats_of
 from Training.evaluation.masks import read_mask
+from Training.kept import write_atomically
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -51,6 +54,15 @@ def examine(case: Case) -> Examined:
         return Examined(case, refusal.message)
     fingerprint = Fingerprint(*_identity(case.path), frozenset(filter(None, slices)))
     return Examined(case, None, len(slices), fingerprint)
+
+
+def examine_kept(case: Case, work: Path) -> Examined:
+    """The same, kept in `work`: files that nobody changed since are not read again."""
+    known = hashlib.sha256(repr((case, stats_of(case))).encode()).hexdigest()[:32]
+    path = work / f"{known}.json"
+    if not path.is_file():
+        write_atomically(path, _told(examine(case)))
+    return _read(case, json.loads(path.read_text("utf-8")))
 
 
 def slice_images(folder: Path) -> list[Path]:
@@ -96,3 +108,23 @@ def _identity(path: Path) -> tuple[str, frozenset[str]]:
     headers = [read_tags(each, "PatientID", "SeriesInstanceUID") for each in files]
     series = frozenset(str(each.get("SeriesInstanceUID", "")) for each in headers)
     return str(headers[0].get("PatientID", "")), series - {""}
+
+
+def _told(examined: Examined) -> dict[str, Any]:
+    fingerprint = examined.fingerprint
+    return {
+        "labels": examined.case.slice_labels,
+        "refusal": examined.refusal,
+        "slice_count": examined.slice_count,
+        "patient": fingerprint.patient,
+        "series": sorted(fingerprint.series),
+        "slices": sorted(fingerprint.slices),
+    }
+
+
+def _read(case: Case, told: dict[str, Any]) -> Examined:
+    labels = None if told["labels"] is None else tuple(told["labels"])
+    slices, series = frozenset(told["slices"]), frozenset(told["series"])
+    fingerprint = Fingerprint(told["patient"], series, slices)
+    examined = replace(case, slice_labels=labels)
+    return Examined(examined, told["refusal"], told["slice_count"], fingerprint)

@@ -8,6 +8,7 @@ slice from feet to head, 1 where a lesion is, written in one word such as s00011
 
 import csv
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,25 @@ class Case:
     mask: Path | None = None
     age: float | None = None
     sex: str | None = None
+
+
+def files_of(case: Case) -> list[Path]:
+    """Every file of a CT, by name, then its mask."""
+    return [file for path in (case.path, case.mask) for file in _files(path)]
+
+
+def stats_of(case: Case) -> list[tuple[str, int, int]]:
+    """Name, size and time of each: the same as long as nobody changed them."""
+    found = [(os.path.abspath(each), each.stat()) for each in files_of(case)]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+
+
+def _files(path: Path | None) -> list[Path]:
+    if path is None:
+        return []
+    if path.is_file():
+        return [path]
+    return sorted(each for each in path.rglob("*") if each.is_file())
 
 
 def read_index(path: str | Path) -> list[Case]:

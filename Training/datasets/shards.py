@@ -8,6 +8,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, is_dataclass
@@ -49,10 +50,22 @@ def kept(folder: Path, name: str, maker: Maker) -> Arrays:
     return _read(path)
 
 
+def end_with_parent() -> None:
+    """For a pool's processes: one that was killed leaves none of them waiting for ever."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 def _make(makers: Sequence[Maker], paths: Sequence[Path], label: str) -> None:
     # Forking a process that has torch's threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context) as pool:
+    with ProcessPoolExecutor(os.cpu_count(), context, end_with_parent) as pool:
         list(tqdm(pool.map(_write, makers, paths), total=len(paths), desc=label, mininterval=10))
 
 

@@ -1,13 +1,11 @@
 """Cases of an index through screening, one by one, each kept so that a stopped run goes on."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +20,7 @@ from M3LungScreenLib.settings import to_dict
 from Training.datasets.index_file import Case
 from Training.datasets.slice_images import read_case_ct
 from Training.evaluation.masks import MapFigures, map_figures, read_mask
+from Training.kept import kept_name, write_atomically
 
 RUN_FILE = "run.json"
 TIE_WEIGHT = 1e-7
@@ -102,17 +101,6 @@ def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> 
     return folder
 
 
-def kept_name(case_id: str) -> str:
-    """What a case's files are called; an identifier may hold any sign."""
-    return quote(case_id, safe="")
-
-
-def work_beside(out: Path) -> Path:
-    """Where the cases of a run into `out` are kept while it goes on."""
-    out = out.resolve()
-    return out.parent / f".{out.name}-cases"
-
-
 def screen_cases(
     cases: list[Case], bundle: Bundle, engine: Engine, work: Path, keep: Keep | None = None
 ) -> list[ScreenedCase]:
@@ -128,12 +116,6 @@ def screen_cases(
             write_atomically(path, asdict(_screen(case, bundle, engine, path, keep)))
         found.append(_read(json.loads(path.read_text("utf-8"))))
     return found
-
-
-def write_atomically(path: Path, content: Any) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, allow_nan=False) + "\n", "utf-8")
-    os.replace(part, path)
 
 
 def _screen(

@@ -1,0 +1,25 @@
+"""What a stopped script has done, case by case, kept beside what it will write."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+
+def work_beside(out: Path) -> Path:
+    """Where the cases of a run into `out` are kept while it goes on."""
+    out = out.resolve()
+    return out.parent / f".{out.name}-cases"
+
+
+def kept_name(case_id: str) -> str:
+    """What a case's files are called; an identifier may hold any sign."""
+    return quote(case_id, safe="")
+
+
+def write_atomically(path: Path, content: Any) -> None:
+    """JSON that is whole or absent."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, allow_nan=False) + "\n", "utf-8")
+    os.replace(part, path)
