@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from Testing.stand_ins.dialogs import choose
@@ -56,6 +57,14 @@ def test_of_several_cts_the_active_one_is_chosen(
     logic = SimpleNamespace(GetSelectionNode=lambda: selection)
     monkeypatch.setattr(window, "applicationLogic", lambda: logic)
     assert open_module().ui.inputSelector.currentNode() is other
+
+
+def test_a_ct_loaded_into_the_open_module_is_chosen(scene, open_module, settled, a_slice_view):
+    widget = open_module()
+    loaded = add_volume(scene, np.full((3, 4, 5), -800, np.int16))
+    settled()
+    assert widget.ui.inputSelector.currentNode() is loaded
+    assert widget.ui.screenButton.enabled
 
 
 def test_of_several_cts_none_is_guessed(scene, a_small_ct, open_module):
@@ -342,6 +351,18 @@ def test_leaving_the_module_leaves_no_observer(widget, a_slice_view):
     widget.cleanup()
     assert widget.Observations == []
     assert widget.logic.calls[-1] == ("close",)
+
+
+def test_a_module_that_was_left_writes_nothing_into_the_scene(widget):
+    node = widget.logic.getParameterNode()
+    for _ in range(2):
+        widget.exit()
+        widget.enter()
+    widget.exit()
+    before = node.GetParameter("locationOpacity")
+    widget.ui.opacitySlider.value = 0.93
+    assert node.GetParameter("locationOpacity") == before
+    assert not node.HasObserver("ModifiedEvent")
 
 
 def test_a_reload_leaves_no_listener_no_text_and_the_users_layout(screened, window, monkeypatch):

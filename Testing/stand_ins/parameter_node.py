@@ -101,7 +101,7 @@ class _Wrapper:
 
     def __init__(self, node: Any) -> None:
         self.parameterNode = node
-        self._guis: dict[int, tuple[int, list[tuple[Any, str, Callable[..., None]]]]] = {}
+        self._guis: dict[int, list[tuple[Any, str, Callable[..., None]]]] = {}
         self._updating = False
         for parameter in self.allParameters.values():
             if not parameter.is_node and parameter.name not in node.GetParameterNames():
@@ -119,25 +119,26 @@ class _Wrapper:
     def EndModify(self, before: int) -> None:  # noqa: N802
         self.parameterNode.EndModify(before)
 
-    def connectGui(self, form: Any) -> int:  # noqa: N802
-        """Two-way binding of every widget with the property; the tag is for disconnectGui."""
+    def connectGui(self, form: Any) -> None:  # noqa: N802
+        """Binds every widget with the property; gives no tag, as in Slicer 5.10."""
         children = vars(form).values() if not hasattr(form, "findChildren") else form.findChildren()
-        bound = []
-        for widget in children:
-            name = widget.property(PROPERTY)
-            if name:
-                bound.append((widget, *self._bind(widget, name)))
-        tag = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show(bound))
+        named = {each.property(PROPERTY): each for each in children if each.property(PROPERTY)}
+        self.connectParametersToGui(named)
+
+    def connectParametersToGui(self, widgets: dict[str, Any]) -> int:  # noqa: N802
+        """Two-way binding of parameters with their widgets; the tag is for disconnectGui."""
+        bound = [(widget, *self._bind(widget, name)) for name, widget in widgets.items()]
+        self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._show(bound))
         self._show(bound)
         for widget, name, changed in bound:
             widget.connect(_signal(widget, self.allParameters[name]), changed)
-        self._guis[tag] = (tag, bound)
+        tag = len(self._guis)
+        self._guis[tag] = bound
         return tag
 
     def disconnectGui(self, tag: int) -> None:  # noqa: N802
-        observer, bound = self._guis.pop(tag)
-        self.RemoveObserver(observer)
-        for widget, name, changed in bound:
+        """Undoes the connections; the observer stays, as in Slicer 5.10."""
+        for widget, name, changed in self._guis.pop(tag, ()):
             widget.disconnect(_signal(widget, self.allParameters[name]), changed)
 
     def _bind(self, widget: Any, name: str) -> tuple[str, Callable[..., None]]:

@@ -12,7 +12,6 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
-from vtk import vtkCommand
 
 from .. import installation
 from ..scene import chart, results, slices, volumes
@@ -22,6 +21,7 @@ from . import slice_views
 from .chart_view import ChartView
 from .devices import DeviceSelector
 from .display_section import DisplaySection, proposed_volume
+from .form_binding import FormBinding
 from .model_manager import ModelManager
 from .overlay_section import OverlaySection
 from .parameters import M3LungScreenParameterNode
@@ -44,9 +44,10 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent: Any = None, logic: Any = None) -> None:
         self.logic = logic
         self._parameters: Any = None
-        self._gui_tag: Any = None
+        self._binding: FormBinding | None = None
         self._result: SceneResult | None = None
         self._entry: dict[str, Any] | None = None
+        self._choice_due = False
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
 
@@ -146,6 +147,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self._scene_closes)
         self.addObserver(scene, scene.EndCloseEvent, self._scene_changed)
         self.addObserver(scene, scene.EndImportEvent, self._scene_changed)
+        self.addObserver(scene, scene.NodeAddedEvent, self._node_added)
         self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
 
     # The parameter node
@@ -155,8 +157,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None:
             return
         self._parameters = self._wishes()
-        self._gui_tag = self._parameters.connectGui(self.ui)
-        self.addObserver(self._parameters, vtkCommand.ModifiedEvent, self._wishes_changed)
+        self._binding = FormBinding(self._parameters, self.ui, self._wishes_changed)
         self._wishes_changed()
 
     def _wishes(self) -> Any:
@@ -165,11 +166,9 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return wrapper(self.logic.getParameterNode())
 
     def _drop_parameter_node(self) -> None:
-        if self._parameters is None:
-            return
-        self._parameters.disconnectGui(self._gui_tag)
-        self.removeObserver(self._parameters, vtkCommand.ModifiedEvent, self._wishes_changed)
-        self._parameters = None
+        if self._binding is not None:
+            self._binding.release()
+        self._binding = self._parameters = None
 
     def _wishes_changed(self, caller: Any = None, event: Any = None) -> None:
         self._display.show(self._parameters.inputVolume)
@@ -205,6 +204,17 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._use_parameter_node()
             self._wishes_changed()
             self._follower.follow()
+
+    def _node_added(self, caller: Any, event: str) -> None:
+        # A volume may get its voxels after its place in the scene, and many nodes come at once.
+        if not self._choice_due:
+            self._choice_due = True
+            qt.QTimer.singleShot(0, self._choose_later)
+
+    def _choose_later(self) -> None:
+        self._choice_due = False
+        if self._parameters is not None and self.parent.isEntered:
+            self._choose_volume()
 
     def _node_removed(self, caller: Any, event: str) -> None:
         # Many nodes go at once; the panel looks when they are gone.
