@@ -39,7 +39,7 @@ def ensure_packages(requirements: Path, with_torch: bool = True) -> None:
     others = [each for each in wanted if each.name not in TORCH_FAMILY]
     _leave_slicers_own(others)
     if not all(map(_is_satisfied, torch)):
-        _install_torch(next(each for each in torch if each.name == "torch"))
+        _install_torch({each.name: each for each in torch})
     if not all(map(_is_satisfied, others)):
         _install([each for each in others if not _is_satisfied(each)])
     still = [str(each) for each in (*torch, *others) if not _is_satisfied(each)]
@@ -97,7 +97,7 @@ def _is_satisfied(requirement: Any) -> bool:
     return requirement.specifier.contains(found, prereleases=True)
 
 
-def _install_torch(requirement: Any) -> None:
+def _install_torch(family: dict[str, Any]) -> None:
     """By PyTorchUtils, which chooses the build for this machine's GPU."""
     try:
         import PyTorchUtils
@@ -108,15 +108,20 @@ def _install_torch(requirement: Any) -> None:
         )
         raise InstallationRefused(words) from None
     logic = PyTorchUtils.PyTorchUtilsLogic()
-    wanted = str(requirement.specifier)
-    if logic.torchInstalled() and not _is_satisfied(requirement):
+    wanted = str(family["torch"].specifier)
+    if logic.torchInstalled() and not _is_satisfied(family["torch"]):
         words = _(
             "PyTorch {found} is installed, {wanted} is needed. Uninstall it in the module "
             "'PyTorch Utils', restart Slicer and try again."
         )
         raise InstallationRefused(words.format(found=version("torch"), wanted=wanted))
     try:
-        torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=wanted)
+        # Without a bound for torchvision an old one, without any build, may be found.
+        torch = logic.installTorch(
+            askConfirmation=True,
+            torchVersionRequirement=wanted,
+            torchvisionVersionRequirement=str(family["torchvision"].specifier),
+        )
     except Exception as failed:
         raise _pip_failed(failed) from failed
     if torch is None:

@@ -14,7 +14,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from .child_process import ChildProcess, qt_worker
-from .library import library_root
+from .installation import missing_packages
+from .library import MODULE_FOLDER, library_root
 from .pipe_process import PipeProcess, pipe_worker
 from .scene.results import SceneResult, add_result
 from .scene.volumes import VolumeRefused, hand_over, screenable, why_not
@@ -23,6 +24,7 @@ from .screening_session import Request, ScreeningSession, State, Status
 OnStatus = Callable[[Status], None]
 OnResult = Callable[[SceneResult], None]
 SHIPPED_MODEL = Path("Resources") / "Models" / "compact"
+REQUIREMENTS = MODULE_FOLDER / "Resources" / "requirements.txt"
 WAIT_SECONDS = 1.0
 
 
@@ -120,6 +122,9 @@ class ScreeningLogic:
 
         Raises ScreeningFailed with the sentence a person would have been shown.
         """
+        if missing := missing_packages(REQUIREMENTS):
+            words = _("{packages} is missing. Open the module and click Screen once to install it.")
+            raise ScreeningFailed(words.format(packages=", ".join(missing)))
         found: list[SceneResult] = []
         try:
             request = self._request(volume, model, device, detail)

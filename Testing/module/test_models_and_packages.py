@@ -143,7 +143,8 @@ def test_only_what_is_missing_is_installed(slicer_with, packaging):
 def test_torch_comes_from_the_pytorch_extension_alone(slicer_with):
     stand_in = slicer_with(without("torch", "torchvision"))
     installation.ensure_packages(REQUIREMENTS)
-    assert stand_in.pip == [{"askConfirmation": True, "torchVersionRequirement": ">=2.8"}]
+    bounds = {"torchVersionRequirement": ">=2.8", "torchvisionVersionRequirement": ">=0.23"}
+    assert stand_in.pip == [{"askConfirmation": True, **bounds}]
 
 
 def test_simulating_needs_no_torch(slicer_with):

@@ -142,6 +142,8 @@ def test_a_pdf_is_printed_by_the_web_widget(screened, monkeypatch, tmp_path, set
     settled()
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
     assert screened.ui.savedLabel.text == f"Saved {tmp_path / 'report.pdf'}."
+    layout = WebWidget.layouts[-1]
+    assert (layout.pageSize().key(), layout.margins().left()) == ("A4", 14)
 
 
 def test_a_page_that_cannot_be_printed_is_told(screened, monkeypatch, tmp_path, settled):

@@ -302,3 +302,13 @@ def test_the_console_screens_and_waits_and_takes_all_volumes_of_the_scene(scene,
     with pytest.raises(ScreeningFailed, match="No volume"):
         logic.screen(None)
     logic.close()
+
+
+def test_the_console_is_told_what_has_to_be_installed_first(scene, a_ct, tmp_path, monkeypatch):
+    from M3LungScreenSlicer import screening_logic
+
+    monkeypatch.setattr(screening_logic, "missing_packages", lambda path: ["torch>=2.8"])
+    logic = ScreeningLogic(scene, folder=tmp_path)
+    with pytest.raises(ScreeningFailed, match=r"torch>=2.8 is missing\. Open the module"):
+        logic.screen(a_ct)
+    assert list(tmp_path.glob("M3LungScreen-*")) == []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from PySide6 import QtCore, QtGui
 
@@ -11,6 +11,7 @@ class WebWidget:
     """Loads a page from a file and prints it as Qt's rich text."""
 
     loads = True
+    layouts: ClassVar[list[QtGui.QPageLayout]] = []
 
     def __init__(self) -> None:
         self._slots: dict[str, Callable[..., None]] = {}
@@ -24,10 +25,12 @@ class WebWidget:
         self._page = Path(QtCore.QUrl(url).toLocalFile()).read_text("utf-8")
         QtCore.QTimer.singleShot(0, lambda: self._slots["loadFinished(bool)"](self.loads))
 
-    def printToPdf(self, path: str) -> None:  # noqa: N802
+    def printToPdf(self, path: str, layout: QtGui.QPageLayout | None = None) -> None:  # noqa: N802
         document = QtGui.QTextDocument()
         document.setHtml(self._page)
         writer = QtGui.QPdfWriter(path)
+        self.layouts.append(layout or QtGui.QPageLayout())
+        writer.setPageLayout(self.layouts[-1])
         document.print_(writer)
         del writer
         self._slots["pdfPrintingFinished(QString,bool)"](path, Path(path).is_file())

@@ -83,7 +83,7 @@ class SaveSection:
 
     def _loaded(self, succeeded: bool, path: str) -> None:
         if succeeded:
-            self._printer.printToPdf(path)
+            self._printer.printToPdf(path, page_layout())
         else:
             self._printed(path, False)
 
@@ -102,6 +102,13 @@ class SaveSection:
     def _say(self, sentence: str) -> None:
         self.ui.savedLabel.text = sentence
         self.ui.savedLabel.visible = bool(sentence)
+
+
+def page_layout() -> Any:
+    """A4 with a margin; without a layout the text would run to the paper's edge."""
+    margins = qt.QMarginsF(14, 13, 14, 13)
+    size, upright = qt.QPageSize(qt.QPageSize.A4), qt.QPageLayout.Portrait
+    return qt.QPageLayout(size, upright, margins, qt.QPageLayout.Millimeter)
 
 
 def write_html(result: SceneResult, path: Path) -> str:

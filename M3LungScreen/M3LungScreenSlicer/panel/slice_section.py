@@ -41,6 +41,7 @@ class SliceSection:
         self._rows = {each["index"]: row for row, each in enumerate(screened)}
         table = self.ui.sliceTable
         table.setUpdatesEnabled(False)
+        self._items = {}  # before the table throws away what they stand for
         table.setRowCount(len(screened))
         for row, each in enumerate(screened):
             for column, text in enumerate(row_of(each)):
