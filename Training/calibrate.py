@@ -138,8 +138,9 @@ def sentence(block: dict[str, Any]) -> str:
     return (
         f"{OURS} {block['patients']} cases of {block['data_set']}: temperature "
         f"{block['temperature']:.2f}{bounded}, ECE from {ece}; a verdict for "
-        f"{doubt['coverage']:.0%} of them with an error of {doubt['error']:.1%}{stated}. If these "
-        "cases are simulated, nothing is calibrated on real patients."
+        f"{doubt['coverage']:.0%} of them with an error of {doubt['error']:.1%}{stated} (at most "
+        f"{doubt['error_upper_95']:.0%} with 95 % confidence). If these cases are simulated, "
+        "nothing is calibrated on real patients."
     )
 
 

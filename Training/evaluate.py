@@ -20,7 +20,7 @@ from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.outputs.folder import check_target, complete_or_absent
 from Training.config import run_script
 from Training.datasets.index_file import read_index
-from Training.evaluation.drawings import draw_confusion, draw_reliability, draw_roc, save
+from Training.evaluation.drawings import draw_confusion, draw_reliability, draw_roc, save, save_svg
 from Training.evaluation.pictures import MONTAGE, gallery, keep_pictures, sheet
 from Training.evaluation.screened import ScreenedCase, cases_of, open_work, screen_cases
 from Training.evaluation.summary import annotated, counts_of, scores_of, slice_truth, summarise
@@ -101,7 +101,7 @@ def _write_montage(folder: Path, name: str, work: Path) -> None:
     kept = work / name / MONTAGE
     shutil.copyfile(kept, folder / f"{name}.png")
     with Image.open(kept) as picture:
-        sheet(picture).savefig(folder / f"{name}.svg", dpi=200, metadata={"Date": None})
+        save_svg(sheet(picture), folder / f"{name}.svg", dots_per_inch=200)
 
 
 if __name__ == "__main__":

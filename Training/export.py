@@ -60,7 +60,11 @@ def main(arguments: list[str] | None = None) -> None:
         patient_weights=_arrays(patient),
         card=make_card(config, data, metrics),
     )
-    print(f"{bundle.folder}: {bundle.sha256[:12]}, threshold {threshold}, Dice {dice}")
+    known = "no mask to fit it on" if dice is None else f"Dice {dice} on validation slices"
+    print(
+        f"{bundle.folder}: weights {bundle.sha256[:12]}, threshold of the location map "
+        f"{threshold} ({known})"
+    )
 
 
 def fit_threshold(
@@ -132,8 +136,12 @@ def _arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 
 
 def _revision() -> str:
-    asked = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    """That of this checkout; unknown where there is no git."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 

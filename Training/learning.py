@@ -36,7 +36,13 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """A network's weights on the CPU, wherever it was trained."""
+    """A network's weights on the CPU, wherever it was trained; UsageError for none."""
+    if not path.is_file():
+        raise UsageError(
+            "run",
+            f"There are no weights {path}. Train the slice level first, then the patient level, "
+            "with the same --out.",
+        )
     return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 

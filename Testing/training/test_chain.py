@@ -8,6 +8,7 @@ import torch
 
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.choice import make_engine
+from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
 from Testing.stand_ins.slices import SIZE
@@ -53,3 +54,22 @@ def test_training_goes_on_from_a_bundle(a_finished_chain):
     network = train_slice.make_network(config, a_finished_chain / "bundle", None)
     weights = load_bundle(a_finished_chain / "bundle").weights("slice")
     assert np.array_equal(network.class_head.weight.detach().numpy(), weights["class_head.weight"])
+
+
+def test_patient_level_before_the_slice_level_is_told_what_comes_first(a_finished_chain):
+    asked = ["--config", str(SMOKE), "--out", str(a_finished_chain / "other")]
+    with pytest.raises(
+        UsageError, match=r"no weights .*other/slice/best\.pt\. Train the slice"
+    ):
+        train_patient.main([*asked, "--cache", str(a_finished_chain / "cache")])
+
+
+def test_card_without_git_has_no_revision(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert export._revision() == "unknown"
+
+
+def test_revision_is_that_of_the_checkout_wherever_one_stands(monkeypatch, tmp_path):
+    here = export._revision()
+    monkeypatch.chdir(tmp_path)
+    assert export._revision() == here

@@ -15,7 +15,7 @@ from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
 from Training import evaluate
 from Training.datasets.index_file import Case
-from Training.evaluation import bootstrap, screened, summary
+from Training.evaluation import bootstrap, pictures, screened, summary
 from Training.evaluation.screened import ScreenedCase, cases_of
 from Training.kept import work_beside
 
@@ -170,3 +170,21 @@ def test_mask_labels_the_slices_where_the_readers_gave_no_labels(tmp_path):
     sitk.WriteImage(image, tmp_path / "mask.nrrd")
     case = Case("p", tmp_path / "ct.nrrd", "CAP", mask=tmp_path / "mask.nrrd")
     assert screened._truths(case, SimpleNamespace(volume=volume))[1] == (0, 0, 1, 0, 0)
+
+
+def test_no_slice_of_a_healthy_patient_has_a_lesion_though_nobody_labelled_them(tmp_path):
+    volume = CTVolume.from_array(np.zeros((5, 8, 8), np.int16), (1.0, 1.0, 3.0))
+    labels = {
+        name: screened._truths(Case("p", tmp_path, name), SimpleNamespace(volume=volume))[1]
+        for name in ("Healthy", "CAP")
+    }
+    assert labels == {"Healthy": (0, 0, 0, 0, 0), "CAP": None}
+
+
+def test_gallery_tells_patient_and_slice_of_each_picture(tmp_path):
+    for k in (4, 11):
+        (tmp_path / "a%2F1").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 4)).save(tmp_path / f"a%2F1/{k // 10}-{k}.png")
+    drawn = pictures.gallery([case(1, [0.1, 0.7, 0.1, 0.1], name="a/1")], tmp_path)
+    titles = [panel.get_title() for panel in drawn.axes]
+    assert titles == ["a/1, slice 4", "a/1, slice 11", "", ""]

@@ -1,20 +1,18 @@
 """A process killed without warning in the middle of any stage ends, resumed, as if it never was."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
+from Testing.stand_ins.killed import ROOT, kill_when
 from Training.loop import BEST, LOG
 
-ROOT = Path(__file__).parents[2]
 STAGES = ("train_slice", "train_patient", "finetune_joint")
 OVERRIDES = (
     "slice.epochs=2",
@@ -34,27 +32,18 @@ def command(stage: str, run: Path, cache: Path) -> list[str]:
     asked = ["--config", SMOKE, "--out", run, "--cache", cache, "--resume", "--device", "cpu"]
     asked += [word for each in (*SMALL, *OVERRIDES) for word in ("--set", each)]
     asked += ["--run", run.with_name("both")] if stage == "finetune_joint" else []
-    return [sys.executable, "-m", f"Training.{stage}", *map(str, asked)]
+    return [f"Training.{stage}", *map(str, asked)]
 
 
 def train(stage: str, run: Path, cache: Path) -> None:
-    done = subprocess.run(command(stage, run, cache), cwd=ROOT, capture_output=True, text=True)
+    asked = [sys.executable, "-m", *command(stage, run, cache)]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def kill_after_lines(stage: str, run: Path, cache: Path, log: Path, lines: int) -> None:
-    """SIGKILL once so many lines are logged; the process must not have ended by then."""
-    process = subprocess.Popen(
-        command(stage, run, cache), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and log.read_text("utf-8").count("\n") >= lines:
-            break
-        time.sleep(0.001)
-    assert process.poll() is None, "it ended before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def logged(log: Path, lines: int) -> Callable[[], bool]:
+    """Whether a log has so many lines."""
+    return lambda: log.exists() and log.read_text("utf-8").count("\n") >= lines
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +69,7 @@ def test_killed_stage_resumes_to_the_same_numbers(
             (run / "slice").mkdir(parents=True)
             (run / "slice" / BEST).write_bytes((runs / "both/slice" / BEST).read_bytes())
     train(stage, whole, runs / "cache")
-    kill_after_lines(stage, cut, runs / "cache", cut / level / LOG, lines)
+    kill_when(command(stage, cut, runs / "cache"), logged(cut / level / LOG, lines))
     train(stage, cut, runs / "cache")
     for name in ("slice", "patient") if level == "joint" else (level,):
         best = [torch.load(run / name / BEST, weights_only=True) for run in (whole, cut)]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
@@ -24,7 +25,13 @@ NAMES = [each.name for each in CLASSES]
 def save(figure: Figure, folder: Path, name: str) -> None:
     """`name`.png and `name`.svg in `folder`; the same figure gives the same files."""
     figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    save_svg(figure, folder / f"{name}.svg")
+
+
+def save_svg(figure: Figure, path: Path, dots_per_inch: int = DOTS_PER_INCH) -> None:
+    """Without the time, and with names of its parts that are not drawn by chance."""
+    with rc_context({"svg.hashsalt": path.name}):
+        figure.savefig(path, dpi=dots_per_inch, metadata={"Date": None})
 
 
 def draw_roc(panels: dict[str, tuple[np.ndarray, np.ndarray, dict[str, Any]]]) -> Figure:

@@ -17,6 +17,7 @@ from Training.kept import kept_name
 GROUPS = 4  # as many as the paper's rows have
 TILE_WIDTH = 300
 MONTAGE = "montage.png"
+CAPTION = "Left: the CT, with the true lesion outlined where it is known. Right: the location map."
 
 
 def keep_pictures(folder: Path, result: Result, mask: np.ndarray | None) -> None:
@@ -25,7 +26,7 @@ def keep_pictures(folder: Path, result: Result, mask: np.ndarray | None) -> None
     draw_montage(result).save(folder / MONTAGE)
     view = view_of(result, TILE_WIDTH)
     for rank, k in enumerate(suspicious(result)):
-        tile(result, k, view, mask).save(folder / f"slice-{rank}.png")
+        tile(result, k, view, mask).save(folder / f"{rank}-{k + 1}.png")
 
 
 def suspicious(result: Result) -> list[int]:
@@ -54,16 +55,17 @@ def gallery(cases: list[ScreenedCase], work: Path) -> Figure | None:
     rows = {name: tiles for name, tiles in rows.items() if tiles}
     if not rows:
         return None
-    figure = Figure(figsize=(4 * GROUPS, 1.75 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(4 * GROUPS, 1.75 * len(rows) + 0.35), layout="constrained")
+    figure.supxlabel(CAPTION, fontsize=10)
     axes = figure.subplots(len(rows), GROUPS, squeeze=False)
     for panels, (name, tiles) in zip(axes, rows.items(), strict=True):
         panels[0].set_ylabel(name, fontsize=12)
         for panel in panels:
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-        for panel, (case_id, path) in zip(panels, tiles, strict=False):
+        for panel, (title, path) in zip(panels, tiles, strict=False):
             panel.imshow(Image.open(path))
-            panel.set_title(case_id, fontsize=8)
+            panel.set_title(title, fontsize=8)
     return figure
 
 
@@ -78,13 +80,15 @@ def sheet(picture: Image.Image) -> Figure:
 
 
 def _tiles(cases: list[ScreenedCase], index: int, work: Path) -> list[tuple[str, Path]]:
+    """Titles and pictures; slices are numbered from 1, as in the montage."""
     ill = [each for each in cases if each.refusal is None and each.truth == index]
     found = [
-        (each.case_id, work / kept_name(each.case_id) / f"slice-{rank}.png")
+        (f"{each.case_id}, slice {path.stem.split('-')[1]}", path)
         for rank in range(GROUPS)
         for each in ill
+        for path in (work / kept_name(each.case_id)).glob(f"{rank}-*.png")
     ]
-    return [each for each in found if each[1].is_file()][:GROUPS]
+    return found[:GROUPS]
 
 
 def _outlined(result: Result, k: int, view: View, mask: np.ndarray | None) -> np.ndarray:

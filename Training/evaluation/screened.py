@@ -17,7 +17,7 @@ from M3LungScreenLib.errors import InputRefused, UsageError
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import to_dict
-from Training.datasets.index_file import Case
+from Training.datasets.index_file import HEALTHY, Case
 from Training.datasets.slice_images import read_case_ct
 from Training.evaluation.masks import MapFigures, map_figures, read_mask
 from Training.kept import kept_name, write_atomically
@@ -159,7 +159,7 @@ def _truths(
 ) -> tuple[np.ndarray | None, tuple[int, ...] | None, tuple[str, ...]]:
     """Mask and slice labels that fit the volume, the mask's own where the readers gave none.
 
-    A note for each that does not fit.
+    No slice of the healthy has a lesion (II-B). A note for each that does not fit.
     """
     mask, labels, notes = None, case.slice_labels, []
     count = result.volume.slice_count
@@ -173,6 +173,8 @@ def _truths(
             notes.append(f"{refusal.message} It was not used.")
     if mask is not None and labels is None:
         labels = tuple(np.any(mask, axis=(1, 2)).astype(int).tolist())
+    if case.patient_class == HEALTHY:
+        labels = (0,) * count
     return mask, labels, tuple(notes)
 
 
