@@ -174,6 +174,34 @@ def test_lesions_are_shown_in_3d_and_hidden_again(screened):
     assert not display.GetVisibility3D()
 
 
+def test_surfaces_leave_with_their_ct_and_come_back_with_it(screened, scene, a_small_ct):
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    from Testing.stand_ins.mrml_scene import add_volume
+
+    screened.ui.surfaceCheckBox.click()
+    display = screened._result.segmentation.GetDisplayNode()
+    assert not display.GetVisibility2DFill()  # the overlays are there
+    screened.ui.inputSelector.setCurrentNode(add_volume(scene, voxels(a_small_ct).copy()))
+    assert not display.GetVisibility()
+    screened.ui.inputSelector.setCurrentNode(a_small_ct)
+    assert display.GetVisibility()
+    assert screened.ui.surfaceCheckBox.checked
+
+
+def test_lesions_of_a_former_run_are_not_shown_as_those_of_a_new_one(screened, result_folder):
+    screened.ui.surfaceCheckBox.click()
+    node = screened._result.segmentation
+    screened.ui.screenButton.click()
+    screened.logic.finish(result_folder("h1n1")[1])
+    assert not node.GetDisplayNode().GetVisibility()
+    assert not screened.ui.surfaceCheckBox.checked
+    screened.ui.surfaceCheckBox.click()
+    assert screened._result.segmentation is node
+    assert node.GetDisplayNode().GetVisibility()
+    assert node.GetSegmentation().GetNthSegment(0).GetName() == "H1N1"
+
+
 def test_the_crop_rectangle_lies_around_the_lungs(screened, scene):
     from M3LungScreenSlicer.panel.researcher_section import CROP_NODE
 

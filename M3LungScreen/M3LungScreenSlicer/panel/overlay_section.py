@@ -28,6 +28,7 @@ class OverlaySection:
         self._say = say
         self._result: SceneResult | None = None
         self._hide_healthy = True
+        self._taken_away: set[str] = set()  # IDs of segmentations
         ui.surfaceCheckBox.connect("toggled(bool)", self._show_surfaces)
         ui.segmentationButton.connect("clicked(bool)", self._convert)
 
@@ -36,8 +37,10 @@ class OverlaySection:
         if self._result is not None and (result is None or result.node is not self._result.node):
             self._take_away(self._result)
         self._result = result
+        if result is not None:
+            self._bring_back(result.segmentation)
         self.ui.surfaceCheckBox.blockSignals(True)
-        self.ui.surfaceCheckBox.checked = False
+        self.ui.surfaceCheckBox.checked = result is not None and segmentation.is_in_3d(result)
         self.ui.surfaceCheckBox.blockSignals(False)
 
     def apply(self, wishes: Any, attention: Any = None) -> None:
@@ -83,6 +86,17 @@ class OverlaySection:
                 layers.SetForegroundVolumeID(None)
             if layers.GetLabelVolumeID() in ids:
                 layers.SetLabelVolumeID(None)
+        segments = result.segmentation
+        if segments is not None and segments.GetDisplayNode().GetVisibility():
+            segments.GetDisplayNode().SetVisibility(False)
+            self._taken_away.add(segments.GetID())
+
+    def _bring_back(self, segments: Any) -> None:
+        """Show a segmentation that was hidden with its CT, unless a later run outdated it."""
+        if segments is not None and segments.GetID() in self._taken_away:
+            self._taken_away.remove(segments.GetID())
+            if not segmentation.is_outdated(segments):
+                segments.GetDisplayNode().SetVisibility(True)
 
     def _show_surfaces(self, shown: bool) -> None:
         if self._result is not None:

@@ -21,6 +21,8 @@ from .tables import fill_involvement_table, fill_mark_table, fill_slices_table
 REVIEW_ATTRIBUTE = "M3LungScreen.review"
 OPINIONS = ("agree", "disagree", "other")
 VOLUME = "M3LungScreen.volume"
+# Set on the segmentation of a former run.
+OUTDATED_ATTRIBUTE = "M3LungScreen.outdated"
 # What a result is made of: role of the reference, class of the node, its name after the CT's.
 PARTS = {
     "location_map": ("vtkMRMLScalarVolumeNode", "lesion location map"),
@@ -126,8 +128,10 @@ class SceneResult:
         roles: list[str] = []
         self.node.GetNodeReferenceRoles(roles)
         for role in roles:
-            if role.startswith("M3LungScreen.") and role != VOLUME:
-                yield self.node.GetNodeReference(role)
+            node = self.node.GetNodeReference(role)
+            # A role is there once it was asked for.
+            if node is not None and role.startswith("M3LungScreen.") and role != VOLUME:
+                yield node
         yield self.node
 
 
@@ -151,6 +155,7 @@ def add_result(scene: Any, volume: Any, folder: Path) -> SceneResult:
     made["mark_table"].SetHideFromEditors(True)
     made["report"].SetText((folder / "report.html").read_text("utf-8"))
     made["attention"].SetText(base64.b64encode((folder / "attention.npz").read_bytes()).decode())
+    _outdate(result.segmentation)
     series = fill_series(scene, result)
     fill_chart(made["chart"], series, volume.GetName())
     gather(scene, volume, list(result.parts()))
@@ -174,7 +179,7 @@ def result_of(volume: Any) -> SceneResult | None:
 def delete_result(result: SceneResult) -> None:
     """Remove the result and every node that it made, and nothing else."""
     scene = result.node.GetScene()
-    nodes = [node for node in result.parts() if node is not None]
+    nodes = list(result.parts())
     remove_folder(scene, result.node)
     remove_with_attendants(scene, nodes)
     if not results_in(scene):
@@ -206,6 +211,13 @@ def _made_part(scene: Any, result: SceneResult, role: str) -> Any:
     node = reusable(scene, result.part(role), kind, f"{result.volume.GetName()} {name}")
     result.set_part(role, node)
     return node
+
+
+def _outdate(segmentation: Any) -> None:
+    """Hide what a former run found; it may hold a reader's own work, so it stays."""
+    if segmentation is not None:
+        segmentation.SetAttribute(OUTDATED_ATTRIBUTE, "1")
+        segmentation.GetDisplayNode().SetVisibility(False)
 
 
 @lru_cache(maxsize=4)

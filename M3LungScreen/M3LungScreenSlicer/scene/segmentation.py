@@ -7,7 +7,7 @@ from typing import Any
 from .colors import hex_to_rgb
 from .hierarchy import gather
 from .nodes import reusable
-from .results import SceneResult
+from .results import OUTDATED_ATTRIBUTE, SceneResult
 
 # SNOMED CT: what each label is attributed to; the place is the lung (39607008).
 CATEGORY = "SCT^64572001^Disease"
@@ -44,17 +44,47 @@ def convert_to_segmentation(result: SceneResult) -> Any:
         segment.SetName(disease.name)
         segment.SetColor(*hex_to_rgb(disease.color))
         segment.SetTag(segment.GetTerminologyEntryTagName(), terminology_of(disease.key))
+    node.RemoveAttribute(OUTDATED_ATTRIBUTE)
+    node.GetDisplayNode().SetVisibility(True)
+    _show_in_slices(node, True)
     gather(scene, result.volume, list(result.parts()))
     return node
 
 
 def show_in_3d(result: SceneResult, shown: bool) -> Any:
-    """Closed surfaces of the segmentation in 3D views; made on demand."""
-    node = result.segmentation or convert_to_segmentation(result)
+    """Closed surfaces of the segmentation in 3D views.
+
+    Made on demand, then not in the slice views, where the overlays are; and again
+    where it is that of a former run.
+    """
+    node = result.segmentation
+    if node is None or is_outdated(node):
+        node = convert_to_segmentation(result)
+        _show_in_slices(node, False)
     if shown:
         node.CreateClosedSurfaceRepresentation()
+        node.GetDisplayNode().SetVisibility(True)
     node.GetDisplayNode().SetVisibility3D(shown)
     return node
+
+
+def is_in_3d(result: SceneResult) -> bool:
+    """Whether 3D views show the surfaces now."""
+    node = result.segmentation
+    if node is None or not node.GetSegmentation().ContainsRepresentation("Closed surface"):
+        return False
+    display = node.GetDisplayNode()
+    return bool(display.GetVisibility() and display.GetVisibility3D())
+
+
+def is_outdated(node: Any) -> bool:
+    """Whether a segmentation is that of a former run."""
+    return node.GetAttribute(OUTDATED_ATTRIBUTE) is not None
+
+
+def _show_in_slices(node: Any, shown: bool) -> None:
+    node.GetDisplayNode().SetVisibility2DFill(shown)
+    node.GetDisplayNode().SetVisibility2DOutline(shown)
 
 
 def segments_of(node: Any) -> list[Any]:
