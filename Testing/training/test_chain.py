@@ -58,9 +58,7 @@ def test_training_goes_on_from_a_bundle(a_finished_chain):
 
 def test_patient_level_before_the_slice_level_is_told_what_comes_first(a_finished_chain):
     asked = ["--config", str(SMOKE), "--out", str(a_finished_chain / "other")]
-    with pytest.raises(
-        UsageError, match=r"no weights .*other/slice/best\.pt\. Train the slice"
-    ):
+    with pytest.raises(UsageError, match=r"no weights .*other/slice/best\.pt\. Train the slice"):
         train_patient.main([*asked, "--cache", str(a_finished_chain / "cache")])
 
 
