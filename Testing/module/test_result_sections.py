@@ -77,6 +77,9 @@ def test_next_and_previous_stay_on_slices_not_called_healthy(screened):
     assert screened._entry["index"] == found[1]
     screened.ui.previousButton.click()
     assert screened._entry["index"] == found[0]
+    assert screened.ui.nextButton.enabled
+    assert not screened.ui.previousButton.enabled
+    assert "All slices before this one" in screened.ui.previousButton.toolTip
     screened.ui.suspiciousButton.click()
     assert screened._entry["index"] in found
 
@@ -248,9 +251,18 @@ def test_attention_maps_lie_over_the_crop_window_by_window(
     index, crop = widget._entry["index"], widget._entry["crop"]
     assert voxels(node) == pytest.approx(index / 50 + 0.25, abs=1e-3)
     assert bounds_of(node)[:2] == pytest.approx((crop[3] * 6.0, crop[2] * 7.5))
+    assert legends_in_view(scene) == ["Attention"]
     choose_attention(widget, 0)
+    assert legends_in_view(scene) == ["Lesion"]
     shown = a_slice_view.layers.GetForegroundVolumeID()
     assert shown == widget._result.location_map.GetID()
+
+
+def legends_in_view(scene):
+    from M3LungScreenSlicer.scene.nodes import nodes_of_class
+
+    legends = nodes_of_class(scene, "vtkMRMLColorLegendDisplayNode")
+    return [each.GetTitleText() for each in legends if each.GetVisibility()]
 
 
 def test_a_result_without_attention_maps_shows_none(screened, scene):

@@ -64,7 +64,10 @@ class OverlaySection:
             self._hide_healthy = not wishes.showOnHealthy
             # On its own, so that a large result does not stop the window for longer.
             qt.QTimer.singleShot(0, self._hide_slices)
-            show_legend(location_map, _("Lesion"), wishes.showLegend and wishes.showLocationMap)
+            seen = wishes.showLocationMap and attention is None
+            show_legend(location_map, _("Lesion"), wishes.showLegend and seen)
+        if attention is not None:
+            show_legend(attention, _("Attention"), wishes.showLegend)
         if label_map is not None:
             show_legend(label_map, _("Disease"), wishes.showLegend and wishes.showLabelMap)
 
@@ -114,6 +117,7 @@ def show_legend(node: Any, title: str, shown: bool) -> None:
     legend = logic.GetColorLegendDisplayNode(node)
     if legend is None and shown:
         legend = logic.AddDefaultColorLegendDisplayNode(node)
+        legend.SetSaveWithScene(node.GetSaveWithScene())
         _make_small(legend, title, node.IsA("vtkMRMLLabelMapVolumeNode"))
     if legend is not None:
         legend.SetVisibility(shown)

@@ -62,6 +62,21 @@ class SliceSection:
             self.ui.sliceTable.selectRow(row)
             self.ui.sliceTable.scrollToItem(self.ui.sliceTable.item(row, 0))
 
+    def show_ways(self, before: bool, after: bool) -> None:
+        """Whether there is a suspicious slice before and after this one."""
+        ui = self.ui
+        ui.previousButton.enabled, ui.nextButton.enabled = before, after
+        ui.previousButton.toolTip = (
+            _("Jump to the previous slice that is not called Healthy.")
+            if before
+            else _("All slices before this one are called Healthy.")
+        )
+        ui.nextButton.toolTip = (
+            _("Jump to the next slice that is not called Healthy.")
+            if after
+            else _("All slices after this one are called Healthy.")
+        )
+
     def _clicked(self, row: int, column: int) -> None:
         index = next(index for index, at in self._rows.items() if at == row)
         self._jump(index)

@@ -134,9 +134,9 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _connect_buttons(self) -> None:
         for button, clicked in {
             "screenButton": self._screen_clicked,
-            "previousButton": lambda: self._jump_on(-1),
+            "previousButton": lambda: self._jump(self._suspicious(-1)),
             "suspiciousButton": self._jump_to_most_suspicious,
-            "nextButton": lambda: self._jump_on(1),
+            "nextButton": lambda: self._jump(self._suspicious(1)),
             "installButton": self._install_from_folder,
         }.items():
             getattr(self.ui, button).connect("clicked(bool)", clicked)
@@ -354,6 +354,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._entry = entry
         self._slice.show_slice(entry)
+        self._slice.show_ways(self._suspicious(-1) is not None, self._suspicious(1) is not None)
         slice_views.write_at_edge(node, brief(entry))
         if entry is not None:
             chart.mark_slice(self._result, entry["index"])
@@ -367,10 +368,11 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._result is not None:
             self._jump(slices.most_suspicious(self._result))
 
-    def _jump_on(self, step: int) -> None:
-        if self._result is not None and self._entry is not None:
-            index = self._entry["index"]
-            self._jump(slices.suspicious_neighbour(self._result, index, step))
+    def _suspicious(self, step: int) -> int | None:
+        """The next (1) or previous (-1) slice that is not called Healthy."""
+        if self._result is None or self._entry is None:
+            return None
+        return slices.suspicious_neighbour(self._result, self._entry["index"], step)
 
     def _show_chart(self, shown: bool) -> None:
         if shown and self._result is not None:

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from .axial import crop_corners
 from .colors import warm_colors
-from .nodes import RESULT_ATTRIBUTE
+from .nodes import RESULT_ATTRIBUTE, remove_with_attendants
 from .results import SceneResult
 from .slices import feet_head_axis
 from .volumes import world_geometry
@@ -57,8 +57,7 @@ def remove_attention(scene: Any) -> None:
     """Take the volume of `show_attention` out of the scene."""
     node = attention_node(scene)
     if node is not None:
-        scene.RemoveNode(node.GetDisplayNode())
-        scene.RemoveNode(node)
+        remove_with_attendants(scene, [node])
 
 
 def _overlay(scene: Any) -> Any:
