@@ -120,3 +120,26 @@ def test_a_legend_stands_at_the_edge_of_the_view(
     changed = np.flatnonzero((pictures[0] != pictures[1]).any(axis=(0, 2)))
     assert len(changed) > 10
     assert changed.max() < 100 if at_left else changed.min() > 300
+
+
+def test_the_crop_rectangle_is_seen_where_its_corners_are(a_small_ct, a_slice_view, window, tmp_path):
+    import slicer
+    from M3LungScreenSlicer.panel.researcher_section import draw_crop
+    from M3LungScreenSlicer.scene.axial import crop_corners
+
+    from Testing.stand_ins.view_pictures import SliceView
+
+    view = SliceView(a_small_ct.GetScene(), a_slice_view.node, (400, 300))
+    slicer.util.setSliceViewerLayers(background=a_small_ct)
+    view.fit()
+    corners = crop_corners(a_small_ct, 12, (8, 10, 20, 30))
+    a_slice_view.node.JumpSliceByOffsetting(*corners[0])
+    pictures = []
+    for draw in (lambda corners: None, draw_crop):
+        draw(corners)
+        view.save(tmp_path / "view.png")
+        pictures.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "view.png"))))
+    rows, columns = np.nonzero((pictures[0] != pictures[1]).any(axis=2))
+    across, down = abs(corners[2][0] - corners[0][0]), abs(corners[2][1] - corners[0][1])
+    assert len(rows) > 200
+    assert np.ptp(columns) / np.ptp(rows) == pytest.approx(across / down, rel=0.05)

@@ -93,12 +93,16 @@ def _managers(node: Any, logic: Any, renderer: Any) -> Any:
     logics.AddItem(logic)
     application.SetSliceLogics(logics)
     factory.SetMRMLApplicationLogic(application)
+    markups = slicer.vtkSlicerMarkupsLogic()  # the markups' manager asks for it
+    markups.SetMRMLApplicationLogic(application)
+    markups.SetMRMLScene(node.GetScene())
+    application.SetModuleLogic("Markups", markups)
     for name in ("vtkMRMLColorLegendDisplayableManager", "vtkMRMLMarkupsDisplayableManager"):
         factory.RegisterDisplayableManager(name)
     group = slicer.vtkMRMLDisplayableManagerGroup()
     group.Initialize(factory, renderer)
     group.SetMRMLDisplayableNode(node)
-    return application, factory, group
+    return application, factory, group, markups
 
 
 def _offscreen(size: tuple[int, int]) -> tuple[Any, Any]:

@@ -14,12 +14,15 @@ from slicer.i18n import tr as _
 
 from ..scene.attention import remove_attention, show_attention
 from ..scene.axial import axial_slice, crop_corners
+from ..scene.colors import hex_to_rgb
 from ..scene.results import SceneResult
 
 # In the selector: off, the mean, then the windows from 0.
 FIRST_WINDOW = 2
 MEAN = -1
 CROP_NODE = "M3LungScreen crop"
+CROP_COLOR = "#F0E442"  # yellow of the same palette as the classes, none of theirs
+CROP_LINE_MM = 1.5
 STAGES_IN_A_ROW = 3
 STAGE_PIXELS = 128
 SHOWN_HU = (-1200, 0)
@@ -141,15 +144,23 @@ def draw_crop(corners: list[tuple[float, float, float]]) -> Any:
         node.SetLocked(True)
         node.SetCurveTypeToLinear()
         node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetGlyphScale(0.0)
-        node.GetDisplayNode().SetPropertiesLabelVisibility(False)
-        node.GetDisplayNode().SetPointLabelsVisibility(False)
+        _make_plain(node.GetDisplayNode())
     was_modified = node.StartModify()
     node.RemoveAllControlPoints()
     for corner in corners:
         node.AddControlPointWorld(*corner)
     node.EndModify(was_modified)
     return node
+
+
+def _make_plain(display: Any) -> None:
+    """A line without points and names; by default it would be as thin as the points."""
+    display.SetGlyphScale(0.0)
+    display.SetCurveLineSizeMode(display.UseLineDiameter)
+    display.SetLineDiameter(CROP_LINE_MM)
+    display.SetSelectedColor(*hex_to_rgb(CROP_COLOR))
+    display.SetPropertiesLabelVisibility(False)
+    display.SetPointLabelsVisibility(False)
 
 
 def remove_crop() -> None:

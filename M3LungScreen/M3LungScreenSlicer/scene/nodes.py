@@ -38,7 +38,9 @@ def remove_with_attendants(scene: Any, nodes: list[Any]) -> None:
 def _attendants(node: Any) -> list[Any]:
     found = []
     if node.IsA("vtkMRMLDisplayableNode"):
-        found += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+        # A legend before the display node that it stands on.
+        numbers = reversed(range(node.GetNumberOfDisplayNodes()))
+        found += [node.GetNthDisplayNode(i) for i in numbers]
     if node.IsA("vtkMRMLStorableNode"):
         found += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
     return [each for each in found if each is not None]
