@@ -122,7 +122,9 @@ def test_a_legend_stands_at_the_edge_of_the_view(
     assert changed.max() < 100 if at_left else changed.min() > 300
 
 
-def test_the_crop_rectangle_is_seen_where_its_corners_are(a_small_ct, a_slice_view, window, tmp_path):
+def test_the_crop_rectangle_is_seen_where_its_corners_are(
+    a_small_ct, a_slice_view, window, tmp_path
+):
     import slicer
     from M3LungScreenSlicer.panel.researcher_section import draw_crop
     from M3LungScreenSlicer.scene.axial import crop_corners
