@@ -180,6 +180,8 @@ def test_two_cts_have_results_of_their_own_and_share_the_colours(scene, ct, resu
     assert result_of(other) == second
     colors = [each.label_map.GetDisplayNode().GetColorNode() for each in (first, second)]
     assert colors[0] is colors[1]
+    named = [each.chart.GetNthPlotSeriesNode(2).GetName() for each in (first, second)]
+    assert named == ["COVID-19", "COVID-19"]
     delete_result(first)
     assert second.label_map.GetDisplayNode().GetColorNode() is colors[0]
 

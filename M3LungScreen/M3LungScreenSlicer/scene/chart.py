@@ -55,6 +55,7 @@ def _series(scene: Any, result: SceneResult, column: str, table: str, color: Any
     role = f"series.{column}"
     node = reusable(scene, result.part(role), "vtkMRMLPlotSeriesNode", column)
     result.set_part(role, node)
+    node.SetName(column)  # in the legend, also of a second CT
     node.SetHideFromEditors(True)  # the chart is what people see
     node.SetAndObserveTableNodeID(result.part(table).GetID())
     node.SetXColumnName("Slice")
