@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from M3LungScreenLib.bundle import save_bundle
+from M3LungScreenLib.bundle import load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.slice_network import SliceNetwork
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings=settings,
         slice_weights=_arrays(slices),
         patient_weights=_arrays(patient),
-        card=make_card(config, data, metrics),
+        card=make_card(config, data, metrics, parsed.init),
     )
     known = "no mask to fit it on" if dice is None else f"Dice {dice} on validation slices"
     print(
@@ -103,15 +103,18 @@ def dice_by_threshold(
 
 
 def make_card(
-    config: TrainingConfig, data: LearningData, metrics: dict[str, Any]
+    config: TrainingConfig, data: LearningData, metrics: dict[str, Any], init: Path | None = None
 ) -> dict[str, Any]:
-    """What a person should know of the model before they trust it."""
+    """What a person should know of the model before they trust it.
+
+    `init` is the bundle (or the run's best.pt) that training started from, None for ImageNet's.
+    """
     return {
         "preset": config.name,
         "intended_use": "Research only: not for clinical decisions.",
         "training_data": {
             **data.origin(),
-            "initial_weights": INITIAL_WEIGHTS[config.model.slice_network.backbone],
+            "initial_weights": _initial(config, init),
             "location_map_loss": config.slice.map_loss_weight,
         },
         "notes": [
@@ -124,6 +127,17 @@ def make_card(
         "metrics": metrics,
         "git_revision": _revision(),
         "licence": "Apache-2.0",
+    }
+
+
+def _initial(config: TrainingConfig, init: Path | None) -> Any:
+    """Where the weights began; of a bundle what it was trained on, too, for its licences hold."""
+    if init is None or init.suffix == ".pt":
+        return INITIAL_WEIGHTS[config.model.slice_network.backbone]
+    bundle = load_bundle(init)
+    return {
+        "model": f"{bundle.name} {bundle.version} ({bundle.sha256[:12]})",
+        "training_data": bundle.card.get("training_data", "unknown"),
     }
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
 from M3LungScreenLib.preprocessing import apply_windows
@@ -91,7 +92,16 @@ def _features_of(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def make_network(config: TrainingConfig, init: Path | None, run: Path | None) -> JointNetwork:
-    """Both networks with the weights of a bundle, or of a finished run of both levels."""
+    """Both networks with the weights of a bundle, or of a finished run of both levels.
+
+    UsageError where neither is named.
+    """
+    if init is None and run is None:
+        raise UsageError(
+            "start",
+            "Fine-tuning starts from a trained model. Name a finished run of both levels by "
+            "--run, or a bundle by --init.",
+        )
     slices = train_slice.make_network(config, init or (run / "slice" / BEST if run else None), None)
     patients = train_patient.make_network(config, init)
     if run is not None and init is None:

@@ -35,7 +35,7 @@ from Training.datasets.leaks import check_leaks
 from Training.datasets.lidc import LIDC_IDRI
 from Training.datasets.mosmed import MOSMED
 from Training.datasets.ricord import RICORD_1A, RICORD_1B
-from Training.datasets.splits import split_cases
+from Training.datasets.splits import check_sizes, split_cases
 from Training.datasets.stoic import STOIC
 from Training.datasets.table import table_one, table_text
 from Training.kept import work_beside
@@ -65,6 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(terms(dataset))
     found = list(tqdm(dataset.cases(parsed.place[0]), "finding", unit=" cases", disable=None))
     controls = "" if parsed.controls else dataset.controls
+    if parsed.split:
+        # Reading takes hours; who is left out of it makes classes only smaller.
+        check_sizes([each for each in found if not is_control(each, controls)])
     work = open_work(work_beside(parsed.out), parsed.resume)
     examined = [
         Examined(each) if is_control(each, controls) else examine_kept(each, work)

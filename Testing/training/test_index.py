@@ -157,6 +157,14 @@ def test_resumed_index_reads_no_ct_twice_but_those_that_changed(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_split_of_too_few_patients_is_refused_before_any_ct_is_read(
+    a_hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examination, "examine", None)
+    with pytest.raises(UsageError, match="Healthy has 2 patients, and a split needs at least 5"):
+        main(["folders", str(a_hospital), "-o", str(tmp_path / "index.csv"), "--split"])
+
+
 def test_split_of_an_index_that_holds_a_ct_twice_is_refused(tmp_path: Path) -> None:
     for k in range(5):
         write_volume(tmp_path / f"data/CAP/{k}.nrrd", a_small_chest(seed=0))

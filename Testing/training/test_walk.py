@@ -8,10 +8,12 @@ import pytest
 
 from M3LungScreenLib.__main__ import main as library
 from M3LungScreenLib.bundle import load_bundle
+from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.chests import a_small_chest, write_volume
 from Testing.stand_ins.dicom import write_series
 from Testing.stand_ins.disc_cache import SMALL, SMOKE
 from Training import calibrate, evaluate, export, finetune_joint, index, train_patient, train_slice
+from Training.config import load_config
 
 CLASSES = ("Healthy", "COVID-19", "H1N1", "CAP")
 PATIENTS = 6
@@ -80,7 +82,16 @@ def test_both_levels_are_tuned_together_into_another_bundle(walked: Path) -> Non
     asked = ["--config", str(SMOKE), "--data", str(walked / "index.csv"), "--device", "cpu"]
     asked += ["--cache", str(walked / "cache"), "--out", str(walked / "joint")]
     asked += [word for each in (*SMALL, *OVERRIDES) for word in ("--set", each)]
-    finetune_joint.main([*asked, "--init", str(walked / "bundle")])
+    asked += ["--init", str(walked / "bundle")]
+    finetune_joint.main(asked)
     export.main([*asked, "--bundle", str(walked / "joint-bundle")])
     before, after = (load_bundle(walked / name) for name in ("bundle", "joint-bundle"))
     assert before.sha256 != after.sha256
+    began = after.card["training_data"]["initial_weights"]
+    assert before.sha256[:12] in began["model"]
+    assert began["training_data"] == before.card["training_data"]
+
+
+def test_fine_tuning_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Name a finished run of both levels by --run, or a"):
+        finetune_joint.make_network(load_config(SMOKE, []), None, None)

@@ -25,8 +25,8 @@ def split_cases(
     Each class is divided on its own. The same patients and seed give the same split in
     whatever order they come. Raises UsageError for a class of fewer than five patients.
     """
+    check_sizes(cases)
     classes = {each.case_id: each.patient_class for each in cases}
-    _check_sizes(classes)
     split_of: dict[str, str] = {}
     for name in sorted(set(classes.values())):
         patients = sorted(each for each, found in classes.items() if found == name)
@@ -44,13 +44,15 @@ def _divide(patients: list[str], share: float, seed: int) -> tuple[list[str], li
     return sorted(rest), chosen
 
 
-def _check_sizes(classes: dict[str, str]) -> None:
-    names = list(classes.values())
+def check_sizes(cases: Sequence[Case]) -> None:
+    """UsageError for a class of fewer than five patients."""
+    names = list({each.case_id: each.patient_class for each in cases}.values())
     for name in dict.fromkeys(names):
-        if names.count(name) < FEWEST_PATIENTS:
+        count = names.count(name)
+        if count < FEWEST_PATIENTS:
             raise UsageError(
                 "split",
-                f"{name} has {names.count(name)} patients, and a split needs at least "
+                f"{name} has {count} patient{'s' * (count > 1)}, and a split needs at least "
                 f"{FEWEST_PATIENTS} of each class. Make the index without --split and write its "
                 "column split by hand, or add some.",
             )
