@@ -21,6 +21,16 @@ def test_overlays_lie_over_the_ct_as_the_sliders_say(screened, a_slice_view, a_s
     assert layers.GetLabelVolumeID() == result.label_map.GetID()
 
 
+def test_what_the_user_does_to_the_layers_stays_while_scrolling(
+    screened, a_slice_view, scene, settled
+):
+    a_slice_view.layers.SetForegroundOpacity(0.31)
+    screened._jump(screened._entry["index"] + 1)
+    scene.RemoveNode(scene.AddNewNodeByClass("vtkMRMLModelNode"))
+    settled()
+    assert a_slice_view.layers.GetForegroundOpacity() == pytest.approx(0.31)
+
+
 def test_the_lesions_of_one_ct_never_lie_over_another(screened, scene, a_slice_view, a_small_ct):
     from M3LungScreenSlicer.scene.volumes import voxels
 

@@ -344,6 +344,16 @@ def test_a_result_in_the_scene_is_shown_when_the_module_opens(screened, open_mod
     assert again.ui.sliceTable.rowCount == screened.ui.sliceTable.rowCount
 
 
+def test_a_result_of_the_console_is_shown_in_the_open_module(
+    widget, a_small_ct, result_folder, settled
+):
+    from M3LungScreenSlicer.scene.results import add_result
+
+    add_result(a_small_ct.GetScene(), a_small_ct, result_folder("covid19")[1])
+    settled()
+    assert "COVID-19" in widget.ui.verdictLabel.text
+
+
 def test_leaving_the_module_leaves_no_observer(widget, a_slice_view):
     assert widget._follower.following == [a_slice_view.node]
     widget.exit()

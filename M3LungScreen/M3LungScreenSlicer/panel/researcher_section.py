@@ -48,6 +48,11 @@ class ResearcherSection:
         for name in (_("Off"), _("Mean of the windows"), *map(window_name, centers)):
             self.ui.attentionSelector.addItem(name)
 
+    @property
+    def shows_attention(self) -> bool:
+        """Whether a map is chosen, which every slice has of its own."""
+        return self.ui.attentionSelector.currentIndex >= FIRST_WINDOW + MEAN
+
     def attention(self, result: SceneResult | None, entry: dict[str, Any] | None) -> Any:
         """The volume with the chosen map of a slice; None if none is chosen or it has none."""
         chosen = self.ui.attentionSelector.currentIndex - FIRST_WINDOW

@@ -171,13 +171,17 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._binding = self._parameters = None
 
     def _wishes_changed(self, caller: Any = None, event: Any = None) -> None:
+        self._refresh()
+        self._apply_overlays()
+
+    def _refresh(self) -> None:
+        """All but the layers of the slice views, which are the user's between two wishes."""
         self._display.show(self._parameters.inputVolume)
         self._models.select(self._parameters.model)
         self._devices.select(self._parameters.device)
         if not self.logic.status.state.busy:
             self._run.show_reason(self._why_not())
             self._show_result(self._stored_result())
-        self._apply_overlays()
 
     def _why_not(self) -> str:
         """One sentence why Screen cannot be clicked, '' where it can."""
@@ -215,6 +219,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._choice_due = False
         if self._parameters is not None and self.parent.isEntered:
             self._choose_volume()
+            self._look_again()  # the console may have screened the CT
 
     def _node_removed(self, caller: Any, event: str) -> None:
         # Many nodes go at once; the panel looks when they are gone.
@@ -222,7 +227,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _look_again(self) -> None:
         if self._parameters is not None and not self.logic.status.state.busy:
-            self._wishes_changed()
+            self._refresh()
             if self._result is None:
                 self.ui.chartCheckBox.checked = False
 
@@ -267,7 +272,6 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         wishes.locationThreshold = localization["threshold"]
         if result.volume is wishes.inputVolume:
             self._show_result(result)
-            self._apply_overlays()
             self._jump_to_most_suspicious()
 
     def _packages_are_there(self) -> bool:
@@ -328,6 +332,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._verdict.show_result(result.content)
         self._slice.show_result(result.content)
         self._slice_moved()
+        self._apply_overlays()
 
     def _record_review(self, opinion: str, note: str) -> None:
         if self._result is not None:
@@ -340,6 +345,10 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None:
             attention = self._researcher.attention(self._result, self._entry)
             self._overlays.apply(self._parameters, attention)
+            self._show_slice_to_researcher()
+
+    def _show_slice_to_researcher(self) -> None:
+        if self._parameters is not None:
             self._researcher.show_slice(self._result, self._entry, self._parameters.showCrop)
 
     def _slice_moved(self) -> None:
@@ -358,7 +367,10 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         slice_views.write_at_edge(node, brief(entry))
         if entry is not None:
             chart.mark_slice(self._result, entry["index"])
-        self._apply_overlays()
+        if self._researcher.shows_attention:
+            self._apply_overlays()
+        else:
+            self._show_slice_to_researcher()
 
     def _jump(self, index: int | None) -> None:
         if self._result is not None and index is not None:
