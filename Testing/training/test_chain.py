@@ -1,10 +1,12 @@
 """The chain as a user runs it: both levels, then export; samples stand ready in the cache."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.choice import make_engine
@@ -14,7 +16,7 @@ from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
 from Testing.stand_ins.slices import SIZE
 from Training import export, train_patient, train_slice
 from Training.config import load_config
-from Training.loop import BEST
+from Training.loop import BEST, LOG
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,15 @@ def test_the_card_says_what_trained_it(a_finished_chain):
     assert card["verified_on_real_ct"] == {"healthy": 0, "covid19": 0, "h1n1": 0, "cap": 0}
     assert 0 < card["metrics"]["location_map"]["threshold"] < 1
     assert card["training_data"]["real_backgrounds"] == {}
+
+
+@pytest.mark.parametrize("level", ["slice", "patient"])
+def test_tensorboard_shows_the_losses_of_the_log(a_finished_chain, level):
+    folder = a_finished_chain / "run" / level
+    shown = EventAccumulator(str(folder / "tensorboard")).Reload().Scalars("loss")
+    lines = [json.loads(each) for each in (folder / LOG).read_text("utf-8").splitlines()]
+    logged = {each["step"]: each["loss"] for each in lines if "loss" in each}
+    assert {each.step: each.value for each in shown} == pytest.approx(logged, abs=1e-5)
 
 
 def test_training_goes_on_from_a_bundle(a_finished_chain):

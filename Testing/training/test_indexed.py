@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import with_values
 from Testing.stand_ins.chests import a_small_chest, write_volume
+from Training.batches import slice_batches
 from Training.config import TrainingConfig
 from Training.datasets.folders import FOLDERS
 from Training.datasets.index_file import Case, read_terms
 from Training.index import main, write_index
 from Training.indexed import IndexedData, StoredRows
+from Training.loop import Share
 
 CONFIG = with_values(TrainingConfig(), {"model.preprocessing.input_size": 32})
 LABELS = (0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0)
@@ -58,6 +61,17 @@ def test_slice_level_learns_from_labelled_lesions_and_healthy_people(data: Index
     assert samples.truth[np.arange(5)].any(axis=(1, 2)).tolist() == [False] * 3 + [True] * 2
     assert len(samples.healthy) == len(data.patients(validation=False)[0].hu[:])
     assert len(samples.clean) == 0
+
+
+def test_window_of_a_cached_slice_is_drawn_anew_each_epoch(data: IndexedData) -> None:
+    samples, config = data.slices(validation=False), with_values(CONFIG, {"slice.pairs": 5})
+    epochs = [next(slice_batches(samples, config, epoch, 0, Share())) for epoch in range(20)]
+    centers = [{each.center_hu for each in batch.drawn} for batch in epochs]
+    every = set().union(*centers)
+    assert len(every) == sum(map(len, centers)) > 40
+    assert -700 <= min(every) < -690
+    assert -510 < max(every) <= -500
+    assert all(batch.hu.dtype == torch.int16 for batch in epochs)
 
 
 def test_patients_are_whole_and_of_their_split(data: IndexedData) -> None:
