@@ -36,7 +36,7 @@ def check_target(folder: str | Path, mark: str = RESULT_FILE) -> None:
     place = Path(folder).resolve()
     if place.exists() and not place.is_dir():
         raise UsageError("output_not_empty", f"{folder} is a file. Name a new or empty folder.")
-    if place.is_dir() and any(place.iterdir()) and not (place / RESULT_FILE).is_file():
+    if place.is_dir() and any(place.iterdir()) and not (place / mark).is_file():
         raise UsageError(
             "output_not_empty",
             f"{folder} is not empty and holds no {mark} of an earlier run. "

@@ -124,6 +124,21 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_figures(a_folder, monkeypa
     assert metrics_of(a_folder, "again") == metrics_of(a_folder)
 
 
+def test_an_evaluation_in_the_same_folder_takes_the_place_of_the_one_before(a_folder):
+    before = metrics_of(a_folder)
+    (a_folder / "out/gallery.png").unlink()
+    evaluate.main(asked(a_folder, "out"))
+    assert (a_folder / "out/gallery.png").exists()
+    assert metrics_of(a_folder) == before
+
+
+def test_a_folder_of_something_else_is_not_replaced(a_folder):
+    (a_folder / "screened").mkdir()
+    (a_folder / "screened/result.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"holds no metrics\.json of an earlier run"):
+        evaluate.main(asked(a_folder, "screened"))
+
+
 def test_a_run_of_other_cases_is_not_resumed(tmp_path):
     bundle, cases = untrained_bundle(tmp_path / "bundle"), [Case("a", tmp_path, "CAP")]
     screened.open_work(tmp_path / "work", bundle, cases, resume=True)
