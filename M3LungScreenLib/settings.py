@@ -102,7 +102,9 @@ PRESETS = {
     "paper": ModelSettings(),
     "compact": ModelSettings(
         preprocessing=PreprocessingSettings(input_size=256),
-        slice_network=SliceNetworkSettings(backbone="efficientnet_lite0", map_affine=True),
+        slice_network=SliceNetworkSettings(
+            backbone="efficientnet_lite0", map_affine=True, pooling="generalised_mean"
+        ),
         patient_network=PatientNetworkSettings(
             feature_size=432, heads=4, head_size=64, correlation="softmax"
         ),

@@ -16,6 +16,7 @@ class Augmentation:
 
     `density` is how much denser the air in the lung is than in the scan (inspiration),
     `sharpen` the gain of a sharp kernel, `grain_px` the size of the noise's grain.
+    `streak_px` is how long the noise is across the image: few photons pass both arms.
     `bend` is the spread, in half widths, by which a chest's shape is changed smoothly:
     there are fewer real chests to learn from than shapes of chests.
     """
@@ -33,6 +34,7 @@ class Augmentation:
     sharpen: float
     noise_seed: int
     bend: float = 0.0
+    streak_px: int = 0
 
 
 NONE = Augmentation(False, 0, (1, 1), (0, 0), -600, 0, 1, 0, 0, 0, 0, 0)
@@ -61,10 +63,11 @@ def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation
         density=float(np.exp(rng.normal(0, 0.12))),
         noise_hu=float(rng.uniform(0, 60) * (rng.random() < 0.6)),
         grain_px=float(rng.uniform(0, 0.9)),
-        blur_px=0.0 if is_sharp else float(rng.uniform(0.4, 1.2) * (rng.random() < 0.4)),
+        blur_px=0.0 if is_sharp else float(rng.uniform(0.4, 1.6) * (rng.random() < 0.4)),
         sharpen=float(rng.uniform(0.3, 1.2)) if is_sharp else 0.0,
         noise_seed=int(rng.integers(2**31)),
         bend=float(rng.uniform(0, 0.04) * (rng.random() < 0.7)),
+        streak_px=int(rng.integers(3, 25) * (rng.random() < 0.3)),
     )
 
 
@@ -126,9 +129,11 @@ def _degrade(hu: Tensor, drawn: Augmentation) -> Tensor:
 def _grain(hu: Tensor, drawn: Augmentation) -> Tensor:
     generator = torch.Generator(hu.device).manual_seed(drawn.noise_seed)
     noise = torch.randn(hu.shape, generator=generator, device=hu.device)
-    if drawn.grain_px < 0.3:
-        return noise
-    noise = _blurred(noise, drawn.grain_px)
+    if drawn.grain_px >= 0.3:
+        noise = _blurred(noise, drawn.grain_px)
+    if drawn.streak_px > 0:
+        reach = drawn.streak_px // 2
+        noise = F.avg_pool2d(noise[None], (1, 2 * reach + 1), stride=1, padding=(0, reach))[0]
     return noise / noise.std()
 
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -143,14 +143,15 @@ class TrainingConfig:
 def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
     """The YAML file at `path` with 'key=value' overrides (dotted keys, YAML values).
 
-    `preset: NAME` in the file chooses the model settings to start from. UsageError
-    names what is unknown.
+    `preset: NAME` in the file chooses the model settings to start from, `model:` changes
+    some of them. UsageError names what is unknown.
     """
     try:
         values: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
         preset = values.pop("preset", "compact")
-        config = TrainingConfig(model=PRESETS[preset])
-        config = from_dict(TrainingConfig, {"model": config.model, **values})
+        of_model = flat(values.pop("model", {}))
+        config = from_dict(TrainingConfig, {"model": PRESETS[preset], **values})
+        config = replace(config, model=with_values(config.model, of_model))
         config = with_values(config, _parsed(overrides))
         check_values(config)
         return config
@@ -170,6 +171,15 @@ def _parsed(overrides: list[str]) -> dict[str, Any]:
             raise ValueError(f"--set {each} has no '='; write --set key=value")
         values[key.strip()] = yaml.safe_load(value)
     return values
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings with dotted keys."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        inner = isinstance(value, dict)
+        found |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
+    return found
 
 
 def check_values(settings: Any, prefix: str = "") -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.pytorch_engine import available_devices
 from M3LungScreenLib.errors import UsageError
-from Training.config import Optimiser, ScheduleSettings
+from Training.config import Optimiser, ScheduleSettings, flat
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
@@ -24,15 +24,6 @@ def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
                 f"The checkpoint {path} was trained with {name}={old}, this run asks for {value}. "
                 "Resume with the same settings or name another --out.",
             )
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings with dotted keys."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
-    return found
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:

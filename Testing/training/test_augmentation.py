@@ -55,3 +55,12 @@ def test_a_bend_moves_image_and_mask_alike_and_folds_nothing():
     assert not torch.equal(moved, mask)
     assert torch.allclose(shown, level, atol=1e-5)
     assert 0.7 < float(moved.sum() / mask.sum()) < 1.4
+
+
+def test_streaks_lie_across_the_image_with_the_noise_that_was_asked():
+    air = torch.full((1, 128, 128), -600.0)
+    drawn = [replace(NONE, noise_hu=30, streak_px=11, noise_seed=3)]
+    noise = (apply(air, drawn, 1200)[0, 0] - 0.5) * 1200
+    assert abs(float(noise[8:-8, 8:-8].std()) - 30) < 3
+    across, down = (float(noise.diff(dim=axis)[8:-8, 8:-8].std()) for axis in (1, 0))
+    assert across < down / 2

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.settings import PRESETS
 from Training.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / "Training" / "configs"
@@ -20,6 +22,14 @@ def test_a_dotted_override_wins_over_the_file(tmp_path):
     assert config.slice.epochs == 7
     assert config.slice.pairs == load_config(path, []).slice.pairs
     assert config.model.slice_network.similarity == "cosine"
+
+
+def test_a_file_changes_one_setting_of_its_presets_model(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("preset: compact\nmodel: {slice_network: {pooling: mean}}\n")
+    model, preset = load_config(path, []).model, PRESETS["compact"]
+    assert model.slice_network == replace(preset.slice_network, pooling="mean")
+    assert model == replace(preset, slice_network=model.slice_network)
 
 
 @pytest.mark.parametrize(
