@@ -60,6 +60,12 @@ def test_an_indeterminate_verdict_gives_its_reasons(wording, make_result):
     assert wording.sureness(content) == content["patient"]["reasons"][0]
 
 
+def test_an_indeterminate_verdict_is_never_said_to_be_agreed_on(wording, make_result):
+    said = wording.slice_count(make_result("cap", 0.42).to_dict())
+    assert "agree" not in said
+    assert "likeliest class is <b>CAP</b>, without a verdict." in said
+
+
 def test_two_assessments_that_differ_are_said_to_disagree(wording, make_result):
     content = make_result("covid19").to_dict()
     assert "Both assessments agree" in wording.slice_count(content)

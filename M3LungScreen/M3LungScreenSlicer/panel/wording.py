@@ -119,11 +119,13 @@ def slice_count(content: Content) -> str:
 
 
 def _agreement(patient: Content) -> str:
+    name = f"<b>{_name(patient['predicted'])}</b>"
+    if patient["verdict"] == INDETERMINATE:
+        words = _("The network's likeliest class is {name}, without a verdict.").format(name=name)
+        return ("✓ " if patient["agreement"] else "≠ ") + words
     if patient["agreement"]:
         return "✓ " + _("Both assessments agree.")
-    return "≠ " + _("The network says {name}: the two disagree.").format(
-        name=f"<b>{_name(patient['predicted'])}</b>"
-    )
+    return "≠ " + _("The network says {name}: the two disagree.").format(name=name)
 
 
 def _name(key: str) -> str:
