@@ -31,6 +31,7 @@ def main() -> None:
     widget, view = opened(chosen.key, chosen.seed)
     states(widget, chosen.folder)
     slice_views(widget, view, chosen.folder / "slice_view.png")
+    researcher(widget, view, chosen.folder / "attention.png")
     chart(widget, chosen.folder / "chart.png")
     report(widget, chosen.folder / "report.png")
     whole_panel(widget, chosen.folder / "panel_whole.png")
@@ -108,6 +109,18 @@ def slice_views(widget: Any, view: Any, path: Path) -> None:
         seen.append(np.asarray(Image.open(path)))
     Image.fromarray(np.concatenate(seen, axis=1)).save(path)
     widget.ui.locationMapCheckBox.checked = True
+
+
+def researcher(widget: Any, view: Any, path: Path) -> None:
+    """The network's own map, mean of the windows, in the crop rectangle."""
+    selector = widget.ui.attentionSelector
+    widget.ui.cropCheckBox.checked = True
+    for index in (1, 0):
+        selector.currentIndex = index
+        selector.activated.emit(index)
+        if index:
+            view.save(path)
+    widget.ui.cropCheckBox.checked = False
 
 
 def chart(widget: Any, path: Path) -> None:
