@@ -313,6 +313,28 @@ def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, wind
     assert manager.view.listeners == []
 
 
+def test_the_chart_of_one_ct_is_not_shown_with_another(
+    screened, window, monkeypatch, scene, a_small_ct
+):
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    from Testing.stand_ins.layout import LayoutManager
+    from Testing.stand_ins.mrml_scene import add_volume
+
+    manager = LayoutManager()
+    monkeypatch.setattr(window, "layout_manager", manager)
+    manager.use_plots(monkeypatch)
+    screened.ui.chartCheckBox.click()
+    other = add_volume(scene, voxels(a_small_ct).copy())
+    screened.ui.inputSelector.setCurrentNode(other)
+    assert (manager.layout, manager.view.listeners) == (LayoutManager.FOUR_UP, [])
+    screened.ui.inputSelector.setCurrentNode(a_small_ct)
+    assert manager.layout == LayoutManager.WITH_PLOT
+    manager.setLayout(2)  # by the user
+    screened.ui.inputSelector.setCurrentNode(other)
+    assert manager.layout == 2
+
+
 def test_the_users_layout_comes_back_when_the_scene_is_closed(
     screened, window, monkeypatch, scene, settled
 ):

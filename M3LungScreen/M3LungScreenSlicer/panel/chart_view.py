@@ -19,6 +19,7 @@ class ChartView:
         self._jump = jump
         self._result: SceneResult | None = None
         self._former_layout: int | None = None
+        self._own_layout: int | None = None
         self._views: list[Any] = []
 
     @property
@@ -35,15 +36,17 @@ class ChartView:
             self._former_layout = manager.layout
         self._result = result
         slicer.modules.plots.logic().ShowChartInLayout(result.chart)
+        self._own_layout = manager.layout
         self._listen(manager)
 
     def hide(self) -> None:
-        """Back to the user's layout."""
+        """Back to the user's layout, unless the user has chosen another one since."""
         self._deafen()
         manager = slicer.app.layoutManager()
-        if manager is not None and self._former_layout is not None:
+        untouched = manager is not None and manager.layout == self._own_layout
+        if untouched and self._former_layout is not None:
             manager.setLayout(self._former_layout)
-        self._former_layout = self._result = None
+        self._former_layout = self._own_layout = self._result = None
 
     def _listen(self, manager: Any) -> None:
         self._deafen()

@@ -228,8 +228,6 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _look_again(self) -> None:
         if self._parameters is not None and not self.logic.status.state.busy:
             self._refresh()
-            if self._result is None:
-                self.ui.chartCheckBox.checked = False
 
     # Running
 
@@ -321,6 +319,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if same and not self.logic.status.state.busy:
             return
         self._entry = None
+        self._show_chart(self.ui.chartCheckBox.checked)
         self._researcher.show_slice(None, None, False)
         self._researcher.show_result(result)
         self._overlays.show_result(result)
