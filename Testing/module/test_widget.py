@@ -223,6 +223,17 @@ def test_a_refusal_is_one_sentence_and_the_next_click_works(widget):
     assert not widget.ui.messageLabel.visible
 
 
+def test_what_was_said_of_one_ct_is_not_said_of_another(widget, scene, a_small_ct):
+    from M3LungScreenSlicer.screening_session import State
+
+    widget.ui.screenButton.click()
+    widget.logic.tell(state=State.REFUSED, message="No lung was found. Choose the chest series.")
+    other = add_volume(scene, a_small_ct_array(a_small_ct), name="Another CT")
+    widget.ui.inputSelector.setCurrentNode(other)
+    assert not widget.ui.messageLabel.visible
+    assert "No result yet." in widget.ui.verdictLabel.text
+
+
 def test_the_last_words_of_a_crash_are_in_the_details(widget):
     from M3LungScreenSlicer.screening_session import State
 

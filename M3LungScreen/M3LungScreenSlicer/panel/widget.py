@@ -48,6 +48,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result: SceneResult | None = None
         self._entry: dict[str, Any] | None = None
         self._choice_due = False
+        self._told_of: Any = None  # the CT that the message below the button is about
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
 
@@ -176,10 +177,14 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _refresh(self) -> None:
         """All but the layers of the slice views, which are the user's between two wishes."""
-        self._display.show(self._parameters.inputVolume)
+        volume, busy = self._parameters.inputVolume, self.logic.status.state.busy
+        if volume is not self._told_of and not busy:
+            self._run.show_message("")
+        self._told_of = volume
+        self._display.show(volume)
         self._models.select(self._parameters.model)
         self._devices.select(self._parameters.device)
-        if not self.logic.status.state.busy:
+        if not busy:
             self._run.show_reason(self._why_not())
             self._show_result(self._stored_result())
 
@@ -200,6 +205,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._run.show_status(self.logic.status)
         self._follower.rest()
         self._display.forget()
+        self._told_of = None
         self._show_result(None)
         self.ui.chartCheckBox.checked = False
 
