@@ -27,8 +27,8 @@ def _head(metrics: dict[str, Any]) -> str:
     counted = ", ".join(f"{each.name} {cases['of_each_class'][each.key]}" for each in CLASSES)
     return (
         f"# {model['name']} {model['version']} ({model['sha256'][:12]})\n\n"
-        f"{cases['used']} patients ({counted}); {len(cases['refused'])} refused. In brackets 95 % "
-        f"intervals from {metrics['resamples']} resamples of patients."
+        f"{_many(cases['used'], 'patient')} ({counted}); {len(cases['refused'])} refused. In "
+        f"brackets 95 % intervals from {metrics['resamples']} resamples of patients."
     )
 
 
@@ -59,7 +59,8 @@ def _slices(metrics: dict[str, Any]) -> str:
         return "No annotated slices: no slice-level figures."
     rows = [[each.name, _number(slices["auc"][each.key])] for each in CLASSES]
     rows.append(["lesion or none", _number(slices["lesion_auc"])])
-    head = f"Slice level ({slices['slices']} annotated slices of {slices['patients']} patients)"
+    annotated = _many(slices["slices"], "annotated slice")
+    head = f"Slice level ({annotated} of {_many(slices['patients'], 'patient')})"
     return _table([head, "AUC"], rows)
 
 
@@ -90,6 +91,10 @@ def _of_class(method: dict[str, Any], key: str, name: str) -> str:
 def _p(metrics: dict[str, Any], name: str) -> str:
     figure = metrics["network_against_count"][f"p_{name}"]
     return figure["reason"] if figure["value"] is None else f"{figure['value']:.3f}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _percent(figure: dict[str, Any]) -> str:
