@@ -138,12 +138,19 @@ def qt_worker(library_root: Path) -> QtProcess:
 
 
 def slicer_python() -> str:
-    """The Python that Slicer brings for processes beside it, or the one that runs this."""
-    return shutil.which("PythonSlicer") or sys.executable
+    """The Python that Slicer brings for processes beside it, or the one that runs this.
+
+    Slicer starts its own scripted command line modules by python-real, too: the launcher
+    PythonSlicer would stand between the child and its stdin.
+    """
+    launcher = shutil.which("PythonSlicer")
+    if launcher is None:
+        return sys.executable
+    return shutil.which("python-real", path=str(Path(launcher).parent)) or launcher
 
 
 def end_tree(pid: int) -> None:
-    """Kill `pid` and its descendants; PythonSlicer is a launcher whose child is Python."""
+    """Kill `pid` and its descendants; where it is a launcher, its child is Python."""
     import psutil
 
     try:

@@ -58,6 +58,23 @@ def a_process(window):
         each.kill()
 
 
+@pytest.mark.parametrize(
+    ("there", "chosen"),
+    [
+        ((), None),
+        (("PythonSlicer",), "PythonSlicer"),
+        (("PythonSlicer", "python-real"), "python-real"),
+    ],
+)
+def test_the_child_runs_under_slicers_own_python(tmp_path, monkeypatch, there, chosen):
+    from M3LungScreenSlicer.child_process import slicer_python
+
+    for name in there:
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert slicer_python() == (str(tmp_path / chosen) if chosen else sys.executable)
+
+
 def test_lines_arrive_whole_and_the_end_is_told_once(a_process, loop_until):
     lines, ends = [], []
     script = (
