@@ -15,7 +15,7 @@ from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.schedule import first_look
 from Training.config import TrainingConfig
 from Training.datasets.crop_cache import CachedCase, CropCache
-from Training.datasets.index_file import CLASS_NAMES, HEALTHY, Case, read_index, read_terms
+from Training.datasets.index_file import CLASS_NAMES, HEALTHY, Case, read_index, read_terms, splits_there
 from Training.patients import PatientCrops
 from Training.samples import SliceSamples
 
@@ -89,7 +89,7 @@ class IndexedData:
         if not cases:
             raise UsageError(
                 "index",
-                f"{self.index} has no case of the split {split!r}. Make it by "
+                f"{self.index} has no case of the split {split!r}{splits_there(found)}. Make it by "
                 "python -m Training.index … --split, or write its column split by hand.",
             )
         return cases

@@ -150,7 +150,7 @@ def test_without_a_split_column_all_cases_count(tmp_path):
     bare, split = Case("a", tmp_path, "CAP"), Case("b", tmp_path, "CAP", "test")
     assert cases_of([bare], "test") == [bare]
     assert cases_of([bare, split], "test") == [split]
-    with pytest.raises(UsageError, match="no case of the split 'validation'"):
+    with pytest.raises(UsageError, match="no case of the split 'validation', but of test"):
         cases_of([split], "validation")
     with pytest.raises(UsageError, match="a twice"):
         cases_of([bare, bare], "test")

@@ -9,6 +9,7 @@ slice from feet to head, 1 where a lesion is, written in one word such as s00011
 import csv
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,12 @@ def read_index(path: str | Path) -> list[Case]:
         if missing:
             raise UsageError("index", f"{path} has no column {', '.join(missing)}. Add it.")
         return [_case(row, path, line) for line, row in enumerate(reader, start=2)]
+
+
+def splits_there(cases: Sequence[Case]) -> str:
+    """For a refusal: which splits there are instead."""
+    names = sorted({each.split for each in cases if each.split})
+    return f", but of {', '.join(names)}" if names else ""
 
 
 def terms_file(index: Path) -> Path:

@@ -17,7 +17,7 @@ from M3LungScreenLib.errors import InputRefused, UsageError
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import to_dict
-from Training.datasets.index_file import HEALTHY, Case
+from Training.datasets.index_file import HEALTHY, Case, splits_there
 from Training.datasets.slice_images import read_case_ct
 from Training.evaluation.masks import MapFigures, map_figures, read_mask
 from Training.kept import kept_name, write_atomically
@@ -69,7 +69,10 @@ def cases_of(cases: list[Case], split: str) -> list[Case]:
     if not any(each.split for each in cases):
         chosen = cases
     if not chosen:
-        raise UsageError("index", f"The index has no case of the split {split!r}. Name another.")
+        there = splits_there(cases)
+        raise UsageError(
+            "index", f"The index has no case of the split {split!r}{there}. Name another by --split."
+        )
     names = [each.case_id for each in chosen]
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
