@@ -18,10 +18,11 @@ class M3LungScreenSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin)
 
     def __init__(self, scriptedPlugin: Any) -> None:
         scriptedPlugin.name = "M3LungScreen"
-        AbstractScriptedSubjectHierarchyPlugin.__init__(self, scriptedPlugin)
         self.screenAction = qt.QAction(_("Screen for pneumonia"), scriptedPlugin)
         self.screenAction.objectName = "M3LungScreenAction"
         self.screenAction.connect("triggered()", self.onScreen)
+        # It registers the plugin, whose action is there by then.
+        AbstractScriptedSubjectHierarchyPlugin.__init__(self, scriptedPlugin)
 
     def canOwnSubjectHierarchyItem(self, itemID: int) -> float:
         """An offer for volumes, no role of its own."""
