@@ -15,7 +15,14 @@ from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.schedule import first_look
 from Training.config import TrainingConfig
 from Training.datasets.crop_cache import CachedCase, CropCache
-from Training.datasets.index_file import CLASS_NAMES, HEALTHY, Case, read_index, read_terms, splits_there
+from Training.datasets.index_file import (
+    CLASS_NAMES,
+    HEALTHY,
+    Case,
+    read_index,
+    read_terms,
+    splits_there,
+)
 from Training.patients import PatientCrops
 from Training.samples import SliceSamples
 

@@ -71,7 +71,8 @@ def cases_of(cases: list[Case], split: str) -> list[Case]:
     if not chosen:
         there = splits_there(cases)
         raise UsageError(
-            "index", f"The index has no case of the split {split!r}{there}. Name another by --split."
+            "index",
+            f"The index has no case of the split {split!r}{there}. Name another by --split.",
         )
     names = [each.case_id for each in chosen]
     twins = sorted({name for name in names if names.count(name) > 1})
