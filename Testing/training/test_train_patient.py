@@ -1,5 +1,7 @@
 """The patient level's training on made-up features."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,22 @@ def test_the_patient_level_learns_what_is_easy(small_config, tmp_path):
     network = network_of(config)
     network.load_state_dict(best)
     assert train_patient.validate(network, PATIENTS)["accuracy"] > 0.8
+
+
+def test_the_best_epoch_by_validation_is_kept(small_config, tmp_path, monkeypatch):
+    entropies, after = iter((0.9, 0.4, 0.7)), []
+
+    def scripted(network, patients):
+        after.append({name: value.clone() for name, value in network.state_dict().items()})
+        return {"cross_entropy": next(entropies)}
+
+    monkeypatch.setattr(train_patient, "validate", scripted)
+    config = small_config(*SMALL, "patient.epochs=3")
+    train_patient.train(FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path)
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert all(torch.equal(best[name], after[1][name]) for name in best)
+    assert not all(torch.equal(best[name], after[2][name]) for name in best)
+    assert json.loads((tmp_path / "best.json").read_text("utf-8")) == {"cross_entropy": 0.4}
 
 
 def test_a_killed_run_resumes_to_the_same_weights(small_config, tmp_path, monkeypatch):
