@@ -12,8 +12,8 @@ from slicer.i18n import tr as _
 REQUESTER = "M3LungScreen"
 # The range of requirements.txt's own line for torch is given to PyTorchUtils.
 TORCH_FAMILY = ("torch", "torchvision")
-# Slicer itself runs on these; another version could break it.
-SLICERS_OWN = ("numpy", "SimpleITK")
+# Slicer itself runs on these; another version could break it. 5.10 brings pydicom 2.4.
+SLICERS_OWN = ("numpy", "SimpleITK", "pydicom")
 
 
 class InstallationRefused(Exception):

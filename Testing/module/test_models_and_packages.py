@@ -132,6 +132,15 @@ def test_nothing_is_asked_or_installed_where_everything_is_there(slicer_with):
     assert stand_in.pip == []
 
 
+def test_nothing_that_slicer_brings_is_asked_for(slicer_with):
+    bundled_in_5_10 = {"numpy": "2.0.2", "SimpleITK": "2.5.2", "pydicom": "2.4.4"}
+    slicer_with(EVERYTHING | bundled_in_5_10)
+    assert installation.missing_packages(REQUIREMENTS) == []
+    slicer_with(EVERYTHING | {"pydicom": "2.3.1"})
+    with pytest.raises(InstallationRefused, match="too old: pydicom"):
+        installation.ensure_packages(REQUIREMENTS)
+
+
 @pytest.mark.parametrize("packaging", [True, False])
 def test_only_what_is_missing_is_installed(slicer_with, packaging):
     stand_in = slicer_with(without("jinja2") | {"scipy": "1.2"}, packaging)
