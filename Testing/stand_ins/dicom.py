@@ -52,12 +52,18 @@ def write_series(
     rescale: bool = True,
     image_type: str = "AXIAL",
     shift: float = 0.0,
+    pixel_mm: float = 5.0,
+    thickness_mm: float = 3.0,
+    **tags: str,
 ) -> str:
-    """A DICOM series, 3 mm apart along its normal, under names in a random order."""
+    """A DICOM series, slices `thickness_mm` apart along its normal, names in a random order.
+
+    `tags` are more of them by keyword, such as PatientAge.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     uid, study = uid or generate_uid(), generate_uid()
     normal = np.cross(orientation[:3], orientation[3:])
-    places = 3.0 * np.arange(len(hu)) if places is None else places
+    places = thickness_mm * np.arange(len(hu)) if places is None else places
     names = random.Random(number).sample(range(1000), len(hu))
     for k, (name, place) in enumerate(zip(names, places, strict=True)):
         data = a_dataset(uid, number, modality)
@@ -65,7 +71,10 @@ def write_series(
         data.ImageOrientationPatient = list(orientation)
         corner = np.array((-160.0, -150.0 + shift * k, 37.5)) + place * normal
         data.ImagePositionPatient = [float(round(each, 4)) for each in corner]
-        data.PixelSpacing, data.SliceThickness, data.InstanceNumber = [5.0, 5.0], 3.0, k + 1
+        data.PixelSpacing, data.SliceThickness = [pixel_mm, pixel_mm], thickness_mm
+        data.InstanceNumber = k + 1
+        for keyword, value in tags.items():
+            setattr(data, keyword, value)
         if rescale:
             data.RescaleIntercept, data.RescaleSlope = -1024, 1
         set_pixels(data, hu[k])
