@@ -41,6 +41,16 @@ def test_another_ct_is_shown_in_the_lung_window_when_it_is_chosen(widget, scene,
     assert a_slice_view.layers.GetBackgroundVolumeID() == other.GetID()
 
 
+def test_a_window_that_the_user_went_back_to_stays(widget, scene, a_small_ct):
+    display = a_small_ct.GetDisplayNode()
+    widget.ui.windowBackButton.click()
+    before = display.GetWindow()
+    assert before != 1200
+    widget.ui.inputSelector.setCurrentNode(add_volume(scene, a_small_ct_array(a_small_ct)))
+    widget.ui.inputSelector.setCurrentNode(a_small_ct)
+    assert display.GetWindow() == before
+
+
 def test_a_map_made_by_a_screening_is_left_as_it_is(screened, a_slice_view):
     made = screened._result.location_map
     window = made.GetDisplayNode().GetWindow()

@@ -16,22 +16,25 @@ class DisplaySection:
         self.ui = ui
         self._volume: Any = None
         self._before: dict[str, tuple[float, float]] = {}
+        self._seen: set[str] = set()
         ui.lungWindowButton.connect("clicked(bool)", self._lung_window)
         ui.windowBackButton.connect("clicked(bool)", self._window_back)
 
     def show(self, volume: Any) -> None:
         """Another CT was chosen, or none; one that cannot be screened is left as it is."""
-        if volume is not self._volume and not volumes.why_not(volume):
+        able = not volumes.why_not(volume)
+        if able and volume is not self._volume:
             slicer.util.setSliceViewerLayers(background=volume)
-            if volume.GetID() not in self._before:
-                self._volume = volume
-                self._lung_window()
         self._volume = volume
+        # A volume that is being loaded may get its display node later.
+        if able and volume.GetDisplayNode() is not None and volume.GetID() not in self._seen:
+            self._seen.add(volume.GetID())
+            self._lung_window()
         self._show_buttons()
 
     def forget(self) -> None:
         """The scene is closed."""
-        self._volume, self._before = None, {}
+        self._volume, self._before, self._seen = None, {}, set()
 
     def _lung_window(self) -> None:
         if self._volume is not None and self._volume.GetDisplayNode() is not None:
