@@ -91,6 +91,21 @@ def test_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
         main(["folders", str(tmp_path / "elsewhere"), "-o", str(tmp_path / "index.csv")])
 
 
+def test_slices_that_lie_in_the_folder_of_a_class_are_refused_with_the_way_out(
+    tmp_path: Path,
+) -> None:
+    write_series(tmp_path / "CAP", a_small_chest())
+    with pytest.raises(UsageError, match=r"lies in .*CAP itself\. Make a folder of each patient"):
+        list(FOLDERS.cases(tmp_path))
+
+
+def test_folder_of_two_patients_is_left_out_for_only_one_would_count(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 2)):
+        write_series(tmp_path / "site" / name, a_small_chest(seed), PatientID=name)
+    examined = examine(a_case("site", path=str(tmp_path / "site")))
+    assert examined.refusal == "It holds 2 patients, a and others. Make a folder of each."
+
+
 def test_index_with_nobody_left_is_not_written(tmp_path: Path) -> None:
     write_volume(tmp_path / "data/CAP/x.nrrd", np.full((12, 64, 64), 40, np.int16))
     with pytest.raises(UsageError, match=r"No case is left"):

@@ -47,12 +47,13 @@ def examine(case: Case) -> Examined:
     there as pictures are no HU: they are counted, not looked at.
     """
     try:
+        patient, series = _identity(case.path)
         images = slice_images(case.path)
         case, slices = (case, _digests(images)) if images else _look_at_volume(case)
         _check_labels(case, len(slices))
     except InputRefused as refusal:
         return Examined(case, refusal.message)
-    fingerprint = Fingerprint(*_identity(case.path), frozenset(filter(None, slices)))
+    fingerprint = Fingerprint(patient, series, frozenset(filter(None, slices)))
     return Examined(case, None, len(slices), fingerprint)
 
 
@@ -102,12 +103,20 @@ def _check_labels(case: Case, count: int) -> None:
 
 
 def _identity(path: Path) -> tuple[str, frozenset[str]]:
+    """DICOM's patient and series; InputRefused for several patients, of whom one would count."""
     files = dicom_files(path) if path.is_dir() else []
     if not files:
         return "", frozenset()
     headers = [read_tags(each, "PatientID", "SeriesInstanceUID") for each in files]
+    patients = {str(each.get("PatientID", "")) for each in headers} - {""}
+    if len(patients) > 1:
+        raise InputRefused(
+            "patients",
+            f"It holds {len(patients)} patients, {min(patients)} and others. Make a folder of "
+            "each.",
+        )
     series = frozenset(str(each.get("SeriesInstanceUID", "")) for each in headers)
-    return str(headers[0].get("PatientID", "")), series - {""}
+    return next(iter(patients), ""), series - {""}
 
 
 def _told(examined: Examined) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.dicom.series import is_dicom
+from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.reading import SUFFIXES
 from Training.datasets.dataset import Dataset, subfolders, wrong_layout
 from Training.datasets.headers import dicom_person
@@ -22,9 +24,22 @@ def cases(folder: Path) -> Iterator[Case]:
     if not found:
         raise wrong_layout("folder of classes", folder, f"it has none of {', '.join(CLASS_NAMES)}")
     for class_folder in found:
+        _check_no_loose_slices(class_folder)
         for path in sorted(class_folder.iterdir()):
             if _is_case(path):
                 yield _case(path, named[class_folder.name.lower()])
+
+
+def _check_no_loose_slices(folder: Path) -> None:
+    """UsageError where DICOM files lie in a class's folder itself: whose they are is not told."""
+    files = (each for each in sorted(folder.iterdir()) if each.is_file())
+    loose = next(filter(is_dicom, files), None)
+    if loose is not None:
+        raise UsageError(
+            "layout",
+            f"{loose.name} lies in {folder} itself. Make a folder of each patient in it, with the "
+            "patient's DICOM files.",
+        )
 
 
 def _is_case(path: Path) -> bool:
