@@ -133,8 +133,10 @@ def sentence(block: dict[str, Any]) -> str:
     ece = f"{block['before']['ece']:.3f} to {block['after']['ece']:.3f}"
     doubt = block["indeterminate"]
     stated = "" if doubt["reached"] else f", not the stated {doubt['stated_error']:.0%}"
-    limit = block["temperature"] < 1.01 * block["least_temperature"]
-    bounded = " (held there: these cases alone would have louder answers)" * limit
+    lowest = block["temperature"] < 1.01 * block["least_temperature"]
+    highest = block["temperature"] > 0.99 * TEMPERATURES[1]
+    bounded = " (held there: these cases alone would have louder answers)" * lowest
+    bounded += " (held there: its answers hardly tell these cases apart)" * highest
     return (
         f"{OURS} {block['patients']} cases of {block['data_set']}: temperature "
         f"{block['temperature']:.2f}{bounded}, ECE from {ece}; a verdict for "

@@ -144,6 +144,19 @@ def test_the_card_says_on_what_and_how_well(a_calibrated_bundle):
     assert names == {"model.json", "weights.safetensors", "reliability.png", "reliability.svg"}
 
 
+@pytest.mark.parametrize(
+    ("overconfidence", "told"), [(0.1, "louder answers"), (1.5, None), (90.0, "hardly tell")]
+)
+def test_the_sentence_says_where_the_temperature_is_at_its_limit(tmp_path, overconfidence, told):
+    bundle = untrained_bundle(tmp_path / "bundle")
+    logits, truth = patients(300, overconfidence)
+    block, _ = calibrate.calibrate(screened_cases(logits, truth), bundle, 0.05, 0.8)
+    said = calibrate.sentence({"data_set": "made up", **block})
+    assert ("held there" in said) == (told is not None)
+    assert told is None or told in said
+    assert "% with 95 % confidence)" in said
+
+
 def test_cases_of_one_class_are_refused(tmp_path):
     bundle = untrained_bundle(tmp_path / "bundle")
     logits, _ = patients(3, 1.0)
