@@ -309,6 +309,12 @@ def test_the_report_says_what_was_found(make_result, kind, words):
         assert each in said
 
 
+def test_an_indeterminate_verdict_is_not_said_to_be_agreed_on(make_result):
+    said = Page(report_html(make_result(**KINDS["indeterminate"]))).words
+    assert "likeliest class is CAP, without a verdict." in said
+    assert "assessments agree" not in said
+
+
 def test_disagreement_is_said(make_result):
     result = make_result(called="covid19")
     patient = replace(
