@@ -66,7 +66,7 @@ class EpochOfSlices(Dataset[SliceBatch]):
         pairs = self.order[start : start + self.config.slice.pairs]
         healthy = self._healthy(pairs)
         own = self.share.of(pairs), self.share.of(healthy)
-        return gather(self.samples, *own, self.epoch, self.config)
+        return gather(self.samples, *own, self.epoch, self.config, place_in_epoch)
 
     def _healthy(self, pairs: np.ndarray) -> np.ndarray:
         """The healthy slices that go with a global batch."""
@@ -83,8 +83,12 @@ def gather(
     healthy: np.ndarray,
     epoch: int,
     config: TrainingConfig,
+    place_in_epoch: int = 0,
 ) -> SliceBatch:
-    """The slices `pairs` with their lesion and, where they can be, without; then the healthy."""
+    """The slices `pairs` with their lesion and, where they can be, without; then the healthy.
+
+    A slice that an epoch holds twice, to balance the classes, is augmented anew at each place.
+    """
     count = len(samples)
     partners = pairs if len(samples.clean) else pairs[:0]
     hu = [samples.ill[pairs], *([samples.clean[partners]] if len(partners) else [])]
@@ -99,7 +103,8 @@ def gather(
         known[: len(pairs)] = torch.from_numpy(samples.has_truth[pairs])
     chosen = (*pairs, *(partners + count), *(healthy + 2 * count))
     kind = config.slice.augmentation
-    drawn = [draw(config.seed, epoch, int(i), kind) for i in chosen]
+    first = place_in_epoch * (2 * count + len(samples.healthy))
+    drawn = [draw(config.seed, epoch, first + int(i), kind) for i in chosen]
     return SliceBatch(images, truth, classes, known, drawn)
 
 

@@ -238,9 +238,18 @@ class Run:
 
 
 def fit(run: Run, level: Level, resume: bool) -> Run:
-    """Train to the end; the weights of the best epoch lie in best.pt."""
+    """Train to the end; the weights of the best epoch lie in best.pt.
+
+    UsageError where another run's checkpoint lies there and is not to be gone on with.
+    """
     if resume:
         run.resume()
+    elif (run.folder / CHECKPOINT).exists():
+        raise UsageError(
+            "out",
+            f"{run.folder} holds a run. Go on with it by --resume, name another --out, or delete "
+            "the folder.",
+        )
     run.forget_later_lines()
     steps, fabric = level.steps_per_epoch, run.fabric
     share = Share(fabric.global_rank, fabric.world_size)

@@ -51,7 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
     with fabric.rank_zero_first():
         training, validation = data.slices(validation=False), data.slices(validation=True)
     network = make_network(config, parsed.init, parsed.backbone_weights)
-    train(fabric, network, training, validation, config, folder, parsed.resume)
+    run = train(fabric, network, training, validation, config, folder, parsed.resume)
+    if fabric.is_global_zero:
+        best = ", ".join(f"{name} {value:.3f}" for name, value in run.metrics.items())
+        print(f"best epoch on {len(validation)} validation slices with a lesion: {best}")
 
 
 def make_network(

@@ -71,6 +71,24 @@ def test_a_run_is_not_resumed_under_other_settings(small_config, untrained, tmp_
         train_slice.train(FABRIC, untrained(other), samples, samples, other, tmp_path, resume=True)
 
 
+def test_another_run_is_not_written_over(small_config, untrained, tmp_path):
+    config, samples = small_config("slice.pairs=6"), slices_with_discs(6)
+    train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(UsageError, match="holds a run. Go on with it by --resume"):
+        train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_slice_that_comes_twice_in_an_epoch_is_augmented_anew(small_config):
+    samples, config = slices_with_discs(6), small_config()
+    first, second = (
+        gather(samples, np.array([3]), np.array([1]), 0, config, place) for place in (0, 5)
+    )
+    assert torch.equal(first.hu, second.hu)
+    assert all(a != b for a, b in zip(first.drawn, second.drawn, strict=True))
+
+
 def a_batch(samples, pairs, healthy, config):
     batch = gather(samples, np.array(pairs), np.array(healthy, int), 0, config)
     return on_device(batch, 1200, torch.device("cpu"))
