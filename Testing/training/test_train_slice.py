@@ -75,7 +75,7 @@ def test_another_run_is_not_written_over(small_config, untrained, tmp_path):
     config, samples = small_config("slice.pairs=6"), slices_with_discs(6)
     train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(UsageError, match="holds a run. Go on with it by --resume"):
+    with pytest.raises(UsageError, match=r"holds a run\. Go on with it by --resume"):
         train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
