@@ -51,7 +51,9 @@ class PatientNetworkSettings:
 
     `feature_size` is D, `head_size` D', `heads` h; `correlation` is Eq. 2's
     normalisation: the signed sum as printed, softmax over j, or attention between
-    slices (n × n). 'single_scale_a' has scales (3,).
+    slices (n × n). 'single_scale_a' has scales (3,). `standardised` features have, over the
+    training patients, mean 0 and spread 1 each: the Gram matrix of features that lie far
+    from 0 is the same for all patients.
     """
 
     variant: PatientVariant = "multi_scale_ra"
@@ -61,6 +63,7 @@ class PatientNetworkSettings:
     scales: tuple[int, ...] = (1, 2, 3, 4)
     refinement_layers: int = 2
     correlation: Correlation = "signed_sum"
+    standardised: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ PRESETS = {
             backbone="efficientnet_lite0", map_affine=True, pooling="generalised_mean"
         ),
         patient_network=PatientNetworkSettings(
-            feature_size=432, heads=4, head_size=64, correlation="softmax"
+            feature_size=432, heads=4, head_size=64, correlation="softmax", standardised=True
         ),
         assessment=AssessmentSettings(neighbour_sigma_mm=3.0),
     ),

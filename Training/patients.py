@@ -146,17 +146,21 @@ def _patient_arrays(
 
 
 def padded(
-    chosen: list[PatientFeatures], seed: tuple[int, int] | None, dropout: float = 0.0
+    chosen: list[PatientFeatures],
+    seed: tuple[int, int] | None,
+    dropout: float = 0.0,
+    usual: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Features `[B, N, D]` and mask `[B, N]`: all slices, windows averaged, where `seed` is None.
 
     Else `seed` draws for each patient a run of slices, their number and a mix of windows,
-    so that slabs, thick and thin slices are known; that `dropout`'s share of features is 0 in
-    all slices of a patient keeps the network from learning patients by heart.
+    so that slabs, thick and thin slices are known; that `dropout`'s share of features is what
+    is `usual` (`[D]`) in all slices of a patient keeps the network from learning patients by
+    heart.
     """
     rng = np.random.default_rng(seed)
     rows = [
-        each.features.mean(axis=0) if seed is None else _drawn(each.features, rng, dropout)
+        each.features.mean(axis=0) if seed is None else _drawn(each.features, rng, dropout, usual)
         for each in chosen
     ]
     longest = max(len(each) for each in rows)
@@ -167,7 +171,9 @@ def padded(
     return features, mask
 
 
-def _drawn(features: np.ndarray, rng: np.random.Generator, dropout: float) -> np.ndarray:
+def _drawn(
+    features: np.ndarray, rng: np.random.Generator, dropout: float, usual: np.ndarray | float
+) -> np.ndarray:
     """Up to a fifth is left out at either end; what remains is thinned or repeated."""
     windows, count, size = features.shape
     start = rng.integers(0, count // 5 + 1)
@@ -177,4 +183,4 @@ def _drawn(features: np.ndarray, rng: np.random.Generator, dropout: float) -> np
     shares = rng.dirichlet(np.ones(windows)).astype(np.float32)
     mixed = np.einsum("w,wnd->nd", shares, features[:, places])
     kept = np.float32(rng.random(size) >= dropout) / np.float32(1 - dropout)
-    return np.asarray(mixed * kept)
+    return np.asarray(usual + (mixed - usual) * kept, np.float32)

@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     with fabric.rank_zero_first():
         training, validation = (load_features(config, parsed, each) for each in (False, True))
     network = make_network(config, parsed.init)
+    if parsed.init is None:
+        standardise(network, training)
     run = train(fabric, network, training, validation, config, folder, parsed.resume)
     if fabric.is_global_zero:
         print(f"best cross-entropy on {len(validation)} validation patients: {-run.best:.3f}")
@@ -68,6 +70,13 @@ def make_network(config: TrainingConfig, init: Path | None) -> PatientNetwork:
     if init is not None:
         network.load_state_dict(bundled_weights(init, "patient"))
     return network
+
+
+def standardise(network: PatientNetwork, training: list[PatientFeatures]) -> None:
+    """Tell a network that asks for it which features its training patients have."""
+    if network.settings.standardised:
+        rows = np.concatenate([each.features.mean(axis=0) for each in training])
+        network.standardise(torch.from_numpy(rows))
 
 
 def load_features(
@@ -133,7 +142,9 @@ class PatientLevel:
         self, patients: list[PatientFeatures], seed: tuple[int, int], share: Share
     ) -> PatientBatch:
         """The whole batch is drawn by every process, that it is the same for any number."""
-        features, mask = padded(patients, seed, self.config.patient.feature_dropout)
+        standardised = self.network.settings.standardised
+        usual = self.network.feature_mean.cpu().numpy() if standardised else 0.0
+        features, mask = padded(patients, seed, self.config.patient.feature_dropout, usual)
         classes = torch.tensor([each.class_index for each in patients])
         whole = (torch.from_numpy(features), torch.from_numpy(mask), classes)
         return share.of(whole[0]), share.of(whole[1]), share.of(whole[2])

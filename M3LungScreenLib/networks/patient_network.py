@@ -15,6 +15,8 @@ from M3LungScreenLib.settings import Correlation, PatientNetworkSettings
 CLASS_COUNT = 4
 # Eq. 2 divides by a sum that may come near zero with either sign.
 SMALLEST_SUM = 1e-3
+# A feature that never changes says nothing.
+SMALLEST_SPREAD = 1e-3
 
 
 class PatientOutput(NamedTuple):
@@ -25,10 +27,17 @@ class PatientOutput(NamedTuple):
 class PatientNetwork(nn.Module):
     """Features of all slices of B patients in, four logits and each slice's weight out."""
 
+    feature_mean: Tensor
+    feature_std: Tensor
+
     def __init__(self, settings: PatientNetworkSettings) -> None:
         super().__init__()
         self.settings = settings
         size = settings.feature_size
+        if settings.standardised:
+            # Learnt from the training patients; as they stand, features stay as they are.
+            self.register_buffer("feature_mean", torch.zeros(size))
+            self.register_buffer("feature_std", torch.ones(size))
         if settings.variant == "max_pooling":
             self.classifier = nn.Linear(size, CLASS_COUNT)
             return
@@ -43,11 +52,18 @@ class PatientNetwork(nn.Module):
         """S; the single-scale variant of Table IV has 3 alone."""
         return (3,) if self.settings.variant == "single_scale_a" else self.settings.scales
 
+    def standardise(self, rows: Tensor) -> None:
+        """Learn from `rows` R, D, the slices of all training patients, what features are usual."""
+        self.feature_mean.copy_(rows.mean(dim=0))
+        self.feature_std.copy_(rows.std(dim=0).clamp_min(SMALLEST_SPREAD))
+
     def forward(self, features: Tensor, mask: Tensor | None = None) -> PatientOutput:
         """`features` B, N, D with slices in order; `mask` B, N is True at real slices.
 
         Real slices come first in each row; None means that all are real.
         """
+        if self.settings.standardised:
+            features = (features - self.feature_mean) / self.feature_std
         if mask is None:
             mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
         if self.settings.variant == "max_pooling":

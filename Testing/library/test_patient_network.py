@@ -1,5 +1,7 @@
 """The patient-level network against a slow, literal NumPy version of the paper's equations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -160,3 +162,16 @@ def test_the_network_learns_through_a_mask():
     x, mask = torch.randn(2, 6, D), torch.tensor([[True] * 6, [True] * 2 + [False] * 4])
     network(x, mask).logits.sum().backward()
     assert all(torch.isfinite(each.grad).all() for each in network.parameters())
+
+
+def test_standardised_features_are_those_of_the_training_patients_with_mean_0_and_spread_1():
+    plain = a_network()
+    settings = replace(plain.settings, standardised=True)
+    network = PatientNetwork(settings).eval().double()
+    network.load_state_dict(plain.state_dict(), strict=False)
+    training = 5 + 3 * features(200, seed=1)
+    network.standardise(torch.from_numpy(training))
+    f = 5 + 3 * features(7)
+    by_hand = (f - training.mean(axis=0)) / training.std(axis=0, ddof=1)
+    for found, expected in zip(run(network, f), run(plain, by_hand), strict=True):
+        assert np.allclose(found, expected, atol=1e-9)

@@ -97,3 +97,9 @@ def test_dropout_silences_a_share_of_features_in_all_slices_of_a_patient():
     assert 0.15 < silent.mean() < 0.35
     assert np.allclose(drawn[0][:, ~silent], 1 / 0.75)
     assert not (drawn[0][:, ~silent] == 0).any()
+
+
+def test_a_feature_that_a_patient_goes_without_is_what_is_usual():
+    patient = PatientFeatures(np.full((3, 30, 400), 3.0, np.float32), 1)
+    drawn, _ = padded([patient], (1, 2), dropout=0.5, usual=np.full(400, 2.0, np.float32))
+    assert set(np.unique(drawn[0].round(4))) == {2.0, 4.0}
