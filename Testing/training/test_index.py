@@ -136,6 +136,18 @@ def test_joined_indexes_have_the_cases_and_the_terms_of_each(
     assert "lidc-idri: CC BY 3.0" in told["licence"]
 
 
+def test_patients_of_one_name_in_two_joined_indexes_are_two(tmp_path: Path) -> None:
+    for place, name in enumerate("ab"):
+        path = tmp_path / f"{name}.nrrd"
+        write_volume(path, a_small_chest(place))
+        write_index(
+            tmp_path / f"{name}.csv",
+            [a_case("17", path=str(path)), a_case(name * 2, path=str(path))][: 1 + place],
+        )
+    main(["joined", f"{tmp_path}/a.csv", f"{tmp_path}/b.csv", "-o", f"{tmp_path}/i.csv"])
+    assert [each.case_id for each in read_index(tmp_path / "i.csv")] == ["1-17", "2-17", "bb"]
+
+
 def test_one_ct_in_two_joined_indexes_leaks(a_hospital: Path, tmp_path: Path) -> None:
     for name, split in (("a", "training"), ("b", "test")):
         case = a_case(name, path=str(a_hospital / "covid19/carl.nii.gz"), split=split)

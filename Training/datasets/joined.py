@@ -1,6 +1,8 @@
 """Several indexes as one: no public set has all four classes."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from Training.datasets.dataset import Dataset
@@ -12,13 +14,17 @@ NAME = "joined"
 def joined(indexes: Sequence[Path]) -> Dataset:
     """Their cases one after the other, with the terms of each; splits stay what they are.
 
-    A patient of the same name in two of them counts once, as of one set.
+    Patients of one name in two of them are two: each gets the place of its index before it.
     """
     told = [read_terms(each) for each in indexes]
 
     def cases(_: Path) -> Iterator[Case]:
-        for each in indexes:
-            yield from read_index(each)
+        listed = [read_index(each) for each in indexes]
+        known_to = Counter(name for index in listed for name in {each.case_id for each in index})
+        for place, index in enumerate(listed, start=1):
+            for each in index:
+                twin = known_to[each.case_id] > 1
+                yield replace(each, case_id=f"{place}-{each.case_id}") if twin else each
 
     return Dataset(
         name=" + ".join(each["dataset"] for each in told),
