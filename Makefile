@@ -26,7 +26,7 @@ $(MARK)%: requirements/%.txt $(wildcard requirements/*.txt) | $(BIN)/python
 screen: $(MARK)runtime ## screen a CT: make screen [CT=path] [OUT=folder] [MODEL=bundle]
 ifeq ($(CT),)
 	@mkdir -p build
-	$(BIN)/python -m M3LungScreenLib simulate --class covid19 --seed 4 --thickness 5 -o build/simulated-covid19.nrrd
+	$(BIN)/python -m M3LungScreenLib simulate --class covid19 --seed 11 --thickness 5 -o build/simulated-covid19.nrrd
 endif
 	$(BIN)/python -m M3LungScreenLib screen "$(or $(CT),build/simulated-covid19.nrrd)" -o "$(OUT)" --model "$(MODEL)"
 
