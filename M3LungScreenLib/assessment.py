@@ -71,15 +71,17 @@ def decide(
     counted: Nonparametric,
     settings: AssessmentSettings,
     spread: float = 0.0,
+    doubts: tuple[str, ...] = (),
 ) -> Verdict:
     """The patient's verdict from four calibrated probabilities and Eq. 5 beside them.
 
-    `spread` is that over the windows.
+    `spread` is that over the windows; `doubts` say why this input allows no verdict.
     """
     top = int(probabilities.argmax())
     predicted = CLASS_KEYS[top]
     agreement = counted.predicted == predicted
     reasons = (
+        *doubts,
         *_doubts(float(probabilities[top]), predicted, counted, settings),
         *_doubt_of_windows(spread, settings.maximum_spread_over_windows),
     )

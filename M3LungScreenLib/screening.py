@@ -39,7 +39,7 @@ from M3LungScreenLib.result import (
 )
 from M3LungScreenLib.schedule import batches, first_look, nearest_screened, remaining
 from M3LungScreenLib.settings import ModelSettings, PreprocessingSettings, to_dict
-from M3LungScreenLib.suitability import check_lungs
+from M3LungScreenLib.suitability import DOUBTFUL, check_lungs
 
 Detail = Literal["full", "preview"]
 SLICES_PER_BATCH = 8
@@ -123,7 +123,7 @@ def screen(
         run.tell("patient_network", 0, 1)
         patient, weights = None, dict[int, float]()
         if volume.slice_count > 1:
-            patient, weights = assess_patient(screened, run)
+            patient, weights = assess_patient(screened, chest, run)
         run.tell("patient_network", 1, 1)
     with clock.step("localization"):
         run.tell("localization", 0, 1)
@@ -192,13 +192,13 @@ def screen_slices(chest: Chest, run: Run, detail: Detail) -> dict[int, ScreenedS
         run.tell("slice_network", len(screened), total)
         screened |= _screen_batch(chest, slices, run)
         if len(screened) == len(first) and chest.volume.slice_count > 1:
-            run.progress(_provisional(assess_patient(screened, run)[0], len(screened)))
+            run.progress(_provisional(assess_patient(screened, chest, run)[0], len(screened)))
     run.tell("slice_network", total, total)
     return screened
 
 
 def assess_patient(
-    screened: dict[int, ScreenedSlice], run: Run
+    screened: dict[int, ScreenedSlice], chest: Chest, run: Run
 ) -> tuple[PatientResult, dict[int, float]]:
     """The patient-level network and Eq. 5 beside it; also each slice's weight."""
     order = sorted(screened)
@@ -208,7 +208,8 @@ def assess_patient(
     p = np.stack([screened[k].probabilities for k in order])
     counted = count_slices(p, settings.healthy_fraction_threshold)
     spread = spread_over_windows(np.stack([screened[k].window_probabilities for k in order]))
-    verdict = decide(probabilities, counted, settings, spread)
+    doubts = tuple(message for code, message in chest.warnings if code in DOUBTFUL)
+    verdict = decide(probabilities, counted, settings, spread, doubts)
     patient = PatientResult(
         probabilities=ClassProbabilities.of(probabilities),
         predicted=verdict.predicted,

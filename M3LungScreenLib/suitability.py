@@ -17,6 +17,8 @@ SMALLEST_VOLUME_SLICES = 8
 # The paper's exams: 24 to 495 slices; beyond 10 mm apart lesions fall between them.
 LARGEST_SPACING_MM = 10.0
 THICK_SPACING_MM = 5.0
+# Scanners give 0.5 to 1 mm; in wider pixels vessels can't be told from nodules and ground glass.
+COARSE_PIXELS_MM = 2.5
 # Slices farther apart than this along a non-axial direction are a sagittal or coronal
 # acquisition; thinner ones are a volume that was stored in another order of axes.
 THICKEST_NON_AXIAL_MM = 2.5
@@ -34,6 +36,8 @@ SMALLEST_SOFT_TISSUE_SHARE = 0.01
 DENSE_HU = 800
 # Metal and bone end here; larger values are another quantity.
 LARGEST_HU = 32000
+# Warnings of input that is told what was found, but gets no verdict.
+DOUBTFUL = frozenset({"coarse_pixels"})
 # Two lungs of a small child; shorter volumes hold part of them.
 SMALLEST_LUNGS_ML = 300.0
 WHOLE_CHEST_MM = 150.0
@@ -77,7 +81,7 @@ def check_values(array: np.ndarray) -> None:
 
 
 def check_geometry(geometry: Geometry) -> Warned:
-    """Refuse acquisitions that cannot be screened; warn of thick slices."""
+    """Refuse acquisitions that cannot be screened; warn of thick slices and coarse pixels."""
     axis = _feet_head_axis(geometry)
     _check_acquisition(geometry, axis)
     count, spacing = geometry.size[axis], geometry.spacing_mm[axis]
@@ -95,15 +99,7 @@ def check_geometry(geometry: Geometry) -> Warned:
             "screened. Choose the series with thinner slices.",
         )
     _check_field_of_view(geometry, axis)
-    if count > 1 and spacing > THICK_SPACING_MM:
-        return (
-            (
-                "thick_slices",
-                f"The slices lie {spacing:.1f} mm apart; small lesions may fall between them. A "
-                f"series of {THICK_SPACING_MM:.0f} mm or less is better.",
-            ),
-        )
-    return ()
+    return (*_thick_slices(count, spacing), *_coarse_pixels(geometry, axis))
 
 
 def check_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
@@ -122,6 +118,31 @@ def check_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
             f"There are {found} in this {what}. Choose a chest CT, or a slice through the chest.",
         )
     return (*_one_lung(lungs), *_cut_lungs(lungs, volume))
+
+
+def _thick_slices(count: int, spacing_mm: float) -> Warned:
+    if count == 1 or spacing_mm <= THICK_SPACING_MM:
+        return ()
+    return (
+        (
+            "thick_slices",
+            f"The slices lie {spacing_mm:.1f} mm apart; small lesions may fall between them. A "
+            f"series of {THICK_SPACING_MM:.0f} mm or less is better.",
+        ),
+    )
+
+
+def _coarse_pixels(geometry: Geometry, axis: int) -> Warned:
+    widest = max(geometry.spacing_mm[i] for i in range(3) if i != axis)
+    if widest <= COARSE_PIXELS_MM:
+        return ()
+    return (
+        (
+            "coarse_pixels",
+            f"The pixels are {widest:.1f} mm wide, a scanner's are under 1 mm: vessels can't be "
+            "told from lesions. Screen the CT as it was scanned, not a thinned copy of it.",
+        ),
+    )
 
 
 def _one_lung(lungs: np.ndarray) -> Warned:

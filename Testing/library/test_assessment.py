@@ -88,6 +88,13 @@ def test_a_clear_case_is_given_as_predicted():
     assert (verdict.verdict, verdict.reasons, verdict.agreement) == ("h1n1", (), True)
 
 
+def test_doubtful_input_gets_no_verdict_however_sure_the_network():
+    counted = count_slices(one_hot[[2]], T)
+    verdict = decide(one_hot[2], counted, SETTINGS, doubts=("The pixels are 4.2 mm wide.",))
+    assert (verdict.predicted, verdict.verdict) == ("h1n1", "indeterminate")
+    assert verdict.reasons == ("The pixels are 4.2 mm wide.",)
+
+
 def test_the_spread_is_that_of_the_windows_means_over_the_slices():
     p = np.zeros((2, 3, 4))
     p[:, :, 1] = [[0.2, 0.4, 0.9], [0.4, 0.2, 0.1]]  # means 0.3, 0.3, 0.5

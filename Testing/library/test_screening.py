@@ -102,6 +102,13 @@ def test_a_provisional_verdict_comes_after_the_first_look_and_before_the_end(a_p
     )
 
 
+def test_a_volume_of_coarse_pixels_gets_no_verdict(a_patient, a_bundle):
+    why = "The pixels are 4.2 mm wide."
+    coarse = replace(a_patient.volume, warnings=(("coarse_pixels", why),))
+    found = screened(coarse, a_bundle)[0].patient
+    assert (found.verdict, found.reasons[0]) == ("indeterminate", why)
+
+
 def test_finding_the_lungs_is_told_part_by_part_and_can_be_cancelled(a_patient, a_bundle):
     heard = []
     screened(a_patient.volume, a_bundle, progress=heard.append)

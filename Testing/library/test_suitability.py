@@ -117,7 +117,15 @@ def test_thin_volumes_are_taken_in_any_order_of_axes(orientation):
 
 
 def test_a_volume_thinned_in_its_slices_is_no_sagittal_one():
-    assert check_geometry(a_geometry(spacing=(5.0, 5.0, 3.0), size=(64, 64, 100))) == ()
+    warned = check_geometry(a_geometry(spacing=(5.0, 5.0, 3.0), size=(64, 64, 100)))
+    assert [code for code, _ in warned] == ["coarse_pixels"]
+
+
+@pytest.mark.parametrize(("pixel", "codes"), [(2.5, []), (2.6, ["coarse_pixels"])])
+@pytest.mark.parametrize("count", [1, 40])
+def test_coarse_pixels_are_warned_of(pixel, codes, count):
+    warned = check_geometry(a_geometry(spacing=(0.7, pixel, 3.0), size=(256, 140, count)))
+    assert [code for code, _ in warned] == codes
 
 
 @pytest.mark.parametrize(
