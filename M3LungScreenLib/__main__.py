@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import threading
 
 from M3LungScreenLib.commands import info, screen, simulate, worker
 from M3LungScreenLib.errors import Cancelled, M3LungScreenError
@@ -22,9 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
         summary = (command.__doc__ or "").partition("\n")[0]
         subparser = subparsers.add_parser(name, help=summary, description=summary)
         command.add_arguments(subparser)
-    parsed = parser.parse_args(arguments)
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        # Raised inside a destructor it would be lost; a run also asks between its batches.
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    parsed = parser.parse_args(arguments, argparse.Namespace(cancelled=interrupted.is_set))
     # A polite kill ends like Ctrl-C, so that nothing half-written stays.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, interrupt)
     try:
         return COMMANDS[parsed.command].run(parsed)
     except M3LungScreenError as refusal:

@@ -37,7 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
         read_s = time.perf_counter() - start
         listen(Progress("read", 1, 1))
         result = screen(
-            volume, bundle, device=arguments.device, detail=arguments.detail, progress=listen
+            volume,
+            bundle,
+            device=arguments.device,
+            detail=arguments.detail,
+            progress=listen,
+            cancelled=arguments.cancelled,
         )
         timing = replace(result.timing_s, read=read_s, total=result.timing_s.total + read_s)
         listen(Progress("write", 0, 1))

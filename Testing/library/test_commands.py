@@ -1,7 +1,9 @@
 """The command line as a user meets it: exit status, one plain sentence, nothing left behind."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ import SimpleITK as sitk
 
 from M3LungScreenLib import load_bundle
 from M3LungScreenLib.__main__ import main
+from M3LungScreenLib.commands import info
 from M3LungScreenLib.result import SCHEMA_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -166,8 +169,6 @@ def test_info_prints_the_card():
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_an_interrupt_ends_with_130_and_leaves_nothing(a_case, tmp_path):
-    import signal
-
     process = subprocess.Popen(
         [sys.executable, "-m", "M3LungScreenLib", "screen", a_case]
         + ["-o", tmp_path / "out", "--progress", "jsonl"],
@@ -183,3 +184,24 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(a_case, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_is_swallowed_is_still_known_to_the_run(number, monkeypatch):
+    asked = []
+
+    def run(parsed):
+        asked.append(parsed.cancelled())
+        with contextlib.suppress(KeyboardInterrupt):  # as in a destructor
+            signal.raise_signal(number)
+        asked.append(parsed.cancelled())
+        return 0
+
+    monkeypatch.setattr(info, "run", run)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        assert main(["info", "bundle"]) == 0
+    finally:
+        for each, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(each, handler)
+    assert asked == [False, True]
