@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, logit, softmax
 
 from M3LungScreenLib.classes import CLASS_KEYS, CLASSES, INDETERMINATE
 from M3LungScreenLib.settings import AssessmentSettings
@@ -35,6 +35,12 @@ def slice_probabilities(p_lesion: np.ndarray, class_probabilities: np.ndarray) -
     p = p_lesion[:, None] * class_probabilities
     p[:, HEALTHY] += 1.0 - p_lesion
     return p
+
+
+def calibrated_p_lesion(p_lesion: np.ndarray, settings: AssessmentSettings) -> np.ndarray:
+    """P(lesion) of any shape after Platt scaling of the lesion head's logits."""
+    logits = settings.lesion_logit_scale * logit(np.asarray(p_lesion, np.float64))
+    return np.asarray(expit(logits + settings.lesion_logit_offset))
 
 
 def count_slices(probabilities: np.ndarray, healthy_fraction_threshold: float) -> Nonparametric:

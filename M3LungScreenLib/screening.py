@@ -9,6 +9,7 @@ import numpy as np
 
 from M3LungScreenLib.assessment import (
     calibrated,
+    calibrated_p_lesion,
     count_slices,
     decide,
     slice_probabilities,
@@ -275,12 +276,13 @@ def _screen_batch(chest: Chest, slices: list[int], run: Run) -> dict[int, Screen
     def averaged(array: np.ndarray) -> np.ndarray:
         return array.reshape(len(slices), windows, *array.shape[1:]).mean(axis=1)
 
-    p_lesion, classes = averaged(out.p_lesion), averaged(out.class_probabilities)
+    p_lesions = calibrated_p_lesion(out.p_lesion, run.bundle.settings.assessment)
+    p_lesion, classes = averaged(p_lesions), averaged(out.class_probabilities)
     maps, features = averaged(out.location_map), averaged(out.features)
-    # The row of the predicted class, as the paper's figures show it.
+    # The row of the class that the network itself predicts, as the paper's figures show it.
     own = np.where(out.p_lesion[:, None, None] > 0.5, out.location_map, 1 - out.location_map)
     attention = own.reshape(len(slices), windows, *own.shape[1:])
-    p = slice_probabilities(out.p_lesion, out.class_probabilities).reshape(len(slices), windows, 4)
+    p = slice_probabilities(p_lesions, out.class_probabilities).reshape(len(slices), windows, 4)
     return {
         k: ScreenedSlice(float(p_lesion[i]), classes[i], maps[i], features[i], attention[i], p[i])
         for i, k in enumerate(slices)

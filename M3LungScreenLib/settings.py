@@ -71,6 +71,8 @@ class AssessmentSettings:
     """Eq. 5's T, temperatures of calibration, and when the answer is 'indeterminate'.
 
     `maximum_spread_over_windows` None does not ask how far the windows lie apart.
+    `lesion_logit_scale` and `lesion_logit_offset` make the lesion head's answer a probability
+    where slices with and without a lesion are alike frequent (Platt scaling).
     `neighbour_sigma_mm` is how far along the patient slices vote on each other's
     lesion, class and map; 0 lets each speak for itself, as in the paper.
     """
@@ -80,6 +82,8 @@ class AssessmentSettings:
     minimum_top_probability: float = 0.5
     minimum_top_probability_on_disagreement: float = 0.7
     maximum_spread_over_windows: float | None = None
+    lesion_logit_scale: float = 1.0
+    lesion_logit_offset: float = 0.0
     neighbour_sigma_mm: float = 0.0
 
 

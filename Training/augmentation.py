@@ -1,5 +1,6 @@
 """What is random about a training image: drawn as records, applied as arithmetic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,6 +41,8 @@ class Augmentation:
 NONE = Augmentation(False, 0, (1, 1), (0, 0), -600, 0, 1, 0, 0, 0, 0, 0)
 # A bend is drawn at so many points across and down, and smooth between them.
 BEND_POINTS = 6
+# What a sharp kernel raises is finer than this; noise of a finer grain is white.
+SHARPENED_PX, FINEST_GRAIN_PX = 0.8, 0.3
 
 
 def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation:
@@ -73,11 +76,9 @@ def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation
 
 def apply(hu: Tensor, drawn: list[Augmentation], window_width_hu: float) -> Tensor:
     """HU `[B, S, S]` to network input `[B, 3, S, S]` in [0, 1], each by its own draw."""
-    moved = place(hu.float() + 1024, drawn) - 1024
-    seen = [_degrade(image, each) for image, each in zip(moved, drawn, strict=True)]
-    centers = torch.tensor([each.center_hu for each in drawn], device=hu.device).view(-1, 1, 1)
-    lowest = centers - window_width_hu / 2
-    windowed = ((torch.stack(seen) - lowest) / window_width_hu).clamp(0, 1)
+    seen = _degrade(place(hu.float() + 1024, drawn) - 1024, drawn)
+    lowest = _each([each.center_hu for each in drawn], hu) - window_width_hu / 2
+    windowed = ((seen - lowest) / window_width_hu).clamp(0, 1)
     return windowed[:, None].expand(-1, 3, -1, -1)
 
 
@@ -85,7 +86,7 @@ def place(images: Tensor, drawn: list[Augmentation]) -> Tensor:
     """Flip, turn, scale, shift and bend images or masks `[B, S, S]`; 0 comes in at the edges."""
     matrices = torch.stack([_matrix(each) for each in drawn]).to(images.device)
     grid = F.affine_grid(matrices, [len(images), 1, *images.shape[1:]], align_corners=False)
-    grid = grid + _bends(drawn, images.shape[1:]).to(images.device)
+    grid = grid + _bends(drawn, images)
     return F.grid_sample(images.float()[:, None], grid, align_corners=False)[:, 0]
 
 
@@ -101,46 +102,69 @@ def _matrix(drawn: Augmentation) -> Tensor:
     return torch.tensor(rows, dtype=torch.float32)
 
 
-def _bends(drawn: list[Augmentation], shape: torch.Size) -> Tensor:
+def _bends(drawn: list[Augmentation], images: Tensor) -> Tensor:
     """Displacements `[B, rows, columns, 2]` in half widths, smooth across the image."""
-    fields = []
-    for each in drawn:
-        points = np.random.default_rng(each.noise_seed).standard_normal((2, *2 * [BEND_POINTS]))
-        fields.append(torch.from_numpy(each.bend * points).float())
-    smooth = F.interpolate(torch.stack(fields), list(shape), mode="bicubic", align_corners=True)
+    points = [
+        each.bend * np.random.default_rng(each.noise_seed).standard_normal((2, *2 * [BEND_POINTS]))
+        for each in drawn
+    ]
+    fields = torch.from_numpy(np.float32(points)).to(images.device)
+    shape = list(images.shape[1:])
+    smooth = F.interpolate(fields, shape, mode="bicubic", align_corners=True)
     return smooth.permute(0, 2, 3, 1)
 
 
-def _degrade(hu: Tensor, drawn: Augmentation) -> Tensor:
-    """Inspiration, kernel, noise and calibration of another scan."""
-    if drawn.density != 1:
-        # The air's share of the lung changes; what is denser than half stays.
-        tissue = (hu + 1000).clamp_min(0)
-        hu = hu + (drawn.density - 1) * tissue * ((500 - tissue) / 300).clamp(0, 1)
-    if drawn.sharpen > 0:
-        hu = hu + drawn.sharpen * (hu - _blurred(hu, 0.8))
-    if drawn.blur_px > 0:
-        hu = _blurred(hu, drawn.blur_px)
-    if drawn.noise_hu > 0:
-        hu = hu + drawn.noise_hu * _grain(hu, drawn)
-    return hu + drawn.offset_hu
+def _degrade(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
+    """Inspiration, kernel, noise and calibration of other scans: HU `[B, S, S]`."""
+    # The air's share of the lung changes; what is denser than half stays.
+    tissue = (hu + 1000).clamp_min(0)
+    density = _each([each.density for each in drawn], hu)
+    hu = hu + (density - 1) * tissue * ((500 - tissue) / 300).clamp(0, 1)
+    other = [i for i, each in enumerate(drawn) if each.sharpen > 0 or each.blur_px > 0]
+    if other:
+        hu[other] = _other_kernel(hu[other], [drawn[i] for i in other])
+    noisy = [i for i, each in enumerate(drawn) if each.noise_hu > 0]
+    if noisy:
+        hu[noisy] += _noise(hu[noisy], [drawn[i] for i in noisy])
+    return hu + _each([each.offset_hu for each in drawn], hu)
 
 
-def _grain(hu: Tensor, drawn: Augmentation) -> Tensor:
-    generator = torch.Generator(hu.device).manual_seed(drawn.noise_seed)
-    noise = torch.randn(hu.shape, generator=generator, device=hu.device)
-    if drawn.grain_px >= 0.3:
-        noise = _blurred(noise, drawn.grain_px)
-    if drawn.streak_px > 0:
-        reach = drawn.streak_px // 2
-        noise = F.avg_pool2d(noise[None], (1, 2 * reach + 1), stride=1, padding=(0, reach))[0]
-    return noise / noise.std()
+def _other_kernel(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
+    """Blurred, or sharpened by what a blur takes away."""
+    blurred = _blurred(hu, [each.blur_px if each.blur_px > 0 else SHARPENED_PX for each in drawn])
+    gain = _each([each.sharpen if each.blur_px == 0 else -1.0 for each in drawn], hu)
+    return hu + gain * (hu - blurred)
 
 
-def _blurred(image: Tensor, sigma_px: float) -> Tensor:
-    """A Gaussian blur of `[S, S]`."""
-    reach = torch.arange(-3, 4, dtype=torch.float32, device=image.device)
-    kernel = torch.exp(-((reach / sigma_px) ** 2) / 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(image[None, None], (3, 3, 3, 3), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))[0, 0]
+def _noise(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
+    """Noise in HU with the grain and the streaks drawn, each of its own seed."""
+    seeds = [torch.Generator(hu.device).manual_seed(each.noise_seed) for each in drawn]
+    white = [torch.randn(hu.shape[1:], generator=seed, device=hu.device) for seed in seeds]
+    grains = [each.grain_px if each.grain_px >= FINEST_GRAIN_PX else 0.0 for each in drawn]
+    noise = _blurred(torch.stack(white), grains)
+    reaches = _each([each.streak_px // 2 for each in drawn], hu)[:, 0]
+    if (longest := max(each.streak_px for each in drawn) // 2) > 0:
+        row = (_steps(longest, hu) <= reaches) / (2 * reaches + 1)
+        noise = F.conv2d(noise[None], row[:, None, None], groups=len(hu), padding=(0, longest))[0]
+    return noise / noise.std(dim=(1, 2), keepdim=True) * _each([d.noise_hu for d in drawn], hu)
+
+
+def _blurred(images: Tensor, sigmas_px: list[float]) -> Tensor:
+    """Each of `[B, S, S]` by a Gaussian of its own width; 0 leaves it as it is."""
+    reach, count = 3, len(images)
+    widths = _each(sigmas_px, images)[:, 0].clamp_min(1e-3)
+    kernels = torch.exp(-((_steps(reach, images) / widths) ** 2) / 2)
+    kernels = kernels / kernels.sum(dim=1, keepdim=True)  # B, 7
+    padded = F.pad(images[None], 4 * (reach,), mode="replicate")
+    across = F.conv2d(padded, kernels[:, None, None], groups=count)
+    return F.conv2d(across, kernels[:, None, :, None], groups=count)[0]
+
+
+def _steps(reach: int, like: Tensor) -> Tensor:
+    """How far each tap of a kernel lies from its middle: 3 2 1 0 1 2 3."""
+    return torch.arange(-reach, reach + 1, dtype=torch.float32, device=like.device).abs()
+
+
+def _each(values: Sequence[float], like: Tensor) -> Tensor:
+    """One value an image, to go with `[B, S, S]`."""
+    return torch.tensor(values, dtype=torch.float32, device=like.device).view(-1, 1, 1)

@@ -19,13 +19,15 @@ from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
-from M3LungScreenLib.settings import LocalizationSettings
+from M3LungScreenLib.settings import AssessmentSettings, LocalizationSettings
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.data import LearningData, data_of
+from Training.evaluation.calibration import fit_lesion_logits
 from Training.learning import load_weights
 from Training.loop import BEST
 from Training.record import verification_note
 from Training.samples import SliceSamples
+from Training.train_slice import answers
 
 VERSION = "0.1.0"
 INITIAL_WEIGHTS = {
@@ -44,8 +46,14 @@ def main(arguments: list[str] | None = None) -> None:
     slices = load_weights(parsed.out / "slice" / BEST)
     patient = load_weights(parsed.out / "patient" / BEST)
     data = data_of(config, parsed)
-    threshold, dice = fit_threshold(config, data.slices(validation=True), slices)
-    settings = replace(config.model, localization=LocalizationSettings(threshold))
+    network = SliceNetwork(config.model.slice_network)
+    network.load_state_dict(slices)
+    validation = data.slices(validation=True)
+    threshold, dice = fit_threshold(config, validation, network)
+    assessment = fit_lesion_head(config, validation, network)
+    settings = replace(
+        config.model, localization=LocalizationSettings(threshold), assessment=assessment
+    )
     metrics = {
         "slice_validation": _metrics(parsed.out / "slice"),
         "patient_validation": _metrics(parsed.out / "patient"),
@@ -68,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def fit_threshold(
-    config: TrainingConfig, samples: SliceSamples, state: dict[str, Any]
+    config: TrainingConfig, samples: SliceSamples, network: SliceNetwork
 ) -> tuple[float, float | None]:
     """The location map's threshold with the best Dice over validation slices with a truth mask.
 
@@ -77,11 +85,24 @@ def fit_threshold(
     known = np.ones(len(samples), bool) if samples.has_truth is None else samples.has_truth
     if not known.any():
         return config.model.localization.threshold, None
-    network = SliceNetwork(config.model.slice_network)
-    network.load_state_dict(state)
     scores = dice_by_threshold(SliceRunner(network), samples, np.flatnonzero(known), config)
     best = int(np.argmax(scores))
     return float(THRESHOLDS[best]), round(float(scores[best]), 4)
+
+
+def fit_lesion_head(
+    config: TrainingConfig, samples: SliceSamples, network: SliceNetwork
+) -> AssessmentSettings:
+    """The assessment with P(lesion) calibrated on validation slices, in the middle window.
+
+    It stays as it is without a lesion head, or without slices of either kind.
+    """
+    free = [each for each in (samples.clean, samples.healthy) if len(each)]
+    if not (config.model.slice_network.multi_task and len(samples) and free):
+        return config.model.assessment
+    p_ill, *p_free = (answers(network, each, config)[0] for each in (samples.ill, *free))
+    scale, offset = fit_lesion_logits(p_ill, np.concatenate(p_free))
+    return replace(config.model.assessment, lesion_logit_scale=scale, lesion_logit_offset=offset)
 
 
 def dice_by_threshold(

@@ -90,6 +90,8 @@ def make_fabric(device: str, precision: Precision = "float32", logs: Path | None
     """One process, or as many as torchrun started; TensorBoard's events under `logs`."""
     whole, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     chosen = choose_device(device).type
+    # Batches are of one size: the fastest convolution is worth finding out.
+    torch.backends.cudnn.benchmark = chosen == "cuda"
     fabric = Fabric(
         accelerator="gpu" if chosen == "cuda" else chosen,
         devices=local,

@@ -27,6 +27,7 @@ from Training.samples import (
 # How many slices a training patient is given; whole volumes of three times as many were
 # answered alike, and each more costs time in every part of every scale.
 SLICE_NUMBERS = (8, 64)
+FEATURE_BATCH = 72
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,10 @@ def _feature_arrays(crops: Rows, runner: SliceRunner, settings: PreprocessingSet
 
 def _features(hu: np.ndarray, runner: SliceRunner, settings: PreprocessingSettings) -> np.ndarray:
     windows = apply_windows(hu, settings.window_centers_hu, settings.window_width_hu)
-    rows = [
-        np.concatenate(
-            [_run(runner, images[start : start + 16]) for start in range(0, len(hu), 16)]
-        )
-        for images in windows
-    ]
-    return np.stack(rows)
-
-
-def _run(runner: SliceRunner, images: np.ndarray) -> np.ndarray:
-    return runner.run(np.repeat(images[:, None], 3, axis=1)).features
+    images = windows.reshape(-1, 1, *hu.shape[1:])  # window by window
+    batches = np.split(images, range(FEATURE_BATCH, len(images), FEATURE_BATCH))
+    rows = np.concatenate([runner.run(batch).features for batch in batches])
+    return rows.reshape(len(windows), len(hu), -1)
 
 
 def _patient_arrays(

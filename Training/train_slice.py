@@ -161,15 +161,13 @@ def loss_terms(
     return {"loss": total, **terms}
 
 
-@torch.inference_mode()
 def validate(
     network: SliceNetwork, samples: SliceSamples, config: TrainingConfig
 ) -> dict[str, float]:
     """Slice AUC (lesions against slices without) and the share of diseases called right."""
-    network.eval()
     rows = (samples.ill, samples.clean, samples.healthy)
-    answers = [_answers(network, each, config) for each in rows if len(each)]
-    p, multi = (np.concatenate(each) for each in zip(*answers, strict=True))
+    found = [answers(network, each, config) for each in rows if len(each)]
+    p, multi = (np.concatenate(each) for each in zip(*found, strict=True))
     is_ill = np.arange(len(p)) < len(samples)
     called = multi[: len(samples), 1:].argmax(1) + 1
     return {
@@ -180,10 +178,12 @@ def validate(
     }
 
 
-def _answers(
+@torch.inference_mode()
+def answers(
     network: SliceNetwork, rows: Rows, config: TrainingConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """P(lesion) `[n]` and the four classes' `[n, 4]`, in the middle window."""
+    network.eval()
     device, width = next(network.parameters()).device, config.model.preprocessing.window_width_hu
     p_lesion, classes = [], []
     for start in range(0, len(rows), VALIDATION_BATCH):

@@ -39,13 +39,14 @@ class SliceRunner:
         self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
     def run(self, images: np.ndarray) -> SliceBatch:
-        """float32 `[B, 3, S, S]` in [0, 1]."""
+        """float32 `[B, 3, S, S]` in [0, 1], or one channel that stands for three."""
         outputs = _halving(self._forward, torch.from_numpy(images))
         return SliceBatch(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> tuple[np.ndarray, ...]:
-        images = images.to(self._device, memory_format=torch.channels_last)
+        images = images.to(self._device).expand(-1, 3, -1, -1)
+        images = images.contiguous(memory_format=torch.channels_last)
         half = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.float16, enabled=half):
             out: SliceOutput = self._network(images)

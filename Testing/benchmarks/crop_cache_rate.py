@@ -35,8 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parsed = parser.parse_args(arguments)
-    # 'steps' has no end, however short the epochs.
+    # 'steps' has no end, however short the epochs; batches are those of two cores.
     overrides = [f"slice.workers={parsed.workers}", "slice.schedule=steps"]
+    overrides += ["slice.pairs=9", "slice.healthy=6"]
     config = load_config(COMPACT, overrides)
     fabric = make_fabric(parsed.device, config.slice.precision)
     with TemporaryDirectory() as folder:

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from skimage.filters import threshold_otsu
 from sklearn.metrics import roc_auc_score
 
+from M3LungScreenLib.assessment import calibrated_p_lesion
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.preprocessing import Crop, network_input, paste
@@ -66,7 +67,7 @@ def measure(each: MaskedSlice, engine: Engine, bundle: Bundle) -> MapFigures:
     crop = Crop(0, 0, *each.hu.shape)
     out = engine.run_slices(network_input(each.hu, crop, settings.preprocessing))
     location = paste(out.location_map.mean(axis=0), crop, each.hu.shape)
-    p_lesion = float(out.p_lesion.mean())
+    p_lesion = float(calibrated_p_lesion(out.p_lesion, settings.assessment).mean())
     return map_figures(location, each.mask, p_lesion, settings.localization.threshold)
 
 

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from M3LungScreenLib.assessment import (
     calibrated,
+    calibrated_p_lesion,
     count_slices,
     decide,
     slice_probabilities,
@@ -65,6 +66,19 @@ def test_a_higher_temperature_keeps_the_order_and_lowers_the_top():
     assert (np.argsort(cool) == np.argsort(warm)).all()
     assert warm.max() < cool.max()
     assert cool == pytest.approx(np.exp(logits) / np.exp(logits).sum())
+
+
+def test_p_lesion_is_as_it_was_until_its_logits_are_scaled():
+    p = np.array([0.0, 0.12, 0.5, 0.993, 1.0])
+    assert calibrated_p_lesion(p, SETTINGS) == pytest.approx(p)
+    assert np.isfinite(calibrated_p_lesion(np.float32(p), SETTINGS)).all()
+
+
+def test_p_lesion_is_calibrated_as_a_hand_worked_slice_says():
+    settings = AssessmentSettings(lesion_logit_scale=0.5, lesion_logit_offset=-1.0)
+    # A logit of ln 9 halved is ln 3, less 1 is ln (3 / e).
+    odds = 3 / np.e
+    assert float(calibrated_p_lesion(np.array(0.9), settings)) == pytest.approx(odds / (1 + odds))
 
 
 def test_a_low_top_probability_is_indeterminate_with_its_reason():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from M3LungScreenLib import load_bundle
 from M3LungScreenLib.assessment import Nonparametric, calibrated, decide
@@ -14,6 +15,7 @@ from Training.evaluation.calibration import (
     Doubts,
     decided,
     doubts_of,
+    fit_lesion_logits,
     fit_rule,
     fit_temperature,
     logits_of,
@@ -51,6 +53,26 @@ def test_answers_are_made_no_louder_than_the_least_temperature_allows():
     logits, truth = patients(4000, overconfidence=0.4)
     assert fit_temperature(logits, truth) == pytest.approx(0.4, rel=0.06)
     assert fit_temperature(logits, truth, least=1.0) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_lesion_logits_find_the_scale_and_offset_that_were_hidden():
+    rng = np.random.default_rng(0)
+    true_logits = rng.normal(0, 2, 40_000)
+    is_ill = rng.random(40_000) < expit(true_logits)
+    told = expit((true_logits + 0.8) / 0.5)
+    scale, offset = fit_lesion_logits(told[is_ill], told[~is_ill])
+    assert scale == pytest.approx(0.5, abs=0.02)
+    assert offset == pytest.approx(-0.8, abs=0.05)
+    # Thrice the slices without lesion are no reason to call fewer of them ill.
+    more = fit_lesion_logits(told[is_ill], np.tile(told[~is_ill], 3))
+    assert more == pytest.approx((scale, offset), abs=1e-3)
+
+
+def test_p_lesion_is_made_no_louder():
+    p_ill, p_free = np.array([0.8, 0.9, 1.0]), np.array([0.0, 0.1, 0.2])
+    scale, offset = fit_lesion_logits(p_ill, p_free)
+    assert scale == pytest.approx(1.0)
+    assert offset == pytest.approx(0.0, abs=0.1)
 
 
 def test_the_logits_come_back_out_of_screened_probabilities():

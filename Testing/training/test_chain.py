@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import log_loss
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from M3LungScreenLib.assessment import calibrated_p_lesion
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.errors import UsageError
@@ -16,6 +18,7 @@ from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
 from Testing.stand_ins.slices import SIZE
 from Training import export, train_patient, train_slice
 from Training.config import load_config
+from Training.data import SimulatedData
 from Training.loop import BEST, LOG
 
 
@@ -41,6 +44,28 @@ def test_the_exported_bundle_answers_as_the_trained_network(a_finished_chain):
         expected = network(torch.from_numpy(images)).lesion_logits.softmax(1)[:, 1].numpy()
     answered = make_engine(bundle, "cpu").run_slices(images)
     assert answered.p_lesion == pytest.approx(expected, abs=5e-3)  # float16 weights
+
+
+def test_the_lesion_head_is_calibrated_on_the_validation_slices(a_finished_chain):
+    bundle = load_bundle(a_finished_chain / "bundle")
+    config = load_config(SMOKE, SMALL)
+    network = SliceNetwork(config.model.slice_network)
+    network.load_state_dict(torch.load(a_finished_chain / "run/slice" / BEST, weights_only=True))
+    samples = SimulatedData(config, a_finished_chain / "cache", None).slices(validation=True)
+    p_ill, p_free = (
+        train_slice.answers(network, rows, config)[0]
+        for rows in (samples.ill, np.concatenate([samples.clean, samples.healthy]))
+    )
+    before, after = (
+        log_loss(
+            [True] * len(p_ill) + [False] * len(p_free),
+            calibrated_p_lesion(np.concatenate([p_ill, p_free]), assessment),
+            sample_weight=[1 / len(p_ill)] * len(p_ill) + [1 / len(p_free)] * len(p_free),
+        )
+        for assessment in (config.model.assessment, bundle.settings.assessment)
+    )
+    assert 0 < bundle.settings.assessment.lesion_logit_scale <= 1
+    assert after < before
 
 
 def test_the_card_says_what_trained_it(a_finished_chain):

@@ -4,16 +4,18 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import binomtest
 from sklearn.metrics import log_loss
 
-from M3LungScreenLib.assessment import calibrated
+from M3LungScreenLib.assessment import calibrated, calibrated_p_lesion
 from M3LungScreenLib.settings import AssessmentSettings
 from Training.evaluation.screened import ScreenedCase
 
 # Where every case is right no temperature is low enough; beyond these none is believed.
 TEMPERATURES = (0.2, 20.0)
+# Half precision knows none nearer to 0 or 1.
+SMALLEST_P = 1e-7
 # Candidates of each threshold: enough for hundreds of patients, and their product is quick.
 CANDIDATES = 16
 # Whatever these cases say: a class less likely than not is no verdict, and one that the count
@@ -71,6 +73,27 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray, least: float = TEMPER
         options={"xatol": 1e-6},
     )
     return float(np.exp(found.x))
+
+
+def fit_lesion_logits(p_ill: np.ndarray, p_free: np.ndarray) -> tuple[float, float]:
+    """Scale and offset of the lesion head's logits (Platt, 1999), each `[n]`: with, without lesion.
+
+    Both count alike, however many there are. Answers are made no louder: validation slices are
+    easier than those to come.
+    """
+    p = np.concatenate([p_ill, p_free]).clip(SMALLEST_P, 1 - SMALLEST_P)
+    is_ill = np.arange(len(p)) < len(p_ill)
+    weight = np.where(is_ill, 1 / len(p_ill), 1 / len(p_free))
+
+    def loss(fitted: np.ndarray) -> float:
+        settings = AssessmentSettings(
+            lesion_logit_scale=float(fitted[0]), lesion_logit_offset=float(fitted[1])
+        )
+        return float(log_loss(is_ill, calibrated_p_lesion(p, settings), sample_weight=weight))
+
+    found = minimize(loss, (1.0, 0.0), method="L-BFGS-B", bounds=((0.05, 1.0), (-5.0, 5.0)))
+    scale, offset = map(float, found.x)
+    return scale, offset
 
 
 def cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
