@@ -48,14 +48,9 @@ CLEAR_SLICES = (
     "001 003 005 011 015 019 021 023 025 029 035 043 "
     "053 057 059 061 067 069 075 081 089 093 095 099"
 )
-# One patient's two slices: arms beside the chest, shallow breath, bands; no opacity of COVID-19.
-CLEAR_AFTER_COVID = ("A048383_19001231", "A048383_19010410")
 SLICES = {
     f"edge-{number}": Origin(f"slices/edge-cases/edge-{number}.dcm", TCGA)
     for number in CLEAR_SLICES.split()
-} | {
-    f"ny-sbu-{name}": Origin(f"slices/covid-ny-sbu/{name}.nrrd", "COVID-19-NY-SBU, CC BY 4.0")
-    for name in CLEAR_AFTER_COVID
 }
 ORIGINS = VOLUMES | SLICES
 
