@@ -208,8 +208,7 @@ class Run:
         for folder, module in self.kept.items():
             self._write(module.state_dict(), folder / BEST)
             if self.fabric.is_global_zero:
-                text = json.dumps(metrics, indent=2) + "\n"
-                (folder / "best.json").write_text(text, "utf-8")
+                _write_text(folder / "best.json", json.dumps(metrics, indent=2) + "\n")
 
     def log(self, **values: float) -> None:
         """One line in the run's log, and the same for TensorBoard."""
@@ -236,7 +235,14 @@ class Run:
             return
         lines = [each for each in path.read_text("utf-8").splitlines() if each.endswith("}")]
         kept = [each for each in lines if json.loads(each)["step"] <= self.step]
-        path.write_text("".join(f"{each}\n" for each in kept), "utf-8")
+        _write_text(path, "".join(f"{each}\n" for each in kept))
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    beside = path.with_suffix(".part")
+    beside.write_text(text, "utf-8")
+    os.replace(beside, path)
 
 
 def fit(run: Run, level: Level, resume: bool) -> Run:
