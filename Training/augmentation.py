@@ -108,7 +108,7 @@ def _bends(drawn: list[Augmentation], images: Tensor) -> Tensor:
         each.bend * np.random.default_rng(each.noise_seed).standard_normal((2, *2 * [BEND_POINTS]))
         for each in drawn
     ]
-    fields = torch.from_numpy(np.float32(points)).to(images.device)
+    fields = torch.from_numpy(np.array(points, np.float32)).to(images.device)
     shape = list(images.shape[1:])
     smooth = F.interpolate(fields, shape, mode="bicubic", align_corners=True)
     return smooth.permute(0, 2, 3, 1)
