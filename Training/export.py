@@ -115,7 +115,7 @@ def dice_by_threshold(
     for k in chosen:
         hu, truth = samples.ill[[k]][0], samples.truth[[k]][0]
         windows = apply_windows(hu, settings.window_centers_hu, settings.window_width_hu)
-        maps = runner.run(np.repeat(windows[:, None], 3, axis=1)).location_map.mean(axis=0)
+        maps = runner.run(windows[:, None]).location_map.mean(axis=0)
         location = paste(maps, Crop(0, 0, size, size), (size, size))
         found = location[None] > THRESHOLDS[:, None, None]
         hits += (found & truth).sum(axis=(1, 2))

@@ -20,6 +20,11 @@ def kept_name(case_id: str) -> str:
 
 def write_atomically(path: Path, content: Any) -> None:
     """JSON that is whole or absent."""
+    write_text(path, json.dumps(content, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text that is whole or absent; what was there stays until then."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, allow_nan=False) + "\n", "utf-8")
+    part.write_text(text, "utf-8")
     os.replace(part, path)

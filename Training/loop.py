@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from M3LungScreenLib.errors import UsageError
 from Training.config import Precision, ScheduleSettings
+from Training.kept import write_text
 from Training.learning import check_same, choose_device, make_optimiser, make_schedule
 
 CHECKPOINT = "checkpoint.pt"
@@ -208,7 +209,7 @@ class Run:
         for folder, module in self.kept.items():
             self._write(module.state_dict(), folder / BEST)
             if self.fabric.is_global_zero:
-                _write_text(folder / "best.json", json.dumps(metrics, indent=2) + "\n")
+                write_text(folder / "best.json", json.dumps(metrics, indent=2) + "\n")
 
     def log(self, **values: float) -> None:
         """One line in the run's log, and the same for TensorBoard."""
@@ -235,14 +236,7 @@ class Run:
             return
         lines = [each for each in path.read_text("utf-8").splitlines() if each.endswith("}")]
         kept = [each for each in lines if json.loads(each)["step"] <= self.step]
-        _write_text(path, "".join(f"{each}\n" for each in kept))
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    beside = path.with_suffix(".part")
-    beside.write_text(text, "utf-8")
-    os.replace(beside, path)
+        write_text(path, "".join(f"{each}\n" for each in kept))
 
 
 def fit(run: Run, level: Level, resume: bool) -> Run:

@@ -27,6 +27,7 @@ from Training.samples import (
 # How many slices a training patient is given; whole volumes of three times as many were
 # answered alike, and each more costs time in every part of every scale.
 SLICE_NUMBERS = (8, 64)
+# As many images at a time: 24 slices in three windows.
 FEATURE_BATCH = 72
 
 

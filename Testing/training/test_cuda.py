@@ -14,6 +14,7 @@ import torch
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.networks.slice_network import SliceNetwork
+from M3LungScreenLib.preprocessing import apply_windows
 from Testing.stand_ins.slices import slices_with_discs
 from Training import train_slice
 from Training.augmentation import apply, draw
@@ -32,14 +33,14 @@ def small_config(*overrides: str) -> TrainingConfig:
     return load_config(path, ["model.preprocessing.input_size=64", "slice.pairs=6", *overrides])
 
 
-def windowed(hu: np.ndarray) -> np.ndarray:
-    return np.float32(((hu + 1200.0) / 1200).clip(0, 1))[:, None]
+def middle_window(hu: np.ndarray) -> np.ndarray:
+    return apply_windows(hu, (-600,), 1200)[0][:, None]
 
 
 def test_half_precision_on_cuda_answers_as_the_processor_does():
     bundle, source, data = load_bundle(SHIPPED), Source("covid19", 5), DataSettings()
     samples = make_slices(make_pair(source, None), source, data, bundle.settings.preprocessing)
-    images = windowed(np.concatenate([samples.ill[:], samples.clean[:]]))
+    images = middle_window(np.concatenate([samples.ill[:], samples.clean[:]]))
     on_cpu, on_cuda = (make_engine(bundle, each).run_slices(images) for each in ("cpu", "cuda"))
     assert np.ptp(on_cpu.p_lesion) > 0.5
     assert on_cuda.p_lesion == pytest.approx(on_cpu.p_lesion, abs=0.02)
@@ -52,7 +53,7 @@ def test_half_precision_on_cuda_answers_as_the_processor_does():
 
 
 def test_a_batch_that_fills_the_memory_is_halved_and_answered_alike():
-    images = windowed(slices_with_discs(512, size=256).ill[:])
+    images = middle_window(slices_with_discs(512, size=256).ill[:])
     engine = make_engine(load_bundle(SHIPPED), "cuda")
     whole = engine.run_slices(images)
     torch.cuda.empty_cache()

@@ -14,7 +14,7 @@ from Training.evaluation.screened import ScreenedCase
 
 # Where every case is right no temperature is low enough; beyond these none is believed.
 TEMPERATURES = (0.2, 20.0)
-# Half precision knows none nearer to 0 or 1.
+# The logits of 0 and 1 are infinite.
 SMALLEST_P = 1e-7
 # Candidates of each threshold: enough for hundreds of patients, and their product is quick.
 CANDIDATES = 16
