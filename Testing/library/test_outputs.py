@@ -2,9 +2,7 @@
 
 import csv
 import json
-import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import permutations, product
 
 import numpy as np
@@ -12,19 +10,13 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.outputs import folder as folder_module
-from M3LungScreenLib.outputs.charts import along_volume, percent
 from M3LungScreenLib.outputs.folder import check_target, write
-from M3LungScreenLib.outputs.html import headline, most_suspicious, report_html
-from M3LungScreenLib.outputs.montage import _columns, draw_montage, shown_slices
 from M3LungScreenLib.outputs.nrrd import axis_vector, write_nrrd
-from M3LungScreenLib.outputs.pictures import view_of, warm_colors
 from M3LungScreenLib.outputs.tables import COLUMNS
-from M3LungScreenLib.result import ModelSummary, Warning
 
 FILES = {
     "result.json",
@@ -36,8 +28,6 @@ FILES = {
     "montage.png",
 }
 VOLUMES = {"lesion_location_map": np.float32, "lesions": np.uint8, "lungs": np.uint8}
-HOSTILE = "<script>alert('x')</script>&\"<img src=http://evil.example/a.png>"
-VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 def geometry(image):
@@ -236,211 +226,7 @@ def test_the_table_says_what_the_json_says(make_result, tmp_path, screened):
         )
 
 
-# --- report.html
-
-
-class Page(HTMLParser):
-    """Checks that tags nest; collects texts, pictures and every attribute."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.attributes, self.texts, self.tags = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.texts.append(data)
-
-    @property
-    def words(self):
-        return " ".join(" ".join(self.texts).split())
-
-
-KINDS = {
-    "covid19": {},
-    "healthy": {"called": "healthy"},
-    "indeterminate": {"called": "cap", "top": 0.4},
-    "single": {"slices": slice(14, 15)},
-    "preview": {"screened": lambda k: k % 2 == 0, "warnings": (Warning("preview", "A preview."),)},
-}
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_report_is_whole_and_refers_to_nothing_outside(make_result, kind):
-    page = Page(report_html(make_result(**KINDS[kind])))
-    for name, value in page.attributes:
-        if name == "src":
-            assert value.startswith("data:image/jpeg;base64,")
-        assert name not in {"href", "srcset", "action", "onclick", "onload"}
-    text = report_html(make_result(**KINDS[kind]))
-    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r"base64,[^\"]*", "", text))
-    assert {"script", "link", "iframe"}.isdisjoint(page.tags)
-    assert page.words.count("Research use only: not for clinical decisions.") == 1
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("covid19", ["Pattern of COVID-19 pneumonia", "92.0 %", "/ 24", "Both assessments agree"]),
-        ("healthy", ["No pneumonia pattern found", "all called Healthy"]),
-        ("indeterminate", ["Indeterminate", "has a probability of only 40%"]),
-        ("single", ["Pattern of COVID-19 pneumonia in this slice", "no verdict on a patient"]),
-        ("preview", ["A preview.", "12 of 25 slices", "The slices that were screened"]),
-    ],
-)
-def test_the_report_says_what_was_found(make_result, kind, words):
-    said = Page(report_html(make_result(**KINDS[kind]))).words.replace("\N{NO-BREAK SPACE}", " ")
-    for each in [*words, "compact 0.1", "Trained on made-up lesions.", "ab" * 32]:
-        assert each in said
-
-
-def test_an_indeterminate_verdict_is_not_said_to_be_agreed_on(make_result):
-    said = Page(report_html(make_result(**KINDS["indeterminate"]))).words
-    assert "likeliest class is CAP, without a verdict." in said
-    assert "assessments agree" not in said
-
-
-def test_disagreement_is_said(make_result):
-    result = make_result(called="covid19")
-    patient = replace(
-        result.patient,
-        agreement=False,
-        nonparametric=replace(result.patient.nonparametric, predicted="cap"),
-    )
-    said = Page(report_html(replace(result, patient=patient))).words
-    assert "The two assessments disagree: the network says COVID-19, the count CAP." in said
-
-
-def test_a_hostile_name_stays_text(make_result):
-    result = replace(
-        make_result(warnings=(Warning("x", HOSTILE),)),
-        model=ModelSummary(HOSTILE, HOSTILE, "0" * 64, (HOSTILE,)),
-        device=HOSTILE,
-        versions={HOSTILE: HOSTILE},
-    )
-    page = Page(report_html(result))
-    assert "script" not in page.tags
-    assert page.words.count(HOSTILE) == 7
-    assert not any("evil" in (value or "") for _, value in page.attributes)
-
-
-def test_a_slice_without_lung_is_reported_as_not_screened(make_result):
-    result = make_result(slices=slice(14, 15))
-    bare = replace(
-        result.slices[0],
-        informative=False,
-        screened=False,
-        p_lesion=None,
-        probabilities=None,
-        predicted=None,
-        crop=None,
-    )
-    empty = replace(result, slices=(bare,))
-    assert headline(empty).startswith("Not screened")
-    assert "Not screened" in Page(report_html(empty)).words
-
-
-def test_the_most_suspicious_slices_are_apart_and_the_highest_comes_first(make_result):
-    result = make_result()
-    chosen = most_suspicious(result)
-    doubt = [1 - e.probabilities.healthy for e in result.slices if e.probabilities]
-    assert 1 - result.slice_of(chosen[0]).probabilities.healthy == max(doubt)
-    assert len(chosen) == 3
-    assert min(abs(a - b) for a in chosen for b in chosen if a != b) >= 2
-
-
-@pytest.mark.parametrize(
-    ("share", "words"),
-    [(0, "0.0 %"), (0.0001, "< 0.1 %"), (0.1234, "12.3 %"), (0.9999, "> 99.9 %"), (1, "100.0 %")],
-)
-def test_a_percentage_is_never_a_false_0_or_100(share, words):
-    assert percent(share).replace("\N{NO-BREAK SPACE}", " ") == words
-
-
-def test_no_two_lines_of_the_chart_look_alike_without_colour(make_result):
-    chart = along_volume(make_result())
-    dashes = re.findall(r'stroke-dasharray="([^"]*)"', chart)
-    assert len(dashes) == 9  # P(lesion), four classes, four samples in the legend
-    assert len(set(dashes[1:5])) == 4
-    assert dashes[1:5] == dashes[5:]
-
-
-# --- montage.png
-
-
-def test_the_montage_shows_every_fifth_informative_slice(make_result):
-    result = make_result()
-    informative = [k for k in range(30) if result.slice_of(k).informative]
-    assert shown_slices(result) == informative[::5]
-    sheet = draw_montage(result)
-    width, height = view_of(result, 360).size
-    assert sheet.width % (width + 6) == 6
-    assert (sheet.width // (width + 6)) * (sheet.height // (2 * height + 6)) >= 6
-
-
-def test_a_preview_shows_what_was_screened(make_result):
-    result = make_result(screened=lambda k: k % 7 == 0)
-    assert shown_slices(result) == [7, 14, 21]
-
-
-def test_a_flipped_volume_gives_the_same_pictures_but_for_the_numbers(make_result):
-    straight, flipped = make_result(), make_result(direction=(1, 0, 0, 0, 1, 0, 0, 0, -1))
-    assert shown_slices(straight) == shown_slices(flipped)
-    one, other = (np.asarray(draw_montage(each), int) for each in (straight, flipped))
-    assert (one != other).any(axis=-1).mean() < 0.01
-
-
-def test_only_a_slice_not_called_healthy_wears_warm_colours(make_result):
-    def colored(called):
-        sheet = np.asarray(draw_montage(make_result(called)).convert("HSV"), int)
-        red = (sheet[..., 0] < 45) & (sheet[..., 1] > 150)
-        return int(red.sum())
-
-    assert colored("covid19") > 20 * colored("healthy") + 2000
-
-
-@pytest.mark.parametrize("count", [1, 2, 6, 13, 25, 100])
-def test_a_sheet_is_neither_a_ribbon_nor_a_tower(make_result, count):
-    view = view_of(make_result(), 200)
-    columns = _columns(count, view)
-    rows = -(-count // columns)
-    assert columns * rows - count < columns
-    if count > 5:
-        assert 0.7 < columns * view.size[0] / (rows * 2 * view.size[1]) < 3
-
-
-def test_pixels_of_the_montage_are_square_millimetres(make_result):
-    wide = view_of(make_result(spacing_mm=(10.0, 5.0, 9.0)), 300).size
-    tall = view_of(make_result(spacing_mm=(5.0, 10.0, 9.0)), 300).size
-    assert tall[1] / wide[1] == pytest.approx(4, rel=0.15)
-
-
-def test_the_scale_of_the_map_grows_brighter_and_stays_warm():
-    colors = warm_colors(np.linspace(0, 1, 11))
-    assert (np.diff(colors @ [0.2126, 0.7152, 0.0722]) > 0).all()
-    assert (colors[:, 0] > colors[:, 2]).all()
-
-
-def test_the_montage_on_disk_opens(make_result, tmp_path):
-    write(make_result(), tmp_path / "out")
-    with Image.open(tmp_path / "out" / "montage.png") as sheet:
-        sheet.load()
-        assert sheet.mode == "RGB"
+# --- attention.npz
 
 
 def test_attention_maps_are_kept_for_programs(make_result, tmp_path):

@@ -203,24 +203,6 @@ def a_small_ct_array(node):
     return voxels(node).copy()
 
 
-def test_a_reloaded_scene_shows_the_panel_again(screened, scene, settled, tmp_path):
-    screened.ui.opacitySlider.value = 0.8
-    screened.ui.agreeButton.click()
-    screened.ui.recordButton.click()
-    rows = screened.ui.sliceTable.rowCount
-    scene.SetRootDirectory(str(tmp_path))
-    assert scene.WriteToMRB(str(tmp_path / "Szene.mrb"))
-    scene.Clear(False)
-    settled()
-    assert screened.ui.verdictLabel.text == "<b>No result yet.</b>"
-    assert scene.ReadFromMRB(str(tmp_path / "Szene.mrb"))
-    settled()
-    assert "COVID-19" in screened.ui.verdictLabel.text
-    assert screened.ui.sliceTable.rowCount == rows
-    assert screened.ui.opacitySlider.value == pytest.approx(0.8)
-    assert screened.ui.recordedLabel.text.startswith("Recorded: Agree")
-
-
 def test_a_refusal_is_one_sentence_and_the_next_click_works(widget):
     from M3LungScreenSlicer.screening_session import State
 
@@ -322,100 +304,6 @@ def test_the_panel_fits_into_a_narrow_dock(screened, settled, width):
     settled()
     assert screened.parent.minimumSizeHint.width() <= 400
     assert screened.parent.width == max(width, screened.parent.minimumSizeHint.width())
-
-
-def test_a_closed_scene_empties_the_panel_and_ends_the_child(screened, scene, settled):
-    scene.Clear(False)
-    settled()
-    assert ("close",) in screened.logic.calls
-    assert screened.ui.verdictLabel.text == "<b>No result yet.</b>"
-    assert not screened.ui.reviewCollapsibleButton.visible
-    assert not screened.ui.screenButton.enabled
-
-
-def test_a_scene_closed_while_screening_brings_the_button_back(widget, scene, settled):
-    widget.ui.screenButton.click()
-    widget.logic.give_provisional()
-    scene.Clear(False)
-    settled()
-    assert widget.ui.screenButton.text == "Screen"
-    assert not widget.ui.progressBar.visible
-
-
-def test_a_deleted_ct_takes_the_result_from_the_panel(screened, scene, a_small_ct, settled):
-    scene.RemoveNode(a_small_ct)
-    settled()
-    assert screened._result is None
-    assert "Load a chest CT" in screened.ui.reasonLabel.text
-
-
-def test_a_deleted_result_leaves_an_empty_panel(screened, settled):
-    from M3LungScreenSlicer.scene.results import delete_result
-
-    delete_result(screened._result)
-    settled()
-    assert screened.ui.verdictLabel.text == "<b>No result yet.</b>"
-    assert screened.ui.screenButton.enabled
-
-
-def test_a_result_in_the_scene_is_shown_when_the_module_opens(screened, open_module):
-    screened.cleanup()
-    again = open_module()
-    assert "COVID-19" in again.ui.verdictLabel.text
-    assert again.ui.sliceTable.rowCount == screened.ui.sliceTable.rowCount
-
-
-def test_a_result_of_the_console_is_shown_in_the_open_module(
-    widget, a_small_ct, result_folder, settled
-):
-    from M3LungScreenSlicer.scene.results import add_result
-
-    add_result(a_small_ct.GetScene(), a_small_ct, result_folder("covid19")[1])
-    settled()
-    assert "COVID-19" in widget.ui.verdictLabel.text
-
-
-def test_leaving_the_module_leaves_no_observer(widget, a_slice_view):
-    assert widget._follower.following == [a_slice_view.node]
-    widget.exit()
-    assert widget._follower.following == []
-    widget.cleanup()
-    assert widget.Observations == []
-    assert widget.logic.calls[-1] == ("close",)
-
-
-def test_a_module_that_was_left_writes_nothing_into_the_scene(widget):
-    node = widget.logic.getParameterNode()
-    for _ in range(2):
-        widget.exit()
-        widget.enter()
-    widget.exit()
-    before = node.GetParameter("locationOpacity")
-    widget.ui.opacitySlider.value = 0.93
-    assert node.GetParameter("locationOpacity") == before
-    assert not node.HasObserver("ModifiedEvent")
-
-
-def test_a_reload_leaves_no_listener_no_text_and_the_users_layout(screened, window, monkeypatch):
-    from Testing.stand_ins.layout import LayoutManager
-
-    manager = LayoutManager()
-    monkeypatch.setattr(window, "layout_manager", manager)
-    manager.use_plots(monkeypatch)
-    screened.ui.chartCheckBox.click()
-    screened._jump(12)
-    assert manager.edge_text("Red")
-    screened.cleanup()
-    assert manager.view.listeners == []
-    assert manager.layout == LayoutManager.FOUR_UP
-    assert manager.edge_text("Red") == ""
-
-
-def test_the_module_opens_again_after_it_was_left(screened):
-    screened.exit()
-    screened.enter()
-    screened.ui.opacitySlider.value = 0.9
-    assert screened._parameters.locationOpacity == pytest.approx(0.9)
 
 
 def test_the_child_is_warmed_up_when_the_module_opens(widget):
