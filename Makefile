@@ -45,7 +45,7 @@ lint: $(MARK)test ## ruff, mypy, import contracts
 build/backgrounds: $(MARK)training
 	$(BIN)/python -m Training.backgrounds "$(M3LUNGSCREEN_DATA)" -o $@
 
-training-cache: build/backgrounds ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA)
+training-cache: build/backgrounds ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA and a network)
 
 # Simulated patients that no training saw; each of the bodies is there four times, once a class.
 BODIES ?= 16
@@ -54,7 +54,7 @@ build/calibration/index.csv: $(MARK)training $(BACKGROUNDS)
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 
 # Each step goes on from its last checkpoint where it was stopped. The compact model is trained
-# in three parts, each on from the best weights of the one before.
+# in four parts, each on from the best weights of the one before.
 LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(2) --resume \
   $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 ON_FROM = --init runs/$(1)/slice/best.pt
@@ -65,8 +65,9 @@ train: $(MARK)training $(BACKGROUNDS) build/calibration/index.csv ## train a bun
 ifeq ($(CONFIG),compact)
 	$(call LEARN,train_slice,compact-first)
 	$(call LEARN,train_slice,compact-second) $(call ON_FROM,compact-first)
+	$(call LEARN,train_slice,compact-third) $(call ON_FROM,compact-second)
 endif
-	$(call LEARN,train_slice,$(CONFIG)) $(if $(filter compact,$(CONFIG)),$(call ON_FROM,compact-second))
+	$(call LEARN,train_slice,$(CONFIG)) $(if $(filter compact,$(CONFIG)),$(call ON_FROM,compact-third))
 	$(call LEARN,train_patient,$(CONFIG))
 	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle
 	$(BIN)/python -m Training.calibrate runs/$(CONFIG)/bundle --data build/calibration/index.csv \

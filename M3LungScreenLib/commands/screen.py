@@ -10,6 +10,7 @@ from M3LungScreenLib.classes import CLASSES, INDETERMINATE
 from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
 from M3LungScreenLib.events import Finished, Progress
 from M3LungScreenLib.outputs.folder import check_target
+from M3LungScreenLib.outputs.wording import percent
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
@@ -79,7 +80,7 @@ def _verdict_lines(result: Result) -> list[str]:
         lines += [f"               {reason}" for reason in result.patient.reasons]
         probabilities = result.patient.probabilities
     if probabilities is not None:
-        parts = (f"{each.name} {getattr(probabilities, each.key):.1%}" for each in CLASSES)
+        parts = (f"{each.name} {percent(getattr(probabilities, each.key))}" for each in CLASSES)
         lines.append(f"Probabilities  {'   '.join(parts)}")
     return lines
 
@@ -87,8 +88,8 @@ def _verdict_lines(result: Result) -> list[str]:
 def _involvement_lines(result: Result) -> list[str]:
     share, volume = result.involvement, result.lung_volume_ml
     return [
-        f"Right lung     {share.right.fraction:.1%} of {volume.right:.0f} ml",
-        f"Left lung      {share.left.fraction:.1%} of {volume.left:.0f} ml",
+        f"Right lung     {percent(share.right.fraction)} of {volume.right:.0f} ml",
+        f"Left lung      {percent(share.left.fraction)} of {volume.left:.0f} ml",
         f"Severity       {share.severity_score} of 24",
     ]
 

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.involvement import Involvement, LungInvolvement
+from M3LungScreenLib.outputs.wording import percent
 from M3LungScreenLib.result import ClassProbabilities, Result, SliceResult
 
 INK, QUIET, RAIL = "#1d2329", "#5c6670", "#e6e9ec"
@@ -66,15 +67,6 @@ def along_volume(result: Result) -> Markup:
     return _svg(
         720, 366, "Probabilities along the volume", parts + _slice_axis(slices, x) + _legend()
     )
-
-
-def percent(share: float) -> str:
-    """One decimal, never a false 0 or 100; its spaces do not break."""
-    if 0 < share < 0.0005:
-        return "<\N{NO-BREAK SPACE}0.1\N{NO-BREAK SPACE}%"
-    if 0.9995 <= share < 1:
-        return ">\N{NO-BREAK SPACE}99.9\N{NO-BREAK SPACE}%"
-    return f"{share * 100:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _lung_bars(lung: LungInvolvement, side: int, scale: float) -> list[Markup]:

@@ -11,11 +11,11 @@ from M3LungScreenLib.involvement import LungInvolvement
 from M3LungScreenLib.outputs.charts import (
     along_volume,
     involvement_bars,
-    percent,
     probability_bars,
 )
 from M3LungScreenLib.outputs.montage import class_of, draw_montage, likeliest, slice_map
 from M3LungScreenLib.outputs.pictures import ct_picture, data_uri, view_of
+from M3LungScreenLib.outputs.wording import percent
 from M3LungScreenLib.result import Result
 
 KEY_SLICES = 3

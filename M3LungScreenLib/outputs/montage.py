@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from M3LungScreenLib.classes import CLASSES, class_by_key
 from M3LungScreenLib.outputs.pictures import View, ct_picture, map_picture, view_of, write_label
+from M3LungScreenLib.outputs.wording import percent
 from M3LungScreenLib.result import ClassProbabilities, Result, SliceResult
 
 STEP = 5
@@ -114,7 +115,7 @@ def _bar(
     left, top, right = place
     font = ImageFont.load_default(size)
     draw.text((left, top), called[0], INK, font)
-    draw.text((right, top), f"{share:.1%}", INK, font, anchor="ra")
+    draw.text((right, top), percent(share), INK, font, anchor="ra")
     low, high = top + round(size * 1.35), top + round(size * 1.85)
     draw.rectangle((left, low, right, high), fill=RAIL)
     if share * (right - left) >= 1:

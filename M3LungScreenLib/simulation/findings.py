@@ -161,16 +161,29 @@ def bands(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None
 
 
 def bronchiectasis(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Wide bronchi with thick walls, seen as rings."""
-    for _ in range(record.count):
+    """Wide bronchi with thick walls, in groups that run alike; some cystic, some plugged."""
+    middle: np.ndarray | None = None
+    for n in range(record.count):
+        if n % 5 == 0:  # a new group, elsewhere
+            middle, way = None, rng.normal(0, (1.2, 1, 1))
         radius = rng.uniform(1.5, 3 + 3 * record.strength)
-        box, squared = _ball(scene, rng, 5 * radius, smallest_depth_mm=6)
-        _, y, x = _axes_of(scene, box)
-        across = np.hypot(y[:, None] - y.mean(), x[None] - x.mean())[None]
-        end = smoothstep((5 * radius - np.sqrt(squared)) / radius)
-        wall = np.exp(-(((across - radius) / rng.uniform(0.7, 1.4)) ** 2))
+        half_length = radius * rng.uniform(2, 6)
+        box, squared = _ball(
+            scene, rng, half_length, smallest_depth_mm=6, near_mm=middle, within_mm=6 * radius
+        )
+        point = np.unravel_index(squared.argmin(), squared.shape)
+        middle = np.array([a[i] for a, i in zip(_axes_of(scene, box), point, strict=True)])
+        z, y, x = (a - m for a, m in zip(_axes_of(scene, box), middle, strict=True))
+        along_way = way + rng.normal(0, 0.3, 3)
+        along_way /= np.linalg.norm(along_way)
+        along = np.add.outer(np.add.outer(z * along_way[0], y * along_way[1]), x * along_way[2])
+        across = np.sqrt(np.maximum(squared - along**2, 0))
+        wide = radius * (1 + rng.uniform(0, 0.4) * np.sin(along / radius + rng.uniform(0, 6.3)))
+        end = smoothstep((half_length - np.sqrt(squared)) / radius)
+        wall = np.exp(-(((across - wide) / rng.uniform(0.7, 1.4)) ** 2))
         _fill(scene, end * wall * rng.uniform(0.5, 0.9), box)
-        _empty(scene, end * smoothstep((radius - across) / 1.0), box)
+        lumen = end * smoothstep((wide - across) / 1.0)
+        (_fill if rng.random() < 0.15 else _empty)(scene, lumen, box)
 
 
 def caps(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
@@ -237,10 +250,19 @@ def _ball(
     radius_mm: float,
     largest_depth_mm: float = np.inf,
     smallest_depth_mm: float = 0,
+    near_mm: np.ndarray | None = None,
+    within_mm: float = np.inf,
 ) -> tuple[tuple[slice, ...], np.ndarray]:
-    """A box around a point in the lung and each voxel's squared mm from that point."""
+    """A box around a point in the lung and each voxel's squared mm from that point.
+
+    The point lies `within_mm` of `near_mm` where that is given.
+    """
     fits = (scene.depth_mm > smallest_depth_mm) & (scene.depth_mm <= largest_depth_mm)
-    inside = np.flatnonzero(fits & (scene.lungs > 0))
+    fits &= scene.lungs > 0
+    if near_mm is not None:
+        z, y, x = ((a - m) ** 2 for a, m in zip(scene.axes, near_mm, strict=True))
+        fits &= z[:, None, None] + y[None, :, None] + x[None, None] <= within_mm**2
+    inside = np.flatnonzero(fits)
     inside = inside if len(inside) else np.flatnonzero(scene.lungs)
     point = np.unravel_index(rng.choice(inside), scene.lungs.shape)
     reach = np.ceil(radius_mm / scene.spacing_mm).astype(int)

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from M3LungScreenLib.outputs.charts import along_volume, percent
+from M3LungScreenLib.outputs.charts import along_volume
 from M3LungScreenLib.outputs.html import headline, most_suspicious, report_html
+from M3LungScreenLib.outputs.wording import percent
 from M3LungScreenLib.result import ModelSummary, Warning
 
 HOSTILE = "<script>alert('x')</script>&\"<img src=http://evil.example/a.png>"

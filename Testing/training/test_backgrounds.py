@@ -45,5 +45,5 @@ def test_a_single_slice_becomes_a_stack_of_itself(tmp_path: Path):
 def test_every_named_background_is_there():
     if not DATA:
         pytest.skip("M3LUNGSCREEN_DATA names no folder with the real CT")
-    missing = [name for name, origin in ORIGINS.items() if not (Path(DATA) / origin.path).exists()]
-    assert missing == []
+    lying = {name: origin for name, origin in ORIGINS.items() if origin.package is None}
+    assert [name for name, each in lying.items() if not (Path(DATA) / each.path).exists()] == []

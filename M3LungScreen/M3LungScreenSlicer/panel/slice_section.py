@@ -9,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from M3LungScreenLib.classes import CLASSES, class_by_key
+from M3LungScreenLib.outputs.wording import percent
 
 from . import wording
 
@@ -87,9 +88,9 @@ def row_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(entry["index"]),
         f"{wording.SIGNS[entry['predicted']]} {class_by_key(entry['predicted']).name}",
-        wording.percent(entry["p_lesion"]),
+        percent(entry["p_lesion"]),
         f"{entry['weight']:.3f}" if entry["weight"] is not None else "–",
-        wording.percent(entry["involvement"]),
+        percent(entry["involvement"]),
     )
 
 
@@ -120,10 +121,10 @@ def brief(entry: Mapping[str, Any] | None) -> str:
         return ""
     shares = entry["probabilities"]
     lines = [
-        f"{class_by_key(entry['predicted']).name}  P(lesion) {wording.percent(entry['p_lesion'])}",
-        "  ".join(f"{e.name} {wording.percent(shares[e.key])}" for e in CLASSES),
+        f"{class_by_key(entry['predicted']).name}  P(lesion) {percent(entry['p_lesion'])}",
+        "  ".join(f"{e.name} {percent(shares[e.key])}" for e in CLASSES),
     ]
     if entry["weight"] is not None:
         lines.append(f"{_('weight')} {entry['weight']:.3f}")
-    lines.append(f"{_('involved')} {wording.percent(entry['involvement'])}")
+    lines.append(f"{_('involved')} {percent(entry['involvement'])}")
     return "\n".join(lines)

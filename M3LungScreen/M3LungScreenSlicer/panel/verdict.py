@@ -9,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from M3LungScreenLib.classes import CLASSES, class_by_key
+from M3LungScreenLib.outputs.wording import percent
 
 from . import wording
 
@@ -86,8 +87,8 @@ class VerdictPanel:
         for key, share in probabilities.items():
             bar = self._of(key, "Bar")
             bar.value = round(BAR_STEPS * share)
-            bar.accessibleName = f"{class_by_key(key).name} {wording.percent(share)}"
-            self._of(key, "Number").text = wording.percent(share)
+            bar.accessibleName = f"{class_by_key(key).name} {percent(share)}"
+            self._of(key, "Number").text = percent(share)
             self._fill(self._of(key, "Note"), wording.unverified_note(key, unverified))
 
     def _of(self, key: str, part: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
+from M3LungScreenLib.outputs.wording import percent
 
 Content = Mapping[str, Any]
 
@@ -21,17 +22,8 @@ SIDES = ("right", "left", "total")
 SEVERITY_MAXIMUM = 24
 
 
-def percent(share: float) -> str:
-    """One decimal, never a false 0 or 100."""
-    if 0 < share < 0.0005:
-        return "< 0.1 %"
-    if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{100 * share:.1f} %"
-
-
 def share_text(share: float) -> str:
-    """The same for rich text, where '<' would begin a tag."""
+    """A percentage for rich text, where '<' would begin a tag."""
     return escape(percent(share))
 
 

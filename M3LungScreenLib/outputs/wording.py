@@ -1,0 +1,12 @@
+"""Numbers as panel, report, montage and console write them alike."""
+
+
+def percent(share: float) -> str:
+    """One decimal, never a false 0 or 100; its spaces do not break."""
+    if 0 < share < 0.0005:
+        words = "< 0.1 %"
+    elif 0.9995 <= share < 1:
+        words = "> 99.9 %"
+    else:
+        words = f"{100 * share:.1f} %"
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
