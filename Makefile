@@ -4,7 +4,10 @@ CT ?=
 OUT ?= screened
 MODEL ?= Resources/Models/compact
 CONFIG ?= compact
-BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),build/backgrounds)
+GATHERED = build/backgrounds
+BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),$(GATHERED))
+# A folder of one's own is taken as it is; the one gathered here is whole once its stamp is there.
+CHESTS = $(if $(M3LUNGSCREEN_DATA),$(patsubst $(GATHERED),$(GATHERED)/.complete,$(BACKGROUNDS)),$(BACKGROUNDS))
 BIN := .venv/bin
 MARK = $(BIN)/.installed-
 
@@ -42,14 +45,15 @@ lint: $(MARK)test ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-build/backgrounds: $(MARK)training
-	$(BIN)/python -m Training.backgrounds "$(M3LUNGSCREEN_DATA)" -o $@
+$(GATHERED)/.complete: Training/backgrounds.py Training/packaged.py | $(MARK)training
+	$(BIN)/python -m Training.backgrounds "$(M3LUNGSCREEN_DATA)" -o $(@D)
+	@touch $@
 
-training-cache: build/backgrounds ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA and a network)
+training-cache: $(GATHERED)/.complete ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA and a network)
 
 # Simulated patients that no training saw; each of the bodies is there four times, once a class.
 BODIES ?= 16
-build/calibration/index.csv: $(MARK)training $(BACKGROUNDS)
+build/calibration/index.csv: $(MARK)training $(CHESTS)
 	$(BIN)/python -m Training.simulated_index -o $(@D) --bodies $(BODIES) \
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 
@@ -61,7 +65,7 @@ ON_FROM = --init runs/$(1)/slice/best.pt
 # glibc would give large blocks back and ask for them again in each step: a fifth of its time.
 train: export MALLOC_MMAP_MAX_ = 0
 train: export MALLOC_TRIM_THRESHOLD_ = 100000000000
-train: $(MARK)training $(BACKGROUNDS) build/calibration/index.csv ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
+train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
 ifeq ($(CONFIG),compact)
 	$(call LEARN,train_slice,compact-first)
 	$(call LEARN,train_slice,compact-second) $(call ON_FROM,compact-first)

@@ -88,8 +88,9 @@ def save_bundle(
     """Write a bundle, complete or not at all, and read it back.
 
     Floating-point weights are stored as `dtype`; `card` adds what people should know
-    (training data with licences, metrics, verified classes). A bundle in the same
-    place is replaced; another folder that is not empty raises ModelRefused.
+    (training data with licences, metrics, verified classes), and may be that of another
+    bundle: weights, settings and names are those given here. A bundle in the same place is
+    replaced; another folder that is not empty raises ModelRefused.
     """
     from safetensors.numpy import save_file
 
@@ -105,8 +106,9 @@ def save_bundle(
         (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner alone
         weights = {"file": WEIGHTS_FILE, "dtype": dtype, "sha256": _sha256(beside / WEIGHTS_FILE)}
         head = {"format_version": FORMAT_VERSION, "name": name, "version": version}
-        whole = {**head, "weights": weights, "settings": to_dict(settings), **card}
-        text = json.dumps(whole, indent=2, ensure_ascii=False)
+        head |= {"weights": weights, "settings": to_dict(settings)}
+        # It stands first, and what an older card says of it does not count.
+        text = json.dumps({**head, **card, **head}, indent=2, ensure_ascii=False)
         (beside / CARD_FILE).write_text(text + "\n", "utf-8")
         _move_files(beside, folder)
     finally:

@@ -36,8 +36,14 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     if not path.is_file():
         raise InputRefused("not_found", f"There is no file or folder {path}. Check the name.")
     if path.name.lower().endswith(SUFFIXES):
-        return _checked(_read_file(path), "file")
+        return _checked(read_image(path), "file")
     return _read_dicom(path)
+
+
+def read_image(path: Path) -> sitk.Image:
+    """A volume file as it is stored, a flat one as one slice; InputRefused unless it is whole."""
+    check_complete(path)
+    return _read_image(path)
 
 
 def check_image(image: sitk.Image) -> CTVolume:
@@ -75,11 +81,6 @@ def _read_series(series: DicomSeries) -> sitk.Image:
         return reader.Execute()
     except RuntimeError:
         raise unreadable(str(series)) from None
-
-
-def _read_file(path: Path) -> sitk.Image:
-    check_complete(path)
-    return _read_image(path)
 
 
 def _read_image(path: Path) -> sitk.Image:

@@ -68,7 +68,8 @@ class ModelSummary:
 class PatientResult:
     """`verdict` is `predicted` or 'indeterminate', then with `reasons` in plain words.
 
-    `spread_over_windows` is how far the windows' mean probabilities of a class lie apart.
+    `spread_over_windows` is how far the windows' mean probabilities of a class lie apart, 0
+    where a preview has seen one alone.
     """
 
     probabilities: ClassProbabilities

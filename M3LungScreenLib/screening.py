@@ -18,9 +18,14 @@ from M3LungScreenLib.assessment import (
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.engines.fallback_engine import (
+    GPU_MEMORY_RAN_OUT,
+    FallbackEngine,
+    start_engine,
+)
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import Cancelled
-from M3LungScreenLib.events import Listener, Progress, Provisional, ignore
+from M3LungScreenLib.events import Listener, Notice, Progress, Provisional, ignore
 from M3LungScreenLib.involvement import lung_volumes_ml, measure_involvement, slice_involvement
 from M3LungScreenLib.localization import label_map, location_volume
 from M3LungScreenLib.lungs import PARTS, segment_lungs
@@ -107,8 +112,10 @@ def screen(
     """Screen a chest CT with a model bundle (Section IV-A, inference).
 
     `detail='preview'` screens one window and at most 24 slices spread over the
-    lungs. `progress` hears events.Progress and, for volumes, one Provisional;
-    `cancelled` is asked between batches. `engine` overrides the choice by `device`.
+    lungs, and warns that its answer is provisional. `progress` hears events.Progress
+    and, for volumes, one Provisional; `cancelled` is asked between batches. `engine`
+    overrides the choice by `device`, where the CPU takes over from a GPU whose memory
+    runs out, after a Notice.
     Raises InputRefused where there are no lungs, ModelRefused where the bundle does
     not fit, UsageError for a device that is not there, Cancelled.
     """
@@ -118,7 +125,8 @@ def screen(
         chest = prepare(volume, bundle.settings.preprocessing, tell)
     with clock.step("slice_network"):
         settings = _preprocessing_for(detail, bundle.settings.preprocessing)
-        run = Run(bundle, engine or _engine_for(bundle, device), settings, progress, cancelled)
+        engine = engine or _engine_for(bundle, device, progress)
+        run = Run(bundle, engine, settings, progress, cancelled)
         screened = with_neighbours(screen_slices(chest, run, detail), chest, run)
     with clock.step("patient_network"):
         run.tell("patient_network", 0, 1)
@@ -148,7 +156,7 @@ def screen(
         slices=_slice_results(chest, screened, weights, arrays),
         involvement=involvement,
         lung_volume_ml=lung_volumes_ml(chest.lungs, volume.spacing_mm),
-        warnings=_warnings(chest, screened),
+        warnings=_warnings(chest, len(screened), run, detail),
         timing_s=Timing(**clock.seconds, total=clock.total),
         peak_memory_mb=peak_memory_mb(),
         device=run.engine.device,
@@ -295,10 +303,11 @@ def _images(chest: Chest, k: int, settings: PreprocessingSettings) -> np.ndarray
     return network_input(chest.volume.hu[k], crop, settings)
 
 
-def _engine_for(bundle: Bundle, device: str) -> Engine:
-    from M3LungScreenLib.engines.choice import make_engine  # imports torch: seconds
+def _engine_for(bundle: Bundle, device: str, progress: Listener) -> Engine:
+    def fall_back() -> None:
+        progress(Notice(GPU_MEMORY_RAN_OUT))
 
-    return make_engine(bundle, device)
+    return FallbackEngine(bundle, start_engine(bundle, device, fall_back), fall_back)
 
 
 def _preprocessing_for(detail: Detail, settings: PreprocessingSettings) -> PreprocessingSettings:
@@ -312,16 +321,28 @@ def _provisional(patient: PatientResult, slices_screened: int) -> Provisional:
     return Provisional(patient.predicted, patient.verdict, by_key, slices_screened)
 
 
-def _warnings(chest: Chest, screened: dict[int, ScreenedSlice]) -> tuple[Warning, ...]:
+def _warnings(chest: Chest, screened: int, run: Run, detail: Detail) -> tuple[Warning, ...]:
     found = tuple(Warning(code, message) for code, message in chest.warnings)
-    if len(screened) == len(chest.informative):
+    if detail == "full":
         return found
-    message = (
-        f"This is a preview: {len(screened)} of {len(chest.informative)} slices with lung were "
-        "screened, in one window; maps and involvement between them are those of the nearest "
-        "screened slice. Screen with full detail before you rely on it."
+    return (*found, Warning("preview", _about_preview(chest, screened, run)))
+
+
+def _about_preview(chest: Chest, screened: int, run: Run) -> str:
+    informative = len(chest.informative)
+    windows = len(run.bundle.settings.preprocessing.window_centers_hu)
+    # Few slices are all screened; the windows never are.
+    between = (
+        "Maps and involvement between these slices are those of the nearest one. "
+        if screened < informative
+        else ""
     )
-    return (*found, Warning("preview", message))
+    return (
+        f"This is a preview, and provisional: it looked at {screened} of {informative} slices with "
+        f"lung in {len(run.settings.window_centers_hu)} of {windows} display windows, so that "
+        f"windows that disagree go unnoticed. {between}Screen with full detail before you rely on "
+        "it."
+    )
 
 
 def _slice_results(

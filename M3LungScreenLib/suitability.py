@@ -55,16 +55,26 @@ def check_pixels(image: sitk.Image) -> None:
             f"This image has {image.GetDimension()} dimensions; a CT volume has 3. Save one time "
             "point as a volume of its own.",
         )
-    if image.GetPixelID() in (sitk.sitkUInt8, sitk.sitkInt8):
-        raise _no_hu("its values have 8 bits, as a picture's or a label map's have")
+    check_bytes(image.GetSizeOfPixelComponent())
     if "complex" in image.GetPixelIDTypeAsString():
         raise _no_hu("its values are complex numbers")
 
 
-def check_values(array: np.ndarray) -> None:
-    """Refuse values that are no HU: not finite, inverted, scaled or without the rescale."""
+def check_bytes(of_a_value: int) -> None:
+    """Refuse values of one byte, which cannot hold HU."""
+    if of_a_value == 1:
+        raise _no_hu("its values have 8 bits, as a picture's or a label map's have")
+
+
+def check_finite(array: np.ndarray) -> None:
+    """Refuse NaN and infinite values, of which only floats have any."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise _no_hu("some of its values are not numbers (NaN or infinite)")
+
+
+def check_values(array: np.ndarray) -> None:
+    """Refuse values that are no HU: not finite, inverted, scaled or without the rescale."""
+    check_finite(array)
     low, high = float(array.min()), float(array.max())
     if high > LARGEST_HU:
         raise _no_hu(f"its values reach {high:.0f}")

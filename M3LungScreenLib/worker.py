@@ -27,8 +27,12 @@ import numpy as np
 
 from M3LungScreenLib.bundle import Bundle, load_bundle
 from M3LungScreenLib.ct import CTVolume, Geometry
-from M3LungScreenLib.engines.choice import describe_devices, is_out_of_memory, make_engine
-from M3LungScreenLib.engines.fallback_engine import FallbackEngine
+from M3LungScreenLib.engines.choice import describe_devices
+from M3LungScreenLib.engines.fallback_engine import (
+    GPU_MEMORY_RAN_OUT,
+    FallbackEngine,
+    start_engine,
+)
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import Cancelled, InputRefused, M3LungScreenError, UsageError
 from M3LungScreenLib.events import (
@@ -49,7 +53,6 @@ from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 
 Command = dict[str, Any]
-GPU_MEMORY_RAN_OUT = "The memory of the GPU ran out; the CPU goes on, which takes longer."
 MEMORY_RAN_OUT = "The memory ran out. Close other programs or volumes, or screen with less detail."
 
 
@@ -117,19 +120,13 @@ class EngineShelf:
         """As engines.choice.make_engine; the CPU takes over where a GPU's memory runs out."""
 
         def fall_back() -> None:
-            self._key = None
+            self._key = None  # the next run asks the GPU again
             listen(Notice(GPU_MEMORY_RAN_OUT))
 
         if self._engine is None or self._key != (bundle.sha256, device):
-            self._key = self._engine = None  # makes room before the next one is loaded
-            try:
-                self._engine = make_engine(bundle, device)
-            except RuntimeError as wrong:
-                if not is_out_of_memory(wrong):
-                    raise
-                fall_back()
-                return make_engine(bundle, "cpu")
+            self._engine = None  # makes room before the next one is loaded
             self._key = (bundle.sha256, device)
+            self._engine = start_engine(bundle, device, fall_back)
         return FallbackEngine(bundle, self._engine, fall_back)
 
 

@@ -1,4 +1,7 @@
-"""Fit temperature and the rule for 'indeterminate' on validation cases; a new card says how.
+"""Fit what turns answers into a result on validation cases; a new card says how.
+
+The temperature, the rule for 'indeterminate' and, where cases have truth masks, the location
+map's threshold.
 
     python -m Training.calibrate BUNDLE --data INDEX [--split validation] [--out BUNDLE2]
         [--error 0.05] [--coverage 0.8] [--least-temperature 1] [--resume]
@@ -22,6 +25,7 @@ from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.settings import LocalizationSettings, ModelSettings
 from Training.config import run_script
 from Training.datasets.index_file import read_index, read_terms
 from Training.evaluation.calibration import (
@@ -35,11 +39,10 @@ from Training.evaluation.calibration import (
 )
 from Training.evaluation.drawings import draw_reliability, save
 from Training.evaluation.screened import ScreenedCase, cases_of, open_work, screen_cases
+from Training.evaluation.thresholds import fit_threshold
 from Training.kept import work_beside
 from Training.metrics import expected_calibration_error, reliability_bins
 
-# What save_bundle writes itself.
-HEAD = ("format_version", "name", "version", "weights", "settings")
 NOTE = "Probabilities are not calibrated on real patients."
 
 
@@ -67,9 +70,12 @@ def main(arguments: list[str] | None = None) -> None:
     screened = screen_cases(cases, bundle, make_engine(bundle, parsed.device), work)
     least = parsed.least_temperature
     block, rule = calibrate(screened, bundle, parsed.error, parsed.coverage, least)
+    localization, location_map = calibrate_map(screened, bundle.settings.localization)
     split = parsed.split if any(each.split for each in cases) else None
     origin = {"data_set": read_terms(parsed.data)["dataset"], "split": split}
-    made = write_bundle(parsed.out or parsed.bundle, bundle, {**origin, **block}, rule)
+    settings = replace(bundle.settings, assessment=rule.settings, localization=localization)
+    block = {**origin, **block, "location_map": location_map}
+    made = write_bundle(parsed.out or parsed.bundle, bundle, block, settings)
     shutil.rmtree(work)
     print(f"{made.folder}: {sentence(made.card['calibration'])}")
 
@@ -109,16 +115,30 @@ def calibrate(
     return block, rule
 
 
-def write_bundle(folder: Path, bundle: Bundle, block: dict[str, Any], rule: Rule) -> Bundle:
+def calibrate_map(
+    screened: list[ScreenedCase], before: LocalizationSettings
+) -> tuple[LocalizationSettings, dict[str, Any] | None]:
+    """The settings with the fitted threshold and what the card says; None without a mask."""
+    masked = [each.overlaps for each in screened if each.overlaps and each.overlaps.truth]
+    fitted = fit_threshold(masked)
+    if fitted is None:
+        return before, None
+    threshold, dice = fitted
+    told = {"patients": len(masked), "threshold": threshold, "mean_dice": round(dice, 4)}
+    return replace(before, threshold=threshold), told
+
+
+def write_bundle(
+    folder: Path, bundle: Bundle, block: dict[str, Any], settings: ModelSettings
+) -> Bundle:
     """The same weights with the fitted settings, the block in the card, the diagram beside it."""
-    card = {name: value for name, value in bundle.card.items() if name not in HEAD}
-    kept = [each for each in card.get("notes", []) if each != NOTE and not _is_ours(each)]
-    card |= {"calibration": block, "notes": [*kept, sentence(block)]}
+    kept = [each for each in bundle.card.get("notes", []) if each != NOTE and not _is_ours(each)]
+    card = {**bundle.card, "calibration": block, "notes": [*kept, sentence(block)]}
     made = save_bundle(
         folder,
         name=bundle.name,
         version=bundle.version,
-        settings=replace(bundle.settings, assessment=rule.settings),
+        settings=settings,
         slice_weights=bundle.weights("slice"),
         patient_weights=bundle.weights("patient"),
         card=card,
@@ -141,8 +161,18 @@ def sentence(block: dict[str, Any]) -> str:
         f"{OURS} {block['patients']} cases of {block['data_set']}: temperature "
         f"{block['temperature']:.2f}{bounded}, ECE from {ece}; a verdict for "
         f"{doubt['coverage']:.0%} of them with an error of {doubt['error']:.1%}{stated} (at most "
-        f"{doubt['error_upper_95']:.0%} with 95 % confidence). If these cases are simulated, "
-        "nothing is calibrated on real patients."
+        f"{doubt['error_upper_95']:.0%} with 95 % confidence){_of_the_map(block)}. If these "
+        "cases are simulated, nothing is calibrated on real patients."
+    )
+
+
+def _of_the_map(block: dict[str, Any]) -> str:
+    found = block.get("location_map")
+    if found is None:
+        return ""
+    return (
+        f"; the location map's threshold {found['threshold']:.2f} on {found['patients']} truth "
+        f"masks (mean Dice {found['mean_dice']:.2f})"
     )
 
 

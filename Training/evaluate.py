@@ -17,7 +17,7 @@ from PIL import Image
 
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.engines.choice import make_engine
-from M3LungScreenLib.outputs.folder import check_target, complete_or_absent
+from M3LungScreenLib.outputs.folder import Output, check_target, complete_or_absent
 from Training.config import run_script
 from Training.datasets.index_file import read_index
 from Training.evaluation.drawings import draw_confusion, draw_reliability, draw_roc, save, save_svg
@@ -28,6 +28,25 @@ from Training.evaluation.table import METHODS, markdown
 from Training.kept import kept_name, work_beside
 
 METRICS_FILE = "metrics.json"
+PICTURES = ("roc-patient", "roc-slice", "confusion", "reliability", "gallery")
+
+
+def _is_evaluation(metrics: dict[str, Any]) -> bool:
+    """Whether metrics.json is of a model's evaluation: it names the weights' digest."""
+    model = metrics.get("model")
+    return isinstance(model, dict) and "sha256" in model and "network_against_count" in metrics
+
+
+EVALUATION = Output(
+    mark=METRICS_FILE,
+    is_ours=_is_evaluation,
+    files=(
+        METRICS_FILE,
+        "metrics.md",
+        "montages",
+        *(f"{name}.{kind}" for name in (*PICTURES, "montages/*") for kind in ("png", "svg")),
+    ),
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,13 +60,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     parser.add_argument("--resume", action="store_true", help="keep the cases already screened")
     parsed = parser.parse_args(arguments)
-    check_target(parsed.out, METRICS_FILE)
+    check_target(parsed.out, EVALUATION)
     bundle, cases = load_bundle(parsed.bundle), cases_of(read_index(parsed.data), parsed.split)
     work = open_work(work_beside(parsed.out), bundle, cases, parsed.resume)
     screened = screen_cases(cases, bundle, make_engine(bundle, parsed.device), work, keep_pictures)
     split = parsed.split if any(each.split for each in cases) else None
     metrics = summarise(screened, bundle, split)
-    with complete_or_absent(parsed.out, METRICS_FILE) as folder:
+    with complete_or_absent(parsed.out, EVALUATION) as folder:
         write_evaluation(folder, metrics, screened, work)
     shutil.rmtree(work)
     print(markdown(metrics))

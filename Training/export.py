@@ -16,25 +16,23 @@ import torch
 
 from M3LungScreenLib.bundle import load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASS_KEYS
-from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.slice_network import SliceNetwork
-from M3LungScreenLib.preprocessing import Crop, apply_windows, paste
-from M3LungScreenLib.settings import AssessmentSettings, LocalizationSettings
+from M3LungScreenLib.settings import AssessmentSettings
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
 from Training.data import LearningData, data_of
 from Training.evaluation.calibration import fit_lesion_logits
-from Training.learning import load_weights
+from Training.learning import load_weights, weights_sha256
 from Training.loop import BEST
 from Training.record import verification_note
 from Training.samples import SliceSamples
 from Training.train_slice import answers
+from Training.trained import check_trained
 
 VERSION = "0.1.0"
 INITIAL_WEIGHTS = {
     "efficientnet_lite0": "EfficientNet-Lite0, ImageNet (Apache-2.0)",
     "resnet50": "ResNet-50, ImageNet (BSD-3-Clause)",
 }
-THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -43,21 +41,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, required=True, help="folder to write")
     parsed = parser.parse_args(arguments)
     config = config_of(parsed)
+    check_trained(parsed.out, config)
     slices = load_weights(parsed.out / "slice" / BEST)
     patient = load_weights(parsed.out / "patient" / BEST)
     data = data_of(config, parsed)
     network = SliceNetwork(config.model.slice_network)
     network.load_state_dict(slices)
     validation = data.slices(validation=True)
-    threshold, dice = fit_threshold(config, validation, network)
     assessment = fit_lesion_head(config, validation, network)
-    settings = replace(
-        config.model, localization=LocalizationSettings(threshold), assessment=assessment
-    )
+    settings = replace(config.model, assessment=assessment)
     metrics = {
         "slice_validation": _metrics(parsed.out / "slice"),
         "patient_validation": _metrics(parsed.out / "patient"),
-        "location_map": {"threshold": threshold, "dice_at_threshold": dice},
     }
     bundle = save_bundle(
         parsed.bundle,
@@ -68,26 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         patient_weights=_arrays(patient),
         card=make_card(config, data, metrics, parsed.init),
     )
-    known = "no mask to fit it on" if dice is None else f"Dice {dice} on validation slices"
-    print(
-        f"{bundle.folder}: weights {bundle.sha256[:12]}, threshold of the location map "
-        f"{threshold} ({known})"
-    )
-
-
-def fit_threshold(
-    config: TrainingConfig, samples: SliceSamples, network: SliceNetwork
-) -> tuple[float, float | None]:
-    """The location map's threshold with the best Dice over validation slices with a truth mask.
-
-    Without any mask it stays what the config says, and there is no Dice.
-    """
-    known = np.ones(len(samples), bool) if samples.has_truth is None else samples.has_truth
-    if not known.any():
-        return config.model.localization.threshold, None
-    scores = dice_by_threshold(SliceRunner(network), samples, np.flatnonzero(known), config)
-    best = int(np.argmax(scores))
-    return float(THRESHOLDS[best]), round(float(scores[best]), 4)
+    print(f"{bundle.folder}: weights {bundle.sha256[:12]}; calibrate it before it is used")
 
 
 def fit_lesion_head(
@@ -103,24 +79,6 @@ def fit_lesion_head(
     p_ill, *p_free = (answers(network, each, config)[0] for each in (samples.ill, *free))
     scale, offset = fit_lesion_logits(p_ill, np.concatenate(p_free))
     return replace(config.model.assessment, lesion_logit_scale=scale, lesion_logit_offset=offset)
-
-
-def dice_by_threshold(
-    runner: SliceRunner, samples: SliceSamples, chosen: np.ndarray, config: TrainingConfig
-) -> np.ndarray:
-    """Dice of the map over each of THRESHOLDS, pixels of the `chosen` slices pooled."""
-    settings = config.model.preprocessing
-    size = settings.input_size
-    hits, sums = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
-    for k in chosen:
-        hu, truth = samples.ill[[k]][0], samples.truth[[k]][0]
-        windows = apply_windows(hu, settings.window_centers_hu, settings.window_width_hu)
-        maps = runner.run(windows[:, None]).location_map.mean(axis=0)
-        location = paste(maps, Crop(0, 0, size, size), (size, size))
-        found = location[None] > THRESHOLDS[:, None, None]
-        hits += (found & truth).sum(axis=(1, 2))
-        sums += found.sum(axis=(1, 2)) + truth.sum()
-    return np.asarray(2 * hits / np.maximum(sums, 1))
 
 
 def make_card(
@@ -152,9 +110,14 @@ def make_card(
 
 
 def _initial(config: TrainingConfig, init: Path | None) -> Any:
-    """Where the weights began; of a bundle what it was trained on, too, for its licences hold."""
-    if init is None or init.suffix == ".pt":
+    """Where the weights began; of a bundle what it was trained on, too, for its licences hold.
+
+    UsageError for a best.pt that is not there, ModelRefused for such a bundle.
+    """
+    if init is None:
         return INITIAL_WEIGHTS[config.model.slice_network.backbone]
+    if init.suffix == ".pt":
+        return {"weights": init.name, "sha256": weights_sha256(init)}
     bundle = load_bundle(init)
     return {
         "model": f"{bundle.name} {bundle.version} ({bundle.sha256[:12]})",

@@ -41,6 +41,7 @@ from Training.learning import balanced_order, batches, load_weights, steps_per_e
 from Training.loop import BEST, Losses, Run, Share, fit, in_training, make_fabric
 from Training.patients import PatientCrops
 from Training.samples import SliceSamples
+from Training.trained import check_trained
 
 # Augmentations of whole patients are drawn apart from those of slices.
 PATIENT_DRAWS = 1 << 40
@@ -94,7 +95,7 @@ def _features_of(network: nn.Module, images: Tensor) -> Tensor:
 def make_network(config: TrainingConfig, init: Path | None, run: Path | None) -> JointNetwork:
     """Both networks with the weights of a bundle, or of a finished run of both levels.
 
-    UsageError where neither is named.
+    UsageError where neither is named, or where the run was trained with other model settings.
     """
     if init is None and run is None:
         raise UsageError(
@@ -102,6 +103,8 @@ def make_network(config: TrainingConfig, init: Path | None, run: Path | None) ->
             "Fine-tuning starts from a trained model. Name a finished run of both levels by "
             "--run, or a bundle by --init.",
         )
+    if run is not None and init is None:
+        check_trained(run, config)
     slices = train_slice.make_network(config, init or (run / "slice" / BEST if run else None), None)
     patients = train_patient.make_network(config, init)
     if run is not None and init is None:

@@ -28,7 +28,7 @@ from Training.datasets.dataset import Dataset
 from Training.datasets.examination import Examined, examine_kept
 from Training.datasets.exclusions import Excluded, exclude, is_control
 from Training.datasets.folders import FOLDERS
-from Training.datasets.index_file import LABELS_MARK, Case, terms_file
+from Training.datasets.index_file import LABELS_MARK, Case, terms_file, without_split
 from Training.datasets.joined import NAME as JOINED
 from Training.datasets.joined import joined
 from Training.datasets.leaks import check_leaks
@@ -68,6 +68,12 @@ def main(arguments: list[str] | None = None) -> None:
     if parsed.split:
         # Reading takes hours; who is left out of it makes classes only smaller.
         check_sizes([each for each in found if not is_control(each, controls)])
+    elif (place := without_split(found)) is not None:
+        raise UsageError(
+            "split",
+            f"{found[place].case_id} has no split, and other cases have one. Add --split, or "
+            "write the column split of each index by hand.",
+        )
     work = open_work(work_beside(parsed.out), parsed.resume)
     examined = [
         Examined(each) if is_control(each, controls) else examine_kept(each, work)

@@ -1,6 +1,7 @@
 """What the training scripts share: optimisers, schedules, the order of batches."""
 
 from collections.abc import Iterator, Sequence
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,24 @@ def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """A network's weights on the CPU, wherever it was trained; UsageError for none."""
+    _check_there(path)
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def weights_sha256(path: Path) -> str:
+    """The SHA-256 of a file of weights; UsageError for none."""
+    _check_there(path)
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise UsageError(
             "run",
             f"There are no weights {path}. Train the slice level first, then the patient level, "
             "with the same --out.",
         )
-    return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def bundled_weights(bundle: Path, level: str) -> dict[str, torch.Tensor]:

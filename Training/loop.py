@@ -229,6 +229,24 @@ class Run:
         torch.save(state, beside)
         os.replace(beside, path)
 
+    def check_new(self) -> None:
+        """UsageError where the weights of a run would be written over that is not gone on with."""
+        if (self.folder / CHECKPOINT).exists():
+            raise UsageError(
+                "out",
+                f"{self.folder} holds a run. Go on with it by --resume, name another --out, or "
+                "delete the folder.",
+            )
+        # With a log, weights without a checkpoint are its own: it was killed in between.
+        names = (CHECKPOINT,) if (self.folder / LOG).exists() else (CHECKPOINT, BEST)
+        held = [each for each in self.kept for name in names if (each / name).exists()]
+        if held:
+            raise UsageError(
+                "out",
+                f"{held[0]} holds the weights of another run. Name another --out, or delete the "
+                "folder.",
+            )
+
     def forget_later_lines(self) -> None:
         """What the log has of later steps will be logged again."""
         path = self.folder / LOG
@@ -242,16 +260,10 @@ class Run:
 def fit(run: Run, level: Level, resume: bool) -> Run:
     """Train to the end; the weights of the best epoch lie in best.pt.
 
-    UsageError where another run's checkpoint lies there and is not to be gone on with.
+    UsageError where another run's checkpoint or weights lie there and are not to be gone on with.
     """
-    if resume:
-        run.resume()
-    elif (run.folder / CHECKPOINT).exists():
-        raise UsageError(
-            "out",
-            f"{run.folder} holds a run. Go on with it by --resume, name another --out, or delete "
-            "the folder.",
-        )
+    if not (resume and run.resume()):
+        run.check_new()
     run.forget_later_lines()
     steps, fabric = level.steps_per_epoch, run.fabric
     share = Share(fabric.global_rank, fabric.world_size)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -88,8 +89,19 @@ def cached_patients(
 
 def patients_folder(cache: Path, config: TrainingConfig) -> Path:
     """Where patients shaped by this config are kept."""
-    shaping = (config.patient.largest_slice_count, config.model.preprocessing)
-    return keyed_folder(cache, "patients", *shaping, *config.data.left_out_findings)
+    return keyed_folder(cache, "patients", *_shaping(config))
+
+
+def features_folder(cache: Path, config: TrainingConfig, weights_sha256: str) -> Path:
+    """Where the features of these patients are kept, by the slice level of these weights."""
+    network = config.model.slice_network
+    return keyed_folder(cache, "features", weights_sha256, network, *_shaping(config))
+
+
+def _shaping(config: TrainingConfig) -> tuple[Any, ...]:
+    """The settings by which the same patient looks otherwise."""
+    largest, findings = config.patient.largest_slice_count, config.data.left_out_findings
+    return (largest, config.model.preprocessing, *findings)
 
 
 def features_of(

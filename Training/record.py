@@ -47,6 +47,7 @@ def record(bundle: Bundle, figures: dict[str, Any]) -> Bundle:
         slice_weights=bundle.weights("slice"),
         patient_weights=bundle.weights("patient"),
         card=card,
+        dtype=bundle.card["weights"]["dtype"],
     )
 
 

@@ -21,7 +21,7 @@ from M3LungScreenLib.classes import CLASSES
 from Training.backgrounds import names_in
 from Training.config import DataSettings, run_script
 from Training.datasets.dataset import Dataset
-from Training.datasets.index_file import Case
+from Training.datasets.index_file import SPLITS, Case
 from Training.index import write_index, write_terms
 from Training.samples import CALIBRATION, ILL, Pair, Source, chest_of, make_pair
 
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--bodies", type=int, default=10, help="each makes a patient per class")
     parser.add_argument("--backgrounds", type=Path, help="what `make training-cache` gathered")
-    parser.add_argument("--split", default="validation", help="what the index calls them")
+    parser.add_argument("--split", default="validation", choices=SPLITS)
     parser.add_argument("--processes", type=int, default=2)
     parsed = parser.parse_args(arguments)
     parsed.out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ On several GPUs: torchrun --nproc_per_node 4 -m Training.train_patient …
 import argparse
 from collections.abc import Iterable
 from dataclasses import asdict
-from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,6 @@ from Training.config import (
     run_script,
 )
 from Training.data import data_of
-from Training.datasets.shards import keyed_folder
 from Training.learning import (
     balanced_order,
     batches,
@@ -38,10 +36,12 @@ from Training.learning import (
     choose_device,
     load_weights,
     steps_per_epoch,
+    weights_sha256,
 )
 from Training.loop import BEST, Losses, Run, Share, fit, make_fabric
 from Training.metrics import patient_errors
-from Training.patients import PatientFeatures, features_of, padded
+from Training.patients import PatientFeatures, features_folder, features_of, padded
+from Training.trained import check_trained
 
 PatientBatch = tuple[Tensor, Tensor, Tensor]
 
@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     add_config_arguments(parser)
     parsed = parser.parse_args(arguments)
     config, folder = config_of(parsed), parsed.out / "patient"
+    check_trained(parsed.out, config, ["slice"])
     fabric = make_fabric(parsed.device, logs=folder)
     # One process makes what is not yet in the cache; the others find it there.
     with fabric.rank_zero_first():
@@ -87,8 +88,7 @@ def load_features(
     weights = parsed.out / "slice" / BEST
     network.load_state_dict(load_weights(weights))
     runner = SliceRunner(network, choose_device(parsed.device).type)
-    with weights.open("rb") as file:
-        folder = keyed_folder(parsed.cache, "features", file_digest(file, "sha256").hexdigest())
+    folder = features_folder(parsed.cache, config, weights_sha256(weights))
     patients = data_of(config, parsed).patients(validation)
     return features_of(patients, runner, config.model.preprocessing, folder)
 

@@ -1,11 +1,15 @@
-"""How a command tells its progress: a bar for people, JSON lines for programs, nothing."""
+"""How a command tells its progress: a bar for people, JSON lines for programs, nothing.
 
+A notice is no progress: it is said in any style.
+"""
+
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from M3LungScreenLib.events import Event, Listener, Progress, Provisional, ignore, to_json
+from M3LungScreenLib.events import Event, Listener, Notice, Progress, Provisional, to_json
 
 PROGRESS_STYLES = ("bar", "jsonl", "none")
 
@@ -17,11 +21,16 @@ def listener_for(style: str) -> Iterator[Listener]:
         with ProgressBar() as bar:
             yield bar
     else:
-        yield _print_line if style == "jsonl" else ignore
+        yield _print_line if style == "jsonl" else _print_notice
 
 
 def _print_line(event: Event) -> None:
     print(to_json(event), flush=True)
+
+
+def _print_notice(event: Event) -> None:
+    if isinstance(event, Notice):
+        tqdm.write(event.message, file=sys.stderr)  # beside a bar that may be there
 
 
 class ProgressBar:
@@ -53,3 +62,5 @@ class ProgressBar:
         elif isinstance(event, Provisional):
             share = event.probabilities[event.predicted]
             tqdm.write(f"First look     {event.predicted} {share:.0%}")
+        else:
+            _print_notice(event)

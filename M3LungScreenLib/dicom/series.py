@@ -1,5 +1,6 @@
 """Which CT series lie in a folder, by their headers, and which is the chest CT."""
 
+import struct
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from M3LungScreenLib.errors import InputRefused, UsageError
 
@@ -25,6 +26,19 @@ TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+# What pydicom raises for a header that is cut short or whose bytes are wrong.
+DAMAGED = (
+    InvalidDicomError,
+    BytesLengthException,
+    struct.error,
+    NotImplementedError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+)
 # A slice's normal within about 45 degrees of feet–head is axial.
 AXIAL_COSINE = 0.7
 # The first corners of straight slices lie above each other; a tilted gantry shifts them.
@@ -88,14 +102,14 @@ def is_dicom(path: Path) -> bool:
 
 
 def read_header(path: Path) -> DicomSlice | None:
-    """The header of a DICOM image, None for any other file."""
+    """The header of a DICOM image, None for any other file and for a damaged header."""
     try:
         # pydicom warns of values that break the standard; ITK reads the pixels anyhow.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
             return _slice_of(path, data) if _is_image(data) else None
-    except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError):
+    except DAMAGED:
         return None
 
 

@@ -8,6 +8,19 @@ from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.choice import is_out_of_memory, make_engine
 from M3LungScreenLib.engines.interface import Engine, PatientScores, SliceBatch
 
+GPU_MEMORY_RAN_OUT = "The memory of the GPU ran out; the CPU goes on, which takes longer."
+
+
+def start_engine(bundle: Bundle, device: str, on_fallback: Callable[[], None]) -> Engine:
+    """As `make_engine`; the CPU's, after `on_fallback`, where a GPU cannot hold the networks."""
+    try:
+        return make_engine(bundle, device)
+    except RuntimeError as wrong:
+        if not is_out_of_memory(wrong):
+            raise
+    on_fallback()
+    return make_engine(bundle, "cpu")
+
 
 class FallbackEngine:
     """`engine` until its memory runs out for a single image, then the CPU.

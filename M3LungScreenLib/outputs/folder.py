@@ -5,9 +5,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,34 +19,92 @@ from M3LungScreenLib.outputs.html import report_html
 from M3LungScreenLib.outputs.montage import draw_montage
 from M3LungScreenLib.outputs.nrrd import write_nrrd
 from M3LungScreenLib.outputs.tables import slices_csv
-from M3LungScreenLib.result import Result
+from M3LungScreenLib.result import SCHEMA_VERSION, Result
 
 RESULT_FILE = "result.json"
 ATTENTION_FILE = "attention.npz"
 Volumes = Literal["nrrd", "raw"]
+VOLUMES = ("lesion_location_map", "lesions", "lungs")
+# What file managers leave in any folder that they show.
+LEFT_BY_VIEWING = ("**/.DS_Store", "**/Thumbs.db", "**/desktop.ini")
 
 
-def check_target(folder: str | Path, mark: str = RESULT_FILE) -> None:
+@dataclass(frozen=True)
+class Output:
+    """What a program writes into its folder, by which an earlier output of its own is known.
+
+    `mark` is a JSON file, whose content `is_ours` recognises; `files` are globs of all there
+    may be: what is replaced is deleted, and nobody else's file may be.
+    """
+
+    mark: str
+    is_ours: Callable[[dict[str, Any]], bool]
+    files: tuple[str, ...]
+
+
+def _is_result(plain: dict[str, Any]) -> bool:
+    """Whether result.json is one of this schema's major version."""
+    major, _, _ = SCHEMA_VERSION.partition(".")
+    version = str(plain.get("schema_version"))
+    return version.startswith(f"{major}.") and "lung_volume_ml" in plain
+
+
+RESULT = Output(
+    mark=RESULT_FILE,
+    is_ours=_is_result,
+    files=(
+        RESULT_FILE,
+        ATTENTION_FILE,
+        "slices.csv",
+        "montage.png",
+        "report.html",
+        *(f"{name}.{suffix}" for name in VOLUMES for suffix in ("nrrd", "raw")),
+    ),
+)
+
+
+def check_target(folder: str | Path, output: Output = RESULT) -> None:
     """Whether `write` may use `folder`, to be asked before any work is done.
 
-    UsageError 'output_not_empty' for a file, or for a folder that holds something
-    but no `mark`, the file by which an earlier one is known; 'output_not_writable' where
-    nothing can be made.
+    UsageError 'output_not_empty' for a file, or for a folder that holds something other
+    than an earlier `output`; 'output_not_writable' where nothing can be made.
     """
     place = Path(folder).resolve()
     if place.exists() and not place.is_dir():
         raise UsageError("output_not_empty", f"{folder} is a file. Name a new or empty folder.")
-    if place.is_dir() and any(place.iterdir()) and not (place / mark).is_file():
-        raise UsageError(
-            "output_not_empty",
-            f"{folder} is not empty and holds no {mark} of an earlier run. "
-            "Name a new or empty folder.",
-        )
+    if place.is_dir() and any(place.iterdir()):
+        _check_earlier(Path(folder), output)
     standing = next(each for each in place.parents if each.exists())
     if not standing.is_dir() or not os.access(standing, os.W_OK):
         raise UsageError(
             "output_not_writable", f"No folder can be made in {standing}. Name another place."
         )
+
+
+def _check_earlier(folder: Path, output: Output) -> None:
+    """UsageError unless all that lies there is of an earlier `output`."""
+    if not _is_marked(folder / output.mark, output):
+        raise UsageError(
+            "output_not_empty",
+            f"{folder} is not empty and holds no {output.mark} of an earlier run. "
+            "Name a new or empty folder.",
+        )
+    known = (*output.files, *LEFT_BY_VIEWING)
+    others = set(folder.rglob("*")) - {each for pattern in known for each in folder.glob(pattern)}
+    if others:
+        raise UsageError(
+            "output_not_empty",
+            f"{folder} holds {min(others).relative_to(folder)} beside an earlier run's files. "
+            "Move it elsewhere, or name a new or empty folder.",
+        )
+
+
+def _is_marked(path: Path, output: Output) -> bool:
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(plain, dict) and output.is_ours(plain)
 
 
 def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path:
@@ -66,9 +124,9 @@ def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path
 
 
 @contextmanager
-def complete_or_absent(folder: str | Path, mark: str = RESULT_FILE) -> Iterator[Path]:
+def complete_or_absent(folder: str | Path, output: Output = RESULT) -> Iterator[Path]:
     """An empty folder to fill, which becomes `folder` once all went well; as `write` says."""
-    check_target(folder, mark)
+    check_target(folder, output)
     place = Path(folder).resolve()
     try:
         with _beside(place) as new:
@@ -83,7 +141,7 @@ def complete_or_absent(folder: str | Path, mark: str = RESULT_FILE) -> Iterator[
 
 
 def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -> None:
-    for name in ("lesion_location_map", "lesions", "lungs"):
+    for name in VOLUMES:
         image = result.volume.to_stored(getattr(result.arrays, name))
         if volumes == "nrrd":
             write_nrrd(image, folder / f"{name}.nrrd")

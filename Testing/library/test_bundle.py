@@ -62,6 +62,23 @@ def test_half_precision_halves_the_file_and_comes_back_as_float32(a_bundle, netw
     assert half.weights("patient")["classifier.weight"].dtype == np.float32
 
 
+def test_the_card_of_another_bundle_does_not_speak_of_these_weights(a_bundle, networks, tmp_path):
+    slices, patient = map(arrays, networks)
+    half = save_bundle(
+        tmp_path / "half",
+        name="half",
+        version="2",
+        settings=with_values(SETTINGS, {"localization.threshold": 0.7}),
+        slice_weights=slices,
+        patient_weights=patient,
+        card=a_bundle.card,
+    )
+    assert (half.name, half.version, half.settings.localization.threshold) == ("half", "2", 0.7)
+    assert half.card["weights"]["dtype"] == "float16"
+    assert half.sha256 != a_bundle.sha256
+    assert list(half.card) == list(a_bundle.card)
+
+
 def test_a_bundle_may_be_saved_again_but_not_over_something_else(a_bundle, networks, tmp_path):
     saved(a_bundle.folder, networks)
     (tmp_path / "thesis").mkdir()

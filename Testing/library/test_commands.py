@@ -16,6 +16,9 @@ import SimpleITK as sitk
 from M3LungScreenLib import load_bundle
 from M3LungScreenLib.__main__ import main
 from M3LungScreenLib.commands import info
+from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
+from M3LungScreenLib.engines import fallback_engine
+from M3LungScreenLib.events import Notice
 from M3LungScreenLib.result import SCHEMA_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -154,6 +157,36 @@ def test_a_damaged_model_is_refused(a_case, tmp_path):
     ran = command("screen", a_case, "-o", tmp_path / "out", "--model", bundle)
     assert ran.returncode == 4
     assert "Traceback" not in ran.stderr
+
+
+def test_a_gpu_too_small_for_the_model_is_told_and_the_cpu_screens(
+    a_case, tmp_path, monkeypatch, capsys
+):
+    import torch
+
+    on_cpu = fallback_engine.make_engine
+
+    def make(bundle, device):
+        if device == "cuda":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return on_cpu(bundle, device)
+
+    monkeypatch.setattr(fallback_engine, "make_engine", make)
+    asked = ["screen", a_case, "-o", tmp_path / "out", "--device", "cuda", "--detail", "preview"]
+    assert main([*map(str, asked), "--progress", "none"]) == 0
+    assert capsys.readouterr().err == fallback_engine.GPU_MEMORY_RAN_OUT + "\n"
+    assert json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))["device"] == "cpu"
+
+
+@pytest.mark.parametrize("style", PROGRESS_STYLES)
+def test_a_notice_is_said_in_every_style_of_progress(style, capsys):
+    with listener_for(style) as listen:
+        listen(Notice("The CPU goes on."))
+    said = capsys.readouterr()
+    if style == "jsonl":
+        assert json.loads(said.out) == {"event": "notice", "message": "The CPU goes on."}
+    else:
+        assert (said.out, said.err) == ("", "The CPU goes on.\n")
 
 
 def test_wrong_usage_exits_with_2(tmp_path):

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from M3LungScreenLib.ct import CTVolume, Geometry
+from M3LungScreenLib.dicom.series import read_header
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.reading import read_ct
 from Testing.stand_ins.dicom import a_chest, a_dataset, write_enhanced, write_series
@@ -186,3 +187,22 @@ def test_a_dicom_file_that_is_cut_short_is_refused_alone_and_in_its_series(tmp_p
         assert refusal(tmp_path).kind == "unreadable"
     path.write_bytes(whole[:200])
     assert refusal(path).kind == "unreadable"
+
+
+def test_a_header_cut_anywhere_or_with_any_byte_wrong_is_read_or_none(tmp_path):
+    write_series(tmp_path, a_chest(1)[:, ::8, ::8])
+    [path] = tmp_path.iterdir()
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        read_header(path)
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + b"\xf5" + whole[place + 1 :])
+        read_header(path)
+
+
+def test_one_file_of_a_damaged_header_does_not_end_the_reading_of_its_folder(tmp_path):
+    write_series(tmp_path, a_chest())
+    first = min(tmp_path.iterdir())
+    first.write_bytes(first.read_bytes()[:153])  # pydicom raises struct.error
+    assert read_ct(tmp_path).slice_count == 11

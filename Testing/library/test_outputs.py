@@ -73,13 +73,51 @@ def test_a_file_in_the_place_is_refused_before_any_work(tmp_path):
         check_target(tmp_path / "out" / "below a file")
 
 
-def test_an_earlier_result_is_replaced(make_result, tmp_path):
-    write(make_result("covid19"), tmp_path / "out")
-    (tmp_path / "out" / "stale.txt").write_text("of the old one")
+@pytest.mark.parametrize("volumes", ["nrrd", "raw"])
+def test_an_earlier_result_is_replaced(make_result, tmp_path, volumes):
+    write(make_result("covid19"), tmp_path / "out", volumes)
+    (tmp_path / "out" / ".DS_Store").write_text("somebody looked at it")
     write(make_result("cap"), tmp_path / "out")
     assert set(names(tmp_path / "out")) == FILES
     assert json.loads((tmp_path / "out/result.json").read_text())["patient"]["predicted"] == "cap"
     assert names(tmp_path) == ["out"]
+
+
+def test_a_result_of_another_minor_version_is_replaced(make_result, tmp_path):
+    write(make_result("covid19"), tmp_path)
+    plain = json.loads((tmp_path / "result.json").read_text())
+    (tmp_path / "result.json").write_text(json.dumps(plain | {"schema_version": "1.7"}))
+    write(make_result("cap"), tmp_path)
+    assert json.loads((tmp_path / "result.json").read_text())["patient"]["predicted"] == "cap"
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "lungs.seg.nrrd", "notes/lungs.nrrd", "empty/"])
+def test_what_somebody_put_beside_an_earlier_result_is_not_lost(make_result, tmp_path, name):
+    write(make_result(), tmp_path / "out")
+    theirs = tmp_path / "out" / name
+    if name.endswith("/"):
+        theirs.mkdir()
+    else:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_text("years of work")
+    held = names(tmp_path / "out")
+    first = theirs.relative_to(tmp_path / "out").parts[0]
+    with pytest.raises(UsageError, match=rf"out holds {first} beside .* Move it") as refusal:
+        write(make_result("cap"), tmp_path / "out")
+    assert refusal.value.kind == "output_not_empty"
+    assert names(tmp_path / "out") == held
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", "years", '{"schema_version": "1.0"}', '{"schema_version": "2.0", "patient": {}}'],
+)
+def test_a_result_json_of_another_program_is_no_earlier_result(make_result, tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(UsageError, match=r"holds no result\.json of an earlier run"):
+        write(make_result(), tmp_path)
+    assert (tmp_path / "result.json").read_text() == text
+    assert names(tmp_path) == ["result.json"]
 
 
 @pytest.mark.parametrize("step", ["write_nrrd", "slices_csv", "draw_montage", "report_html"])

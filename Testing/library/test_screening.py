@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.engines import fallback_engine
 from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
 from M3LungScreenLib.errors import Cancelled, InputRefused
-from M3LungScreenLib.events import Progress, Provisional
+from M3LungScreenLib.events import Notice, Progress, Provisional
 from M3LungScreenLib.neighbours import mean_over_neighbours
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import PRESETS, with_values
@@ -49,6 +51,16 @@ def a_bundle(tmp_path):
         settings=PRESETS["compact"],
         card={},
     )
+
+
+def preview_warning(result):
+    [message] = [each.message for each in result.warnings if each.code == "preview"]
+    return message
+
+
+def a_short_volume(patient):
+    """Fewer slices than a first look has, all of them with lung."""
+    return CTVolume.from_array(patient.volume.hu[14:26].copy(), patient.volume.spacing_mm)
 
 
 def screened(volume, bundle, **options):
@@ -127,13 +139,53 @@ def test_a_preview_sees_one_window_of_24_slices_and_says_so(a_patient, a_bundle)
     assert engine.images == 24
     assert sum(each.screened for each in result.slices) == 24
     assert result.settings["window_centers_hu"] == [-600]
-    assert "preview" in {warning.code for warning in result.warnings}
+    message = preview_warning(result)
+    assert message.startswith("This is a preview, and provisional: it looked at 24 of ")
+    assert "in 1 of 3 display windows" in message
+    assert "between these slices" in message
+
+
+def test_a_preview_of_few_slices_sees_all_and_still_says_what_it_left_out(a_patient, a_bundle):
+    result, _ = screened(a_short_volume(a_patient), a_bundle, detail="preview")
+    assert all(each.screened for each in result.slices if each.informative)
+    assert "it looked at 12 of 12 slices with lung in 1 of 3" in preview_warning(result)
+    assert "between these slices" not in preview_warning(result)
+
+
+def test_windows_that_disagree_give_doubt_which_a_preview_says_it_cannot_have(a_patient, a_bundle):
+    limit = {"assessment.maximum_spread_over_windows": 0.001}
+    bundle = replace(a_bundle, settings=with_values(a_bundle.settings, limit))
+    volume, heard = a_short_volume(a_patient), []
+    full, _ = screened(volume, bundle, progress=heard.append)
+    assert full.patient.verdict == "indeterminate"
+    assert "another display window" in full.patient.reasons[0]
+    assert [e.verdict for e in heard if isinstance(e, Provisional)] == ["indeterminate"]
+    assert "preview" not in {each.code for each in full.warnings}
+    preview, _ = screened(volume, bundle, detail="preview")
+    assert preview.patient.verdict == "covid19"
+    assert "windows that disagree go unnoticed" in preview_warning(preview)
+
+
+def test_the_cpu_takes_over_from_a_gpu_without_memory_and_it_is_said(
+    a_patient, a_bundle, monkeypatch
+):
+    import torch
+
+    class SmallGPU(BrightnessEngine):
+        def run_slices(self, images: np.ndarray) -> SliceBatch:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    made, heard = {"cuda": SmallGPU("cuda (A)"), "cpu": BrightnessEngine()}, []
+    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device: made[device])
+    result = screen(a_patient.volume, a_bundle, device="cuda", progress=heard.append)
+    notices = [each.message for each in heard if isinstance(each, Notice)]
+    assert notices == [fallback_engine.GPU_MEMORY_RAN_OUT]
+    assert result.device == "cpu"
+    assert made["cpu"].images == 3 * result.settings["slices_informative"]
 
 
 def test_a_flipped_volume_gives_the_same_answer_counted_the_other_way(a_patient, a_bundle):
     import SimpleITK as sitk
-
-    from M3LungScreenLib.ct import CTVolume
 
     flipped = CTVolume.from_image(
         sitk.DICOMOrient(a_patient.volume.to_stored(a_patient.volume.hu), "RAI")
@@ -146,8 +198,6 @@ def test_a_flipped_volume_gives_the_same_answer_counted_the_other_way(a_patient,
 
 
 def test_one_slice_has_no_patient_verdict(a_patient, a_bundle):
-    from M3LungScreenLib.ct import CTVolume
-
     volume = a_patient.volume
     one = CTVolume.from_array(volume.hu[20:21].copy(), volume.spacing_mm)
     result, engine = screened(one, a_bundle)

@@ -81,7 +81,7 @@ def engines(monkeypatch):
         made.append(CountingEngine(device))
         return made[-1]
 
-    monkeypatch.setattr(worker, "make_engine", make)
+    monkeypatch.setattr(fallback_engine, "make_engine", make)
     return made
 
 
@@ -178,7 +178,7 @@ NO_MEMORY = {
 @pytest.mark.parametrize("source", NO_MEMORY)
 def test_memory_that_runs_out_is_one_plain_sentence(a_command, monkeypatch, source):
     engine = CountingEngine("cpu", NO_MEMORY[source])
-    monkeypatch.setattr(worker, "make_engine", lambda bundle, device: engine)
+    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device: engine)
     *_, last = served(a_command())
     assert (last["event"], last["message"]) == ("crash", worker.MEMORY_RAN_OUT)
     assert "Traceback" in last["details"]
@@ -217,7 +217,6 @@ def test_falling_back_is_said_once_and_the_gpu_is_tried_again_next_time(a_comman
         made.append(CountingEngine("cuda (A)" if device == "cuda" else device, wrong))
         return made[-1]
 
-    monkeypatch.setattr(worker, "make_engine", make)
     monkeypatch.setattr(fallback_engine, "make_engine", make)
     events = served(a_command(device="cuda"), a_command(run=2, device="cuda"))
     notices = [each for each in events if each["event"] == "notice"]
@@ -235,7 +234,7 @@ def test_a_model_too_large_for_the_gpu_is_run_on_the_cpu(a_command, monkeypatch)
             raise out_of_memory()
         return CountingEngine(device)
 
-    monkeypatch.setattr(worker, "make_engine", make)
+    monkeypatch.setattr(fallback_engine, "make_engine", make)
     events = served(a_command(device="cuda"))
     assert [each["event"] for each in events].count("notice") == 1
     assert events[-1]["event"] == "result"

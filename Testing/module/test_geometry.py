@@ -14,6 +14,8 @@ from M3LungScreenSlicer.scene.volumes import VolumeRefused, hand_over, screenabl
 from scipy.spatial.transform import Rotation
 
 from M3LungScreenLib.ct import Geometry
+from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.suitability import check_values
 from M3LungScreenLib.worker import map_volume
 from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of
 
@@ -174,7 +176,13 @@ def a_frame_of_a_sequence(scene):
     return browser.AddProxyNode(frame, sequence, False)
 
 
+def of_bytes(kind):
+    return lambda scene: add_volume(scene, np.full((3, 3, 3), 100, kind), name="Picture")
+
+
 REFUSED = {
+    "values have 8 bits": of_bytes(np.uint8),
+    "have 8 bits, as a picture's": of_bytes(np.int8),
     "with its sequence": a_frame_of_a_sequence,
     "non-linear transform": warped,
     "right angles": sheared,
@@ -194,6 +202,20 @@ def test_what_cannot_be_screened_is_refused_with_a_sentence(scene, tmp_path, wor
     with pytest.raises(VolumeRefused, match=words):
         hand_over(node, tmp_path)
     assert list(tmp_path.glob("*.raw")) == []
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_is_refused_in_the_words_of_the_command_line(
+    scene, tmp_path, kind, value
+):
+    hu = np.linspace(-1000, 1000, 60).reshape(3, 4, 5).astype(kind)
+    hu[2, 3, 4] = value
+    with pytest.raises(InputRefused) as told:
+        check_values(hu)
+    with pytest.raises(VolumeRefused, match="NaN or infinite") as refused:
+        hand_over(add_volume(scene, hu), tmp_path)
+    assert str(refused.value) == told.value.message
 
 
 def test_overlays_are_not_offered_for_screening(scene, result_folder):

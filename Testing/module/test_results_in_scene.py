@@ -106,6 +106,11 @@ def test_the_chart_draws_the_table_and_marks_the_current_slice(screened):
     assert all(each.GetTableNode() is shown.slices_table for each in series[:5])
     markers = {(each.GetMarkerStyle(), each.GetLineStyle()) for each in series}
     assert len(markers) == 6
+    last = column(shown.slices_table, "Slice").max()
+    low, high = chart.GetXAxisRange()
+    assert not chart.GetXAxisRangeAuto()
+    assert low <= 0
+    assert (last - low) / (high - low) <= 0.8  # the legend has the rest
     mark_slice(shown, 12)
     assert column(series[5].GetTableNode(), "Slice").tolist() == [12, 12]
 

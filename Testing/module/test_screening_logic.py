@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from M3LungScreenSlicer.pipe_process import PipeProcess, pipe_worker
@@ -222,8 +223,6 @@ def test_a_label_map_is_refused_without_a_child(driver, scene, a_patient):
 
 
 def test_what_the_library_refuses_is_shown_word_for_word(driver, scene, a_ct, tmp_path):
-    import numpy as np
-
     coarse = np.diag([5.0, 5.0, 5.0, 1.0])
     driver.start(add_volume(scene, np.full((30, 64, 64), 40, np.int16), coarse))
     status = driver.finish()
@@ -278,6 +277,11 @@ def test_no_file_is_left_of_a_refused_volume_nor_of_a_forgotten_logic(scene, tmp
     with pytest.raises(ScreeningFailed):
         logic.screen(None)
     assert list(place.iterdir()) == []
+    hu = np.zeros((3, 4, 5), np.float32)
+    hu[2] = np.nan  # when two slices are written
+    with pytest.raises(ScreeningFailed, match="not numbers"):
+        logic.screen(add_volume(scene, hu))
+    assert list(place.glob("*/*")) == []
     assert logic._run_folder().is_dir()
     del logic
     gc.collect()
@@ -291,8 +295,6 @@ def test_two_runs_at_once_are_an_error(driver, a_ct):
 
 
 def test_the_console_screens_and_waits_and_takes_all_volumes_of_the_scene(scene, a_ct, tmp_path):
-    import numpy as np
-
     logic = ScreeningLogic(scene, folder=tmp_path)
     phantom = add_volume(scene, np.full((30, 64, 64), 40, np.int16), name="Phantom")
     outcomes = logic.screen_all(detail="preview")

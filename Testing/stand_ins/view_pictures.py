@@ -57,11 +57,14 @@ def save_chart(chart: Any, path: Path, size: tuple[int, int] = (800, 360)) -> No
     drawn.SetShowLegend(chart.GetLegendVisibility())
     for i in range(chart.GetNumberOfPlotSeriesNodes()):
         _add_series(drawn, chart.GetNthPlotSeriesNode(i))
-    drawn.GetAxis(vtk.vtkAxis.BOTTOM).SetTitle(chart.GetXAxisTitle())
-    left = drawn.GetAxis(vtk.vtkAxis.LEFT)
-    left.SetTitle(chart.GetYAxisTitle())
-    left.SetBehavior(vtk.vtkAxis.FIXED)
-    left.SetRange(*chart.GetYAxisRange())
+    for place, title, span in (
+        (vtk.vtkAxis.BOTTOM, chart.GetXAxisTitle(), chart.GetXAxisRange()),
+        (vtk.vtkAxis.LEFT, chart.GetYAxisTitle(), chart.GetYAxisRange()),
+    ):
+        axis = drawn.GetAxis(place)
+        axis.SetTitle(title)
+        axis.SetBehavior(vtk.vtkAxis.FIXED)
+        axis.SetRange(*span)
     view = vtk.vtkContextView()
     view.SetRenderWindow(_offscreen(size)[0])
     view.GetRenderer().SetBackground(1.0, 1.0, 1.0)

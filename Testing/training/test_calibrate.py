@@ -21,6 +21,7 @@ from Training.evaluation.calibration import (
     logits_of,
 )
 from Training.evaluation.screened import ScreenedCase
+from Training.evaluation.thresholds import THRESHOLDS
 
 SETTINGS = AssessmentSettings()
 
@@ -152,6 +153,10 @@ def test_the_new_bundle_has_the_same_weights_and_the_fitted_settings(a_calibrate
     assert after.settings.assessment.temperature == block["temperature"] != 1.0
     assert after.settings.assessment.maximum_spread_over_windows is not None
     assert after.settings.slice_network == before.settings.slice_network
+    fitted = block["location_map"]
+    assert after.settings.localization.threshold == fitted["threshold"] in THRESHOLDS
+    assert fitted["patients"] == 1
+    assert "on 1 truth masks" in after.card["notes"][-1]
 
 
 def test_the_card_says_on_what_and_how_well(a_calibrated_bundle):

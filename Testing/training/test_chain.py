@@ -1,6 +1,7 @@
 """The chain as a user runs it: both levels, then export; samples stand ready in the cache."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +73,30 @@ def test_the_card_says_what_trained_it(a_finished_chain):
     card = load_bundle(a_finished_chain / "bundle").card
     assert card["training"]["slice"]["pairs"] == 2
     assert card["verified_on_real_ct"] == {"healthy": 0, "covid19": 0, "h1n1": 0, "cap": 0}
-    assert 0 < card["metrics"]["location_map"]["threshold"] < 1
+    assert set(card["metrics"]) == {"slice_validation", "patient_validation"}
     assert card["training_data"]["real_backgrounds"] == {}
+
+
+def test_the_card_knows_the_weights_of_a_file_by_their_digest(a_finished_chain):
+    weights = a_finished_chain / "run/slice" / BEST
+    config = load_config(SMOKE, SMALL)
+    data = SimulatedData(config, a_finished_chain / "cache", None)
+    card = export.make_card(config, data, {}, weights)
+    digest = sha256(weights.read_bytes()).hexdigest()
+    assert card["training_data"]["initial_weights"] == {"weights": BEST, "sha256": digest}
+    with pytest.raises(UsageError, match=r"no weights .*none\.pt"):
+        export.make_card(config, data, {}, weights.with_name("none.pt"))
+
+
+@pytest.mark.parametrize("setting", ["slice_network.pooling=mean", "preprocessing.margin_px=3"])
+def test_no_level_goes_on_with_other_settings_than_the_slice_levels(a_finished_chain, setting):
+    asked = ["--config", str(SMOKE), "--out", str(a_finished_chain / "run")]
+    asked += [word for each in (*SMALL, f"model.{setting}") for word in ("--set", each)]
+    with pytest.raises(UsageError, match=f"trained with model.{setting.partition('=')[0]}="):
+        train_patient.main(asked)
+    with pytest.raises(UsageError, match=f"trained with model.{setting.partition('=')[0]}="):
+        export.main([*asked, "--bundle", str(a_finished_chain / "other")])
+    assert not (a_finished_chain / "other").exists()
 
 
 @pytest.mark.parametrize("level", ["slice", "patient"])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.preprocessing import crop_hu
@@ -155,3 +156,14 @@ def test_pictures_of_several_sizes_are_refused(tmp_path: Path) -> None:
         imsave(tmp_path / f"{number}.png", picture, check_contrast=False)
     with pytest.raises(InputRefused, match=r"several sizes: 32×32, 48×48"):
         read_case_ct(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif", "bmp"])
+def test_picture_that_is_cut_short_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"0001.{kind}"
+    Image.fromarray(np.full((32, 32), 7, np.uint8)).save(path)
+    whole = path.read_bytes()
+    for length in (0, 2, len(whole) // 2):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InputRefused, match=rf"0001\.{kind} is damaged"):
+            read_case_ct(tmp_path)

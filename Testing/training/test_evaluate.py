@@ -1,6 +1,7 @@
 """An evaluation from an index to its folder, with untrained networks on small simulated chests."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -137,6 +138,21 @@ def test_a_folder_of_something_else_is_not_replaced(a_folder):
     (a_folder / "screened/result.json").write_text("{}")
     with pytest.raises(UsageError, match=r"holds no metrics\.json of an earlier run"):
         evaluate.main(asked(a_folder, "screened"))
+
+
+def test_metrics_of_another_program_are_no_earlier_evaluation(a_folder):
+    (a_folder / "theirs").mkdir()
+    (a_folder / "theirs/metrics.json").write_text('{"model": "ours", "auc": 0.9}')
+    with pytest.raises(UsageError, match=r"holds no metrics\.json of an earlier run"):
+        evaluate.main(asked(a_folder, "theirs"))
+
+
+def test_what_somebody_put_among_the_montages_is_not_lost(a_folder):
+    shutil.copytree(a_folder / "out", a_folder / "noted")
+    (a_folder / "noted/montages/notes.txt").write_text("years of work")
+    with pytest.raises(UsageError, match=r"noted holds montages.notes\.txt beside"):
+        evaluate.main(asked(a_folder, "noted"))
+    assert (a_folder / "noted/montages/notes.txt").exists()
 
 
 def test_a_run_of_other_cases_is_not_resumed(tmp_path):

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.errors import InputRefused, UsageError
 from Testing.stand_ins.chests import a_small_chest, write_volume
 from Testing.stand_ins.dicom import write_series
 from Training.datasets import examination
 from Training.datasets.examination import Examined, examine
 from Training.datasets.exclusions import NO_LESION, SECOND, UNFIT, exclude
 from Training.datasets.folders import FOLDERS
-from Training.datasets.headers import age_in_years
+from Training.datasets.headers import age_in_years, dicom_person, read_tags
 from Training.datasets.index_file import Case, read_index, read_terms
 from Training.datasets.table import table_one, table_text
 from Training.index import main, write_index
@@ -67,6 +67,41 @@ def test_mask_that_does_not_fit_its_ct_is_left_out_with_its_reason(a_hospital: P
     write_volume(mask, np.ones((11, 64, 64), np.uint8))
     examined = examine(a_case("carl", path=str(path), mask=mask))
     assert "other-mask.nii.gz has (64, 64, 11)" in str(examined.refusal)
+
+
+def test_mask_that_is_cut_short_is_left_out_with_its_reason(a_hospital: Path) -> None:
+    """ITK fills what is missing of it with whatever lies in memory."""
+    mask = write_volume(a_hospital / "covid19/cut-mask.nii", np.ones((12, 64, 64), np.uint8))
+    case = a_case("carl", path=str(a_hospital / "covid19/carl.nii.gz"), mask=mask)
+    assert examine(case).refusal is None
+    mask.write_bytes(mask.read_bytes()[:30000])
+    assert str(examine(case).refusal).startswith("The mask cut-mask.nii promises 49,152 bytes")
+
+
+def test_damaged_header_leaves_out_its_own_exam_and_nobody_elses(
+    a_hospital: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = min((a_hospital / "Healthy/bert").iterdir())
+    first.write_bytes(first.read_bytes()[:153])  # pydicom raises struct.error
+    main(["folders", str(a_hospital), "-o", str(tmp_path / "index.csv")])
+    assert [each.case_id for each in read_index(tmp_path / "index.csv")] == ["anna", "carl"]
+    assert f"bert: {first} is damaged. Fetch it again." in capsys.readouterr().out
+
+
+def test_header_cut_anywhere_is_a_refusal_at_most(tmp_path: Path) -> None:
+    write_series(tmp_path / "p", a_small_chest(slices=1)[:, ::8, ::8], PatientAge="061Y")
+    [path] = (tmp_path / "p").iterdir()
+    whole, refused = path.read_bytes(), set()
+    assert dicom_person(tmp_path / "p") == (61.0, None)
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        dicom_person(tmp_path / "p")
+        assert examine(a_case("p", path=str(tmp_path / "p"))).refusal is not None
+        try:
+            read_tags(path, "PatientID")
+        except InputRefused as refusal:
+            refused.add(refusal.message)
+    assert refused == {f"{path} is damaged. Fetch it again."}
 
 
 def test_index_prints_terms_table_and_who_was_left_out(
@@ -156,6 +191,19 @@ def test_one_ct_in_two_joined_indexes_leaks(a_hospital: Path, tmp_path: Path) ->
         main(["joined", f"{tmp_path}/a.csv", f"{tmp_path}/b.csv", "-o", f"{tmp_path}/i.csv"])
 
 
+def test_joined_indexes_of_which_one_has_no_split_are_refused_unless_split_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, split in (("a", "training"), ("b", None)):
+        cases = [a_case(f"{name}{n}", path=f"/{name}{n}", split=split) for n in range(3)]
+        write_index(tmp_path / f"{name}.csv", cases)
+    asked = ["joined", f"{tmp_path}/a.csv", f"{tmp_path}/b.csv", "-o", f"{tmp_path}/i.csv"]
+    with pytest.raises(UsageError, match=r"b0 has no split, and other cases have one\. Add --spl"):
+        main(asked)
+    with pytest.raises(UsageError, match=r"No case is left"):  # it went on to read them
+        main([*asked, "--split"])
+
+
 def test_two_folders_of_one_layout_are_refused_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Make an index of each, and join these"):
         main(["folders", str(tmp_path), str(tmp_path), "-o", str(tmp_path / "i.csv")])
@@ -203,7 +251,7 @@ def test_split_of_an_index_that_holds_a_ct_twice_is_refused(tmp_path: Path) -> N
 def test_index_keeps_every_column_of_a_case(tmp_path: Path) -> None:
     mask, labels = tmp_path / "mask.nrrd", (0, 1, 1)
     whole = Case("p1", tmp_path / "ct", "CAP", "test", labels, mask, age=61.0, sex="F")
-    bare = Case("p2", Path("/elsewhere/ct"), "Healthy")
+    bare = Case("p2", Path("/elsewhere/ct"), "Healthy", "training")
     write_index(tmp_path / "index.csv", [whole, bare])
     assert read_index(tmp_path / "index.csv") == [whole, bare]
 

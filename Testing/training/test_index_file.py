@@ -17,15 +17,23 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("p,ct,SARS,,", r"Line 3 of .* has the class 'SARS'; write one of Healthy, COVID-19"),
-        ("p,ct,CAP,s012,", r"Line 3 of .* has the slice labels 's012'; write 0 or 1"),
-        ("p,ct,CAP,,old", r"Line 3 of .* has the age 'old'; write years"),
+        ("p,ct,SARS,,,", r"Line 3 of .* has the class 'SARS'; write one of Healthy, COVID-19"),
+        ("p,ct,CAP,s012,,", r"Line 3 of .* has the slice labels 's012'; write 0 or 1"),
+        ("p,ct,CAP,,old,", r"Line 3 of .* has the age 'old'; write years"),
+        ("p,ct,CAP,,,train", r"Line 3 of .* has the split 'train'; write one of training, valid"),
+        ("p,ct,CAP,,,Validation", r"Line 3 of .* has the split 'Validation'"),
+        ("p,ct,CAP,,,", r"Line 3 of .* has no split, and other lines have one; write one of trai"),
     ],
 )
 def test_wrong_line_is_refused_with_its_number(tmp_path: Path, line: str, sentence: str) -> None:
-    head = "case_id,path,patient_class,slice_labels,age\nfine,ct,CAP,s01,50\n"
+    head = "case_id,path,patient_class,slice_labels,age,split\nfine,ct,CAP,s01,50,test\n"
     with pytest.raises(UsageError, match=sentence):
         read_index(written(tmp_path, head + line))
+
+
+def test_column_of_splits_that_is_empty_in_all_lines_is_no_split(tmp_path: Path) -> None:
+    text = "case_id,path,patient_class,split\np,ct,CAP,\nq,ct,Healthy,\n"
+    assert [each.split for each in read_index(written(tmp_path, text))] == [None, None]
 
 
 def test_missing_column_is_refused_by_name(tmp_path: Path) -> None:

@@ -22,13 +22,15 @@ def test_one_patient_in_two_splits_is_a_leak() -> None:
 
 
 def test_one_dicom_patient_under_two_names_is_a_leak() -> None:
-    cases = [on("training", "a", patient="7"), on("validation", "b", patient="7"), on("test", "c")]
+    twins = [on("training", "a", patient="7"), on("validation", "b", patient="7")]
     with pytest.raises(UsageError, match=r"a and b \(same patient ID\)\."):
-        check_leaks(cases)
+        check_leaks([*twins, on("test", "c", patient="8")])
 
 
-def test_patient_id_of_all_is_a_placeholder() -> None:
-    check_leaks([on("training", "a", patient="ANON"), on("test", "b", patient="ANON")])
+def test_patient_id_of_all_who_have_one_is_a_placeholder() -> None:
+    cases = [on("training", "a", patient="ANON"), on("test", "b", patient="ANON")]
+    check_leaks(cases)
+    check_leaks([*cases, on("test", "a file without one")])
 
 
 def test_the_same_series_in_two_folders_is_a_leak(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from Testing.stand_ins.dicom import write_series
 from Training.datasets.cc_ccii import CC_CCII
 from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset
+from Training.datasets.examination import examine
 from Training.datasets.exclusions import NO_LESION
 from Training.datasets.headers import read_tags
 from Training.datasets.index_file import Case, read_index
@@ -88,6 +89,12 @@ def test_covid_ct_md_labels_kept_as_python_objects_are_refused_with_the_way_out(
     _, *words = shlex.split(str(refusal.value).split("anew: ")[1])
     subprocess.run([sys.executable, *words], check=True)
     assert found(COVID_CT_MD, a_covid_ct_md)["P043"].slice_labels == (0,) * 9 + (1, 1, 1)
+
+
+def test_covid_ct_md_labels_of_an_empty_file_are_refused(a_covid_ct_md: Path) -> None:
+    (a_covid_ct_md / "Slice-level-labels-updated-1.npy").write_bytes(b"")
+    with pytest.raises(UsageError, match="or is damaged"):
+        found(COVID_CT_MD, a_covid_ct_md)
 
 
 @needs_data
@@ -160,27 +167,32 @@ def test_mosmed_severity_is_a_class_and_a_mask_gives_slice_labels(tmp_path: Path
     cases = found(MOSMED, tmp_path)
     assert [each.patient_class for each in cases.values()] == ["Healthy", "COVID-19", "COVID-19"]
     assert cases["study_0255"].mask == path
-    assert cases["study_0255"].slice_labels == (0, 0, 1, 1, *(0,) * 8)
-    assert cases["study_1109"].slice_labels is None
+    labels = examine(cases["study_0255"]).case.slice_labels
+    assert labels == (0, 0, 1, 1, *(0,) * 8)
+    assert examine(cases["study_1109"]).case.slice_labels is None
 
 
-def test_mosmed_mask_stored_from_head_to_feet_gives_labels_from_feet(tmp_path: Path) -> None:
+def test_mosmed_stored_from_head_to_feet_gives_labels_from_feet(tmp_path: Path) -> None:
     mask = np.zeros((12, 64, 64), np.uint8)
     mask[0, 30, 20] = 1
-    write_volume(tmp_path / "studies/CT-1/study_0255.nii.gz", a_small_chest())
-    path = write_volume(tmp_path / "masks/study_0255_mask.nii.gz", mask)
-    sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPI"), str(path))
-    assert found(MOSMED, tmp_path)["study_0255"].slice_labels == (1, *(0,) * 11)
+    ct = write_volume(tmp_path / "studies/CT-1/study_0255.nii.gz", a_small_chest())
+    drawn = write_volume(tmp_path / "masks/study_0255_mask.nii.gz", mask)
+    for each in (ct, drawn):
+        sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(each)), "LPI"), str(each))
+    examined = examine(found(MOSMED, tmp_path)["study_0255"])
+    assert examined.case.slice_labels == (1, *(0,) * 11)
 
 
-def test_mosmed_labels_are_the_same_however_often_a_mask_is_read(tmp_path: Path) -> None:
-    """Freed memory shows in some readings only."""
-    mask = np.zeros((12, 64, 64), np.uint8)
-    mask[2:4, 30, 20] = 1
-    write_volume(tmp_path / "studies/CT-1/study_0255.nii.gz", a_small_chest())
-    write_volume(tmp_path / "masks/study_0255_mask.nii.gz", mask)
-    read = {found(MOSMED, tmp_path)["study_0255"].slice_labels for _ in range(40)}
-    assert read == {(0, 0, 1, 1, *(0,) * 8)}
+def test_mosmed_mask_that_is_cut_short_leaves_out_its_own_study_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_volume(tmp_path / "studies/CT-1/study_0255.nii.gz", a_small_chest(1))
+    write_volume(tmp_path / "studies/CT-4/study_1109.nii.gz", a_small_chest(2))
+    mask = write_volume(tmp_path / "masks/study_0255_mask.nii", np.ones((12, 64, 64), np.uint8))
+    mask.write_bytes(mask.read_bytes()[:20000])
+    main(["mosmed-1110", str(tmp_path), "-o", str(tmp_path / "index.csv")])
+    assert [each.case_id for each in read_index(tmp_path / "index.csv")] == ["study_1109"]
+    assert "study_0255: The mask study_0255_mask.nii promises 49,152" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -205,6 +217,16 @@ def test_negative_test_is_healthy_only_where_asked(
 ) -> None:
     main(["stoic2021", str(a_stoic), "-o", str(tmp_path / "index.csv"), *option])
     assert [each.case_id for each in read_index(tmp_path / "index.csv")] == kept
+
+
+def test_stoic_volume_of_a_damaged_header_is_left_out_and_the_others_are_kept(
+    a_stoic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = a_stoic / "data/mha/8.mha"
+    volume.write_bytes(volume.read_bytes()[:100])
+    main(["stoic2021", str(a_stoic), "-o", str(tmp_path / "index.csv"), "--controls"])
+    assert [each.case_id for each in read_index(tmp_path / "index.csv")] == ["3"]
+    assert "8: 8.mha cannot be read" in capsys.readouterr().out
 
 
 def test_stoic_without_a_volume_of_its_table_is_refused(a_stoic: Path) -> None:
@@ -234,6 +256,19 @@ def test_studies_with_a_ct_are_cases_of_their_patient(
         (case,) = dataset.cases(folder)
         assert (case.case_id, case.patient_class) == (patient.name, patient_class)
         assert case.path.name == "01-01-2000-CHEST-30178"
+
+
+def test_study_whose_first_file_is_damaged_is_found_and_left_out_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patients = [tmp_path / f"LIDC-IDRI/LIDC-IDRI-000{k}/01-01-2000-NA/3-CT" for k in (1, 2)]
+    for k, folder in enumerate(patients):
+        write_series(folder, a_small_chest(k))
+    first = min(patients[0].iterdir())
+    first.write_bytes(first.read_bytes()[:153])  # pydicom raises struct.error
+    main(["lidc-idri", str(tmp_path), "-o", str(tmp_path / "index.csv"), "--controls"])
+    assert [each.case_id for each in read_index(tmp_path / "index.csv")] == ["LIDC-IDRI-0002"]
+    assert f"LIDC-IDRI-0001: {first} is damaged" in capsys.readouterr().out
 
 
 RICORD_STUDY = "08-02-2002-NA-CT CHEST WITHOUT CONTRAST-04614"
@@ -270,7 +305,7 @@ def a_ricord(tmp_path: Path) -> Path:
 
 
 def study_of(one: DicomSlice) -> str:
-    return str(read_tags(one.path, "StudyInstanceUID").StudyInstanceUID)
+    return read_tags(one.path, "StudyInstanceUID")["StudyInstanceUID"]
 
 
 def a_mark(label: str, one: DicomSlice, drawn: bool = True) -> dict[str, object]:
@@ -279,7 +314,7 @@ def a_mark(label: str, one: DicomSlice, drawn: bool = True) -> dict[str, object]
         "labelId": label,
         "StudyInstanceUID": study_of(one),
         "SeriesInstanceUID": one.series_uid,
-        "SOPInstanceUID": str(read_tags(one.path, "SOPInstanceUID").SOPInstanceUID),
+        **read_tags(one.path, "SOPInstanceUID"),
         "data": {"vertices": [[30, 20], [32, 20], [31, 24]]} if drawn else None,
     }
 
@@ -298,6 +333,22 @@ def test_exam_of_ricord_1a_read_as_negative_is_left_out(
     main(["ricord-1a", str(a_ricord), "-o", str(tmp_path / "index.csv")])
     assert [each.case_id[-2:] for each in read_index(tmp_path / "index.csv")] == ["82"]
     assert f"{NO_LESION}: 1" in capsys.readouterr().out
+
+
+def test_damaged_outlines_of_ricord_1a_are_refused_by_name(a_ricord: Path) -> None:
+    outlines = a_ricord / RICORD_FILE
+    outlines.write_text(outlines.read_text()[:100])
+    with pytest.raises(UsageError, match=rf"{RICORD_FILE} is damaged"):
+        found(RICORD_1A, a_ricord)
+
+
+def test_ricord_1a_exam_of_a_damaged_file_is_still_found(a_ricord: Path) -> None:
+    for folder in (a_ricord / "MIDRC-RICORD-1A").glob("*/*/2.*"):
+        first = min(folder.iterdir())
+        first.write_bytes(first.read_bytes()[:153])  # pydicom raises struct.error
+    first_exam, second_exam = RICORD_1A.cases(a_ricord)
+    assert "is damaged" in str(examine(first_exam).refusal)
+    assert "is damaged" in str(examine(second_exam).refusal)
 
 
 def test_ricord_1a_without_its_outlines_has_no_slice_labels(a_ricord: Path) -> None:

@@ -10,11 +10,11 @@ from M3LungScreenLib.settings import ModelSettings
 from Training.record import record, verification_note
 
 
-@pytest.fixture
-def a_bundle(tmp_path):
+@pytest.fixture(params=["float16", "float32"])
+def a_bundle(tmp_path, request):
     """A bundle with the notes of an export; its weights are of no network."""
     notes = ["trained on", verification_note(dict.fromkeys(CLASS_KEYS, 0)), "not calibrated"]
-    weights = {"layer": np.arange(4, dtype=np.float32)}
+    weights = {"layer": np.arange(4, dtype=np.float32) / 3}
     return save_bundle(
         tmp_path / "bundle",
         name="tiny",
@@ -23,6 +23,7 @@ def a_bundle(tmp_path):
         slice_weights=weights,
         patient_weights=weights,
         card={"notes": notes},
+        dtype=request.param,
     )
 
 
@@ -31,6 +32,7 @@ def test_the_card_says_how_many_real_patients_were_right(a_bundle):
     record(a_bundle, figures)
     reread = load_bundle(a_bundle.folder)
     assert reread.sha256 == a_bundle.sha256
+    assert reread.card["weights"] == a_bundle.card["weights"]
     assert reread.card["verified_on_real_ct"] == {"healthy": 0, "covid19": 2, "h1n1": 0, "cap": 1}
     assert reread.card["notes"] == [
         "trained on",

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from Training import train_patient
-from Training.loop import CHECKPOINT, Share, make_fabric
-from Training.patients import PatientFeatures, padded
+from Training.loop import BEST, CHECKPOINT, LOG, Share, make_fabric
+from Training.patients import PatientFeatures, features_folder, padded
 
 FABRIC = make_fabric("cpu")
 
@@ -76,6 +77,43 @@ def test_a_killed_run_resumes_to_the_same_weights(small_config, tmp_path, monkey
     )
     resumed = torch.load(tmp_path / "cut" / CHECKPOINT, weights_only=True)["network"]
     assert all(torch.equal(resumed[name], value) for name, value in whole.state_dict().items())
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_weights_of_another_run_are_not_written_over(small_config, tmp_path, resume):
+    config = small_config(*SMALL, "patient.epochs=1")
+    (tmp_path / BEST).write_bytes(b"of fine-tuning")
+    with pytest.raises(UsageError, match=r"the weights of another run\. Name another --out"):
+        train_patient.train(
+            FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path, resume
+        )
+    assert [each.name for each in tmp_path.iterdir()] == [BEST]
+
+
+def test_a_run_killed_before_its_first_checkpoint_goes_on(small_config, tmp_path):
+    config = small_config(*SMALL, "patient.epochs=1")
+    (tmp_path / BEST).write_bytes(b"its own")
+    (tmp_path / LOG).write_text('{"step": 1, "loss": 1.4}\n')
+    train_patient.train(FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path, True)
+    torch.load(tmp_path / BEST, weights_only=True)
+    with pytest.raises(UsageError, match=r"holds a run\. Go on with it by --resume"):
+        train_patient.train(FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path)
+
+
+def test_features_are_kept_apart_by_all_that_shapes_them(small_config, tmp_path):
+    same = features_folder(tmp_path, small_config(), "0123")
+    others = [
+        features_folder(tmp_path, small_config(each), "0123")
+        for each in (
+            "patient.largest_slice_count=5",
+            "model.preprocessing.window_width_hu=1000",
+            "model.preprocessing.margin_px=3",
+            "model.slice_network.pooling=mean",
+            "data.left_out_findings=[bronchi]",
+        )
+    ]
+    assert len({same, *others, features_folder(tmp_path, small_config(), "4567")}) == 7
+    assert features_folder(tmp_path, small_config("patient.epochs=9"), "0123") == same
 
 
 def test_processes_share_the_patients_of_one(small_config):

@@ -14,6 +14,7 @@ from Testing.stand_ins.dicom import write_series
 from Testing.stand_ins.disc_cache import SMALL, SMOKE
 from Training import calibrate, evaluate, export, finetune_joint, index, train_patient, train_slice
 from Training.config import load_config
+from Training.loop import BEST
 
 CLASSES = ("Healthy", "COVID-19", "H1N1", "CAP")
 PATIENTS = 6
@@ -57,7 +58,9 @@ def test_card_names_the_patients_and_the_calibration(walked: Path) -> None:
     assert card["training_data"]["patients"]["validation"] == dict.fromkeys(CLASSES, 1)
     assert card["calibration"]["patients"] == 4
     assert card["notes"][0].startswith("Trained on patients of folders: 3 Healthy, 3 COVID-19")
-    assert card["metrics"]["location_map"]["dice_at_threshold"] is not None
+    fitted = card["calibration"]["location_map"]
+    assert fitted["patients"] == 3
+    assert card["settings"]["localization"]["threshold"] == fitted["threshold"]
 
 
 def test_evaluation_of_the_test_split_is_complete(walked: Path) -> None:
@@ -90,6 +93,18 @@ def test_both_levels_are_tuned_together_into_another_bundle(walked: Path) -> Non
     began = after.card["training_data"]["initial_weights"]
     assert before.sha256[:12] in began["model"]
     assert began["training_data"] == before.card["training_data"]
+
+
+def test_fine_tuning_does_not_write_over_the_run_that_it_starts_from(walked: Path) -> None:
+    asked = ["--config", str(SMOKE), "--data", str(walked / "index.csv"), "--device", "cpu"]
+    asked += ["--cache", str(walked / "cache"), "--out", str(walked / "run")]
+    asked += [word for each in (*SMALL, *OVERRIDES) for word in ("--set", each)]
+    kept = [walked / "run" / level / BEST for level in ("slice", "patient")]
+    before = [each.read_bytes() for each in kept]
+    for more in ([], ["--resume"]):
+        with pytest.raises(UsageError, match=r"run.slice holds the weights of another run"):
+            finetune_joint.main([*asked, "--run", str(walked / "run"), *more])
+    assert [each.read_bytes() for each in kept] == before
 
 
 def test_fine_tuning_of_nothing_is_refused(tmp_path: Path) -> None:

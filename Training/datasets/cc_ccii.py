@@ -9,15 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from Training.datasets.dataset import Dataset, subfolders, wrong_layout
 from Training.datasets.examination import slice_images
-from Training.datasets.headers import age_in_years
+from Training.datasets.headers import Person, age_in_years
 from Training.datasets.index_file import Case
 
 NAME = "cc-ccii"
 # CP is common pneumonia: bacterial, and viral other than COVID-19.
 CLASS_FOLDERS = {"Normal": "Healthy", "NCP": "COVID-19", "CP": "CAP"}
 SEXES = {"1": "M", "2": "F"}
-
-Person = tuple[float | None, str | None]
 
 
 def cases(folder: Path) -> Iterator[Case]:

@@ -74,7 +74,7 @@ def _read_array(path: Path) -> np.ndarray:
     """0 or 1 by patient and slice; UsageError where reading could run somebody's code."""
     try:
         return np.nan_to_num(np.load(path))
-    except ValueError:
+    except (ValueError, EOFError):
         raise UsageError(
             "slice_labels",
             f"{path} holds Python objects, or is damaged. If you trust it, write it anew: "

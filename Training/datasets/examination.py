@@ -103,19 +103,22 @@ def _check_labels(case: Case, count: int) -> None:
 
 
 def _identity(path: Path) -> tuple[str, frozenset[str]]:
-    """DICOM's patient and series; InputRefused for several patients, of whom one would count."""
+    """DICOM's patient and series; InputRefused for a damaged file or several patients.
+
+    Of several patients one would count, of a damaged file nobody knows whose it is.
+    """
     files = dicom_files(path) if path.is_dir() else []
     if not files:
         return "", frozenset()
     headers = [read_tags(each, "PatientID", "SeriesInstanceUID") for each in files]
-    patients = {str(each.get("PatientID", "")) for each in headers} - {""}
+    patients = {each["PatientID"] for each in headers} - {""}
     if len(patients) > 1:
         raise InputRefused(
             "patients",
             f"It holds {len(patients)} patients, {min(patients)} and others. Make a folder of "
             "each.",
         )
-    series = frozenset(str(each.get("SeriesInstanceUID", "")) for each in headers)
+    series = frozenset(each["SeriesInstanceUID"] for each in headers)
     return next(iter(patients), ""), series - {""}
 
 

@@ -1,4 +1,7 @@
-"""Age and sex as the files themselves tell them."""
+"""Age and sex as the files themselves tell them.
+
+Of a damaged file they are unknown: that it is damaged is said where its pixels are wanted.
+"""
 
 import re
 import warnings
@@ -6,11 +9,12 @@ from pathlib import Path
 
 import pydicom
 import SimpleITK as sitk
-from pydicom.errors import InvalidDicomError
 
-from M3LungScreenLib.dicom.series import is_dicom
-from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.dicom.series import DAMAGED, is_dicom
+from M3LungScreenLib.errors import InputRefused
 
+Person = tuple[float | None, str | None]
+UNKNOWN: Person = (None, None)
 YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
@@ -31,29 +35,36 @@ def dicom_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)]
 
 
-def read_tags(path: Path, *keywords: str) -> pydicom.Dataset:
-    """These tags of a DICOM file; UsageError where it cannot be read."""
+def read_tags(path: Path, *keywords: str) -> dict[str, str]:
+    """These tags of a DICOM file, '' for what it has not; InputRefused where it is damaged."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # values that break the standard are no concern here
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
-    except (InvalidDicomError, EOFError) as error:
-        raise UsageError("unreadable", f"{path} is damaged. Fetch it again.") from error
+            data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+            return {each: str(data.get(each) or "") for each in keywords}
+    except DAMAGED as error:
+        raise InputRefused("unreadable", f"{path} is damaged. Fetch it again.") from error
 
 
-def dicom_person(path: Path) -> tuple[float | None, str | None]:
+def dicom_person(path: Path) -> Person:
     """Age in years and sex of a DICOM file, or of the first one in a folder."""
     files = dicom_files(path) if path.is_dir() else [path]
     if not files:
-        return None, None
-    data = read_tags(files[0], "PatientAge", "PatientSex")
-    return age_in_years(str(data.get("PatientAge", ""))), sex_of(str(data.get("PatientSex", "")))
+        return UNKNOWN
+    try:
+        told = read_tags(files[0], "PatientAge", "PatientSex")
+    except InputRefused:
+        return UNKNOWN
+    return age_in_years(told["PatientAge"]), sex_of(told["PatientSex"])
 
 
-def volume_person(path: Path) -> tuple[float | None, str | None]:
+def volume_person(path: Path) -> Person:
     """Age in years and sex of a volume file whose header has PatientAge and PatientSex."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.ReadImageInformation()
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return UNKNOWN
     values = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
     return age_in_years(values.get("PatientAge", "")), sex_of(values.get("PatientSex", ""))

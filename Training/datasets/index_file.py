@@ -2,7 +2,8 @@
 
     case_id,path,patient_class[,split,slice_labels,mask,age,sex]
 
-`path` and `mask` may be relative to the index; `slice_labels` is a 0 or 1 for each
+`path` and `mask` may be relative to the index; `split` is training, validation or test in
+every line, or empty in all; `slice_labels` is a 0 or 1 for each
 slice from feet to head, 1 where a lesion is, written in one word such as s0001110.
 """
 
@@ -71,7 +72,24 @@ def read_index(path: str | Path) -> list[Case]:
         missing = [each for each in REQUIRED if each not in (reader.fieldnames or [])]
         if missing:
             raise UsageError("index", f"{path} has no column {', '.join(missing)}. Add it.")
-        return [_case(row, path, line) for line, row in enumerate(reader, start=2)]
+        cases = [_case(row, path, line) for line, row in enumerate(reader, start=2)]
+    place = without_split(cases)
+    if place is not None:
+        raise UsageError(
+            "index",
+            f"Line {place + 2} of {path} has no split, and other lines have one; write one of "
+            f"{', '.join(SPLITS)}, or leave the column empty in all.",
+        )
+    return cases
+
+
+def without_split(cases: Sequence[Case]) -> int | None:
+    """The place of the first case that has no split though others have; None where all are alike.
+
+    A part of the cases would never be used.
+    """
+    missing = [place for place, each in enumerate(cases) if each.split is None]
+    return missing[0] if 0 < len(missing) < len(cases) else None
 
 
 def splits_there(cases: Sequence[Case]) -> str:
@@ -104,12 +122,21 @@ def _case(row: dict[str, str], index: Path, line: int) -> Case:
         case_id=row["case_id"],
         path=index.parent / row["path"],
         patient_class=row["patient_class"],
-        split=row.get("split") or None,
+        split=_split(row.get("split") or "", index, line),
         slice_labels=_labels(row.get("slice_labels") or "", index, line),
         mask=index.parent / row["mask"] if row.get("mask") else None,
         age=_age(row.get("age") or "", index, line),
         sex=row.get("sex") or None,
     )
+
+
+def _split(text: str, index: Path, line: int) -> str | None:
+    if text and text not in SPLITS:
+        raise UsageError(
+            "index",
+            f"Line {line} of {index} has the split {text!r}; write one of {', '.join(SPLITS)}.",
+        )
+    return text or None
 
 
 def _labels(text: str, index: Path, line: int) -> tuple[int, ...] | None:

@@ -13,7 +13,7 @@ def check_leaks(examined: Sequence[Examined]) -> None:
     """Raise UsageError with the pairs of cases that are one and lie in different splits.
 
     Two are one by their name, DICOM's patient ID, a common series UID, or a slice of the
-    same pixels. A patient ID that all cases have in common is a placeholder.
+    same pixels. A patient ID that all who have one have in common is a placeholder.
     """
     pairs = {
         (*sorted((first.case.case_id, second.case.case_id)), what)
@@ -28,7 +28,7 @@ def check_leaks(examined: Sequence[Examined]) -> None:
 def _evidence(
     examined: Sequence[Examined],
 ) -> Iterator[tuple[str, Callable[[Examined], Iterable[str]]]]:
-    identities = {each.fingerprint.patient for each in examined}
+    identities = {each.fingerprint.patient for each in examined} - {""}
     yield "same patient", lambda each: [each.case.case_id]
     if len(identities) > 1:
         yield "same patient ID", lambda each: {each.fingerprint.patient} - {""}

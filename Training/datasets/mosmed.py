@@ -6,8 +6,6 @@ studies/CT-0/study_0001.nii.gz ... studies/CT-4/   masks/study_0255_mask.nii.gz
 from collections.abc import Iterator
 from pathlib import Path
 
-import SimpleITK as sitk
-
 from Training.datasets.dataset import Dataset, wrong_layout
 from Training.datasets.index_file import Case
 
@@ -23,7 +21,7 @@ CLASS_FOLDERS = {
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """A case for each study; slice labels where there is a mask."""
+    """A case for each study, with its mask where there is one."""
     studies = folder / "studies"
     if not any((studies / name).is_dir() for name in CLASS_FOLDERS):
         raise wrong_layout(NAME, folder, "it has no folder studies/CT-0")
@@ -31,15 +29,7 @@ def cases(folder: Path) -> Iterator[Case]:
         for path in sorted((studies / name).glob("study_*.nii*")):
             study = path.name.split(".")[0]
             mask = next(iter(sorted((folder / "masks").glob(f"{study}_mask.nii*"))), None)
-            labels = _labels(mask) if mask else None
-            yield Case(study, path, patient_class, slice_labels=labels, mask=mask)
-
-
-def _labels(mask: Path) -> tuple[int, ...]:
-    """Which slices of a mask have a lesion, from feet to head however it is stored."""
-    # A copy: a view would outlive the turned image and show freed memory.
-    array = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(mask)), "LPS"))
-    return tuple(int(each.any()) for each in array)
+            yield Case(study, path, patient_class, mask=mask)
 
 
 MOSMED = Dataset(

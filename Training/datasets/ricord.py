@@ -9,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from M3LungScreenLib.dicom.series import DicomSeries, find_series
+from M3LungScreenLib.errors import UsageError
 from Training.datasets.dataset import Dataset
-from Training.datasets.headers import dicom_files, read_tags
+from Training.datasets.headers import read_tags
 from Training.datasets.index_file import Case
 from Training.datasets.tcia import ct_cases
 
@@ -44,12 +46,15 @@ def negative_cases(folder: Path) -> Iterator[Case]:
 
 
 def read_outlines(folder: Path) -> Outlines:
-    """What the readers drew (MD.ai's export), from a file in `folder` or beside it; or nothing."""
+    """What the readers drew (MD.ai's export), from a file in `folder` or beside it; or nothing.
+
+    UsageError where the file is damaged.
+    """
     found = [path for each in (folder, folder.parent) for path in each.glob("*RICORD-1a*.json")]
     outlines = Outlines()
     if not found:
         return outlines
-    told = json.loads(found[0].read_text("utf-8"))
+    told = _json_of(found[0])
     names = {each["id"]: each["name"] for group in told["labelGroups"] for each in group["labels"]}
     for each in (mark for part in told["datasets"] for mark in part["annotations"]):
         name = names.get(each["labelId"], "")
@@ -58,6 +63,13 @@ def read_outlines(folder: Path) -> Outlines:
         elif name == NO_PNEUMONIA:
             outlines.negative.add(each["StudyInstanceUID"])
     return outlines
+
+
+def _json_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError:
+        raise UsageError("outlines", f"{path} is damaged. Fetch it again.") from None
 
 
 def _labelled(case: Case, outlines: Outlines) -> Case:
@@ -69,18 +81,18 @@ def _labelled(case: Case, outlines: Outlines) -> Case:
     if outlined is not None:
         labels = _labels(outlined, outlines.slices[outlined.uid])
         return replace(case, path=outlined.slices[0].path.parent, slice_labels=labels)
-    if found and _study(case.path) in outlines.negative:
+    if found and _study(found[0]) in outlines.negative:
         return replace(case, slice_labels=(0,) * found[0].slice_count)
     return case
 
 
 def _labels(series: DicomSeries, marked: set[str]) -> tuple[int, ...]:
-    names = (str(read_tags(each.path, "SOPInstanceUID").SOPInstanceUID) for each in series.slices)
+    names = (read_tags(each.path, "SOPInstanceUID")["SOPInstanceUID"] for each in series.slices)
     return tuple(int(each in marked) for each in names)
 
 
-def _study(folder: Path) -> str:
-    return str(read_tags(dicom_files(folder)[0], "StudyInstanceUID").StudyInstanceUID)
+def _study(series: DicomSeries) -> str:
+    return read_tags(series.slices[0].path, "StudyInstanceUID")["StudyInstanceUID"]
 
 
 RICORD_1A = Dataset(

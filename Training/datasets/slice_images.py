@@ -1,5 +1,6 @@
 """CT kept as pictures, one a slice: HU can only be estimated from grey values."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def read_case_ct(path: Path) -> CTVolume:
     files = slice_images(path)
     if not files:
         return read_ct(path)
-    pictures = [img_as_ubyte(imread(each, as_gray=True)) for each in reversed(files)]
+    pictures = [_grey(each) for each in reversed(files)]
     shapes = sorted({each.shape for each in pictures})
     if len(shapes) > 1:
         sizes = ", ".join("×".join(map(str, each)) for each in shapes)
@@ -34,3 +35,11 @@ def read_case_ct(path: Path) -> CTVolume:
     hu = np.rint(BLACK_HU + grey * (WHITE_HU - BLACK_HU) / 255).astype(np.int16)
     pixel_mm = FIELD_MM / max(grey.shape[1:])
     return CTVolume.from_array(hu, (pixel_mm, pixel_mm, SLICE_MM))
+
+
+def _grey(path: Path) -> np.ndarray:
+    """uint8 `[row, column]`; InputRefused where it cannot be read."""
+    try:
+        return np.asarray(img_as_ubyte(imread(path, as_gray=True)))
+    except (OSError, ValueError, RuntimeError, SyntaxError, struct.error):
+        raise InputRefused("pictures", f"{path} is damaged. Fetch it again.") from None

@@ -34,7 +34,7 @@ def ct_cases(folder: Path, collection: str, patient_class: str) -> Iterator[Case
 
 
 def _has_ct(study: Path) -> bool:
-    """By one file a series."""
-    files = (dicom_files(each)[:1] for each in subfolders(study))
-    headers = (read_header(each) for first in files for each in first)
-    return any(each is not None and each.modality == "CT" for each in headers)
+    """By one file a series, the first whose header can be read."""
+    headers = (map(read_header, dicom_files(each)) for each in subfolders(study))
+    firsts = (next(filter(None, each), None) for each in headers)
+    return any(first is not None and first.modality == "CT" for first in firsts)

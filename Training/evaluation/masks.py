@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from M3LungScreenLib.ct import AXIAL, CTVolume
 from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.reading import read_image
 from M3LungScreenLib.result import Result
 from Training.metrics import auc, dice, pointing_game
 
@@ -29,12 +30,12 @@ class MapFigures:
 def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
     """bool `[slice, row, column]` on `volume.hu`, true where the file is not 0.
 
-    Raises InputRefused where it cannot be read or does not lie on the volume.
+    Raises InputRefused where it is damaged, cut short or does not lie on the volume.
     """
     try:
-        image = sitk.ReadImage(path)
-    except RuntimeError:
-        raise InputRefused("mask", f"The mask {path} cannot be read. Save it as .nrrd.") from None
+        image = read_image(path)
+    except InputRefused as refusal:
+        raise InputRefused("mask", f"The mask {refusal.message}") from None
     if image.GetDimension() != 3 or image.GetSize() != volume.stored.size:
         raise InputRefused(
             "mask",

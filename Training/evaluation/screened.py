@@ -20,6 +20,7 @@ from M3LungScreenLib.settings import to_dict
 from Training.datasets.index_file import HEALTHY, Case, splits_there
 from Training.datasets.slice_images import read_case_ct
 from Training.evaluation.masks import MapFigures, map_figures, read_mask
+from Training.evaluation.thresholds import Overlaps, overlaps
 from Training.kept import kept_name, write_atomically
 
 RUN_FILE = "run.json"
@@ -49,6 +50,7 @@ class ScreenedCase:
     informative: tuple[bool, ...] = ()
     slice_labels: tuple[int, ...] | None = None
     map: MapFigures | None = None
+    overlaps: Overlaps | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -154,6 +156,7 @@ def _screen(
         informative=tuple(each is not None for each in p),
         slice_labels=labels,
         map=None if mask is None else map_figures(mask, result),
+        overlaps=None if mask is None else overlaps(mask, result),
         notes=notes,
     )
 
@@ -187,4 +190,9 @@ def _read(kept: dict[str, Any]) -> ScreenedCase:
     values["slices"] = tuple(map(tuple, kept["slices"]))
     if kept["map"]:
         values["map"] = MapFigures(**kept["map"])
+    if kept["overlaps"]:
+        kept_overlaps = kept["overlaps"]
+        values["overlaps"] = Overlaps(
+            tuple(kept_overlaps["found"]), tuple(kept_overlaps["hits"]), kept_overlaps["truth"]
+        )
     return ScreenedCase(**values)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 GREY = (0.45, 0.45, 0.45)
 # A marker of its own for each class: colour alone carries nothing.
 MARKERS = ("Circle", "Square", "Diamond", "Cross")
+# The legend stands right, over this much more than the slices need.
+ROOM_FOR_LEGEND = 0.25
 
 
 def fill_series(scene: Any, result: SceneResult) -> list[Any]:
@@ -32,8 +34,8 @@ def fill_series(scene: Any, result: SceneResult) -> list[Any]:
     return [*made, _series(scene, result, "Current slice", "mark_table", GREY)]
 
 
-def fill_chart(chart: Any, series: list[Any], title: str) -> None:
-    """All series in one chart, y from 0 to 1."""
+def fill_chart(chart: Any, series: list[Any], title: str, slice_count: int) -> None:
+    """All series in one chart, y from 0 to 1, no curve under the legend."""
     chart.RemoveAllPlotSeriesNodeIDs()
     for each in series:
         chart.AddAndObservePlotSeriesNodeID(each.GetID())
@@ -42,6 +44,8 @@ def fill_chart(chart: Any, series: list[Any], title: str) -> None:
     chart.SetYAxisTitle("Probability")
     chart.SetYAxisRangeAuto(False)
     chart.SetYAxisRange(0.0, 1.0)
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(0.0, (1 + ROOM_FOR_LEGEND) * slice_count)
     chart.SetLegendVisibility(True)
 
 

@@ -157,7 +157,8 @@ def add_result(scene: Any, volume: Any, folder: Path) -> SceneResult:
     made["attention"].SetText(base64.b64encode((folder / "attention.npz").read_bytes()).decode())
     _outdate(result.segmentation)
     series = fill_series(scene, result)
-    fill_chart(made["chart"], series, volume.GetName())
+    slice_count = made["slices_table"].GetNumberOfRows()
+    fill_chart(made["chart"], series, volume.GetName(), slice_count)
     gather(scene, volume, list(result.parts()))
     return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ def screenable(scene: Any) -> list[Any]:
 def hand_over(node: Any, folder: Path) -> HandedVolume:
     """Write the voxels of `node`, linear parent transforms hardened in its geometry.
 
-    The node itself is left as it is. Raises VolumeRefused as `why_not` says.
+    The node itself is left as it is. Raises VolumeRefused as `why_not` says, and for a value
+    that is not finite.
     """
     problem = why_not(node)
     if problem:
@@ -120,7 +121,7 @@ def _why_not_its_kind(node: Any) -> str:
             "{name} changes with its sequence, a result would not. Clone it in the Data module "
             "and screen the copy."
         )
-    return ""
+    return _why_not_its_depth(image)
 
 
 def _is_frame(node: Any) -> bool:
@@ -147,11 +148,36 @@ def _why_not_its_place(node: Any) -> str:
     return ""
 
 
+def _why_not_its_depth(image: Any) -> str:
+    from M3LungScreenLib.suitability import check_bytes
+
+    return _refusal(check_bytes, image.GetScalarSize())
+
+
 def _int16_parts(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The slabs of `array` rounded to int16, so that no second volume is held in memory."""
+    """The slabs of `array` rounded to int16, so that no second volume is held in memory.
+
+    Raises VolumeRefused for NaN and infinite values, which int16 would make HU.
+    """
+    from M3LungScreenLib.suitability import check_finite
+
     if array.dtype == np.int16:
         yield array
         return
     for slab in array:
+        problem = _refusal(check_finite, slab)
+        if problem:
+            raise VolumeRefused(problem)
         rounded = np.rint(slab) if slab.dtype.kind == "f" else slab
         yield np.clip(rounded, -32768, 32767).astype(np.int16)
+
+
+def _refusal(check: Callable[[Any], None], value: Any) -> str:
+    """What the library's `check` has against `value`, in its words; '' for nothing."""
+    from M3LungScreenLib.errors import InputRefused
+
+    try:
+        check(value)
+    except InputRefused as refusal:
+        return refusal.message
+    return ""
