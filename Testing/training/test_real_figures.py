@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
+from Testing.benchmarks.labelled_patients import compare
 from Testing.benchmarks.masked_slices import hu_of, map_figures
 from Testing.benchmarks.plain_rules import block_interval, nearness_to_mid_lung, opacity_share
 
@@ -27,6 +29,20 @@ def test_a_block_interval_is_wider_than_one_of_single_slices():
     low, high = block_interval(lambda i: float(truth[i].mean()), [100])
     single = 1.96 * truth.std() / np.sqrt(len(truth))
     assert low < 0.5 - 1.5 * single < 0.5 + 1.5 * single < high
+
+
+def test_slices_that_do_not_count_change_no_auc():
+    rng = np.random.default_rng(2)
+    truth = (rng.random(120) < 0.4).astype(int)
+    network, rule = truth + rng.normal(0, 0.5, 120), truth + rng.normal(0, 2, 120)
+    counted = (truth > 0) | (np.arange(120) < 70)
+    network[~counted] = rule[~counted] = 9.0
+    found = compare(truth, network, rule, [60, 60], counted)
+    kept = np.flatnonzero(counted)
+    assert found["auc"] == pytest.approx(roc_auc_score(truth[kept], rule[kept]))
+    ahead = roc_auc_score(truth[kept], network[kept]) - found["auc"]
+    assert found["interval"][0] < found["auc"] < found["interval"][1]
+    assert found["network_ahead_by"][0] < ahead < found["network_ahead_by"][1]
 
 
 def test_grey_values_come_back_as_hu():
