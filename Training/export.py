@@ -22,7 +22,7 @@ from Training.config import TrainingConfig, add_config_arguments, config_of, run
 from Training.data import LearningData, data_of
 from Training.evaluation.calibration import fit_lesion_logits
 from Training.learning import load_weights, weights_sha256
-from Training.loop import BEST
+from Training.loop import BEST, BEST_FIGURES
 from Training.record import verification_note
 from Training.samples import SliceSamples
 from Training.train_slice import answers
@@ -126,7 +126,7 @@ def _initial(config: TrainingConfig, init: Path | None) -> Any:
 
 
 def _metrics(folder: Path) -> Any:
-    return json.loads((folder / "best.json").read_text("utf-8"))
+    return json.loads((folder / BEST_FIGURES).read_text("utf-8"))
 
 
 def _arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:

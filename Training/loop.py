@@ -24,7 +24,7 @@ from Training.kept import write_text
 from Training.learning import check_same, choose_device, make_optimiser, make_schedule
 
 CHECKPOINT = "checkpoint.pt"
-BEST = "best.pt"
+BEST, BEST_FIGURES = "best.pt", "best.json"
 LOG = "log.jsonl"
 PRECISIONS: dict[Precision, Literal["bf16-mixed", "32-true"]] = {
     "bfloat16": "bf16-mixed",
@@ -209,7 +209,7 @@ class Run:
         for folder, module in self.kept.items():
             self._write(module.state_dict(), folder / BEST)
             if self.fabric.is_global_zero:
-                write_text(folder / "best.json", json.dumps(metrics, indent=2) + "\n")
+                write_text(folder / BEST_FIGURES, json.dumps(metrics, indent=2) + "\n")
 
     def log(self, **values: float) -> None:
         """One line in the run's log, and the same for TensorBoard."""
