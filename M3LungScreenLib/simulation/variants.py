@@ -37,7 +37,7 @@ KINDS = {
     "emphysema": Kind(1.2, (2, 10), findings.emphysema),
     "fibrosis": Kind(0.7, (1, 2), findings.fibrosis),
     "bands": Kind(1.5, (3, 12), findings.bands),
-    "bronchiectasis": Kind(1.2, (6, 30), findings.bronchiectasis),
+    "bronchiectasis": Kind(0.7, (6, 30), findings.bronchiectasis),
     "apical_caps": Kind(0.7, (1, 2), findings.caps),
     "pulsation": Kind(2.0, (1, 2), findings.pulsation),
     "breathing": Kind(1.2, (1, 2), findings.breathing),

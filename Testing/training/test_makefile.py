@@ -61,6 +61,14 @@ def test_gathering_that_stopped_halfway_goes_on(a_checkout: Path) -> None:
     assert gathered(a_checkout) == 2, "it was complete"
 
 
+def test_the_chests_of_packages_are_gathered_when_asked_for_later(a_checkout: Path) -> None:
+    make(a_checkout, "training-cache")
+    assert "--packages" in make(a_checkout, "training-cache", PACKAGES="1").stdout
+    assert gathered(a_checkout) == 2
+    make(a_checkout, "training-cache", PACKAGES="1")
+    assert gathered(a_checkout) == 2, "it was complete"
+
+
 @pytest.mark.parametrize("script", ["backgrounds", "packaged"])
 def test_chests_that_were_added_are_gathered_into_an_old_folder(
     a_checkout: Path, script: str
