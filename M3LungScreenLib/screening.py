@@ -16,6 +16,7 @@ from M3LungScreenLib.assessment import (
     spread_over_windows,
 )
 from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.chest import Chest, prepare
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.engines.fallback_engine import (
@@ -28,9 +29,8 @@ from M3LungScreenLib.errors import Cancelled
 from M3LungScreenLib.events import Listener, Notice, Progress, Provisional, ignore
 from M3LungScreenLib.involvement import lung_volumes_ml, measure_involvement, slice_involvement
 from M3LungScreenLib.localization import label_map, location_volume
-from M3LungScreenLib.lungs import PARTS, segment_lungs
 from M3LungScreenLib.neighbours import mean_over_neighbours
-from M3LungScreenLib.preprocessing import Crop, find_crops, network_input
+from M3LungScreenLib.preprocessing import network_input
 from M3LungScreenLib.provenance import Stopwatch, package_versions, peak_memory_mb
 from M3LungScreenLib.result import (
     Arrays,
@@ -45,25 +45,11 @@ from M3LungScreenLib.result import (
 )
 from M3LungScreenLib.schedule import batches, first_look, nearest_screened, remaining
 from M3LungScreenLib.settings import ModelSettings, PreprocessingSettings, to_dict
-from M3LungScreenLib.suitability import DOUBTFUL, check_lungs
+from M3LungScreenLib.suitability import DOUBTFUL
 
 Detail = Literal["full", "preview"]
 SLICES_PER_BATCH = 8
 PREVIEW_CENTER_HU = -600
-
-
-@dataclass(frozen=True)
-class Chest:
-    """A volume that may be screened: lungs found, slices cropped, doubts noted."""
-
-    volume: CTVolume
-    lungs: np.ndarray  # uint8 [slice, row, column]: 1 right, 2 left
-    crops: tuple[Crop | None, ...]
-    warnings: tuple[tuple[str, str], ...]
-
-    @property
-    def informative(self) -> list[int]:
-        return [k for k, crop in enumerate(self.crops) if crop is not None]
 
 
 @dataclass(frozen=True)
@@ -168,24 +154,6 @@ def screen(
             for k, each in screened.items()
         },
     )
-
-
-def prepare(
-    volume: CTVolume,
-    settings: PreprocessingSettings,
-    tell: Callable[[int, int], None] = lambda done, total: None,
-) -> Chest:
-    """Find the lungs and crop every slice to them (III-A); InputRefused without lungs.
-
-    `tell` hears how many parts of the work are done, of how many.
-    """
-    total = PARTS + 1
-    tell(0, total)
-    lungs = segment_lungs(volume, lambda part: tell(part, total))
-    warnings = (*volume.warnings, *check_lungs(lungs, volume))
-    crops = find_crops(volume, lungs, settings)
-    tell(total, total)
-    return Chest(volume, lungs, crops, warnings)
 
 
 def screen_slices(chest: Chest, run: Run, detail: Detail) -> dict[int, ScreenedSlice]:

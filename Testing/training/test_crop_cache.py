@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from M3LungScreenLib.chest import prepare
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.preprocessing import crop_hu
 from M3LungScreenLib.reading import read_ct
-from M3LungScreenLib.screening import prepare
 from M3LungScreenLib.settings import PreprocessingSettings
 from Testing.stand_ins.chests import a_small_chest, write_volume
 from Training.datasets import crop_cache

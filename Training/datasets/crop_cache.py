@@ -19,9 +19,9 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from M3LungScreenLib.chest import prepare
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.preprocessing import Crop, crop_hu
-from M3LungScreenLib.screening import prepare
 from M3LungScreenLib.settings import PreprocessingSettings
 from Training.datasets.index_file import HEALTHY, Case, files_of, stats_of
 from Training.datasets.shards import end_with_parent, keyed_folder

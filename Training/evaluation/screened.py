@@ -186,13 +186,15 @@ def _truths(
 
 
 def _read(kept: dict[str, Any]) -> ScreenedCase:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
+    values = _with_tuples(kept)
     values["slices"] = tuple(map(tuple, kept["slices"]))
     if kept["map"]:
         values["map"] = MapFigures(**kept["map"])
     if kept["overlaps"]:
-        kept_overlaps = kept["overlaps"]
-        values["overlaps"] = Overlaps(
-            tuple(kept_overlaps["found"]), tuple(kept_overlaps["hits"]), kept_overlaps["truth"]
-        )
+        values["overlaps"] = Overlaps(**_with_tuples(kept["overlaps"]))
     return ScreenedCase(**values)
+
+
+def _with_tuples(kept: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows lists alone."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}

@@ -1,0 +1,44 @@
+"""A CT made ready for the networks: its lungs found, its slices cropped to them (III-A)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.lungs import PARTS, segment_lungs
+from M3LungScreenLib.preprocessing import Crop, find_crops
+from M3LungScreenLib.settings import PreprocessingSettings
+from M3LungScreenLib.suitability import check_lungs
+
+
+@dataclass(frozen=True)
+class Chest:
+    """A volume that may be screened: lungs found, slices cropped, doubts noted."""
+
+    volume: CTVolume
+    lungs: np.ndarray  # uint8 [slice, row, column]: 1 right, 2 left
+    crops: tuple[Crop | None, ...]
+    warnings: tuple[tuple[str, str], ...]
+
+    @property
+    def informative(self) -> list[int]:
+        return [k for k, crop in enumerate(self.crops) if crop is not None]
+
+
+def prepare(
+    volume: CTVolume,
+    settings: PreprocessingSettings,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Chest:
+    """Find the lungs and crop every slice to them (III-A); InputRefused without lungs.
+
+    `tell` hears how many parts of the work are done, of how many.
+    """
+    total = PARTS + 1
+    tell(0, total)
+    lungs = segment_lungs(volume, lambda part: tell(part, total))
+    warnings = (*volume.warnings, *check_lungs(lungs, volume))
+    crops = find_crops(volume, lungs, settings)
+    tell(total, total)
+    return Chest(volume, lungs, crops, warnings)
