@@ -115,7 +115,9 @@ def _bar(
     left, top, right = place
     font = ImageFont.load_default(size)
     draw.text((left, top), called[0], INK, font)
-    draw.text((right, top), percent(share), INK, font, anchor="ra")
+    # Pillow's font has no space that does not break.
+    words = percent(share).replace("\N{NO-BREAK SPACE}", " ")
+    draw.text((right, top), words, INK, font, anchor="ra")
     low, high = top + round(size * 1.35), top + round(size * 1.85)
     draw.rectangle((left, low, right, high), fill=RAIL)
     if share * (right - left) >= 1:
