@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from M3LungScreenLib.outputs.folder import write
 from M3LungScreenLib.outputs.montage import _columns, draw_montage, shown_slices
@@ -60,6 +60,22 @@ def test_the_scale_of_the_map_grows_brighter_and_stays_warm():
     colors = warm_colors(np.linspace(0, 1, 11))
     assert (np.diff(colors @ [0.2126, 0.7152, 0.0722]) > 0).all()
     assert (colors[:, 0] > colors[:, 2]).all()
+
+
+def test_the_font_has_every_sign_that_is_written(make_result, monkeypatch):
+    written = []
+    draw_text = ImageDraw.ImageDraw.text
+
+    def text(self, place, words, *others, **named):
+        written.append(words)
+        draw_text(self, place, words, *others, **named)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    draw_montage(make_result("covid19", 0.9999))
+    assert "> 99.9 %" in written
+    font = ImageFont.load_default(30)
+    missing = bytes(font.getmask("\N{NO-BREAK SPACE}"))  # a box
+    assert all(bytes(font.getmask(sign)) != missing for sign in set("".join(written)))
 
 
 def test_the_montage_on_disk_opens(make_result, tmp_path):
