@@ -20,6 +20,8 @@ class Augmentation:
     `streak_px` is how long the noise is across the image: few photons pass both arms.
     `bend` is the spread, in half widths, by which a chest's shape is changed smoothly:
     there are fewer real chests to learn from than shapes of chests.
+    `slope` is how much denser (as a logarithm) lung at the back of the image is than lung in the
+    middle: by gravity in someone lying on their back, the other way round where they lie prone.
     """
 
     flip: bool
@@ -36,6 +38,7 @@ class Augmentation:
     noise_seed: int
     bend: float = 0.0
     streak_px: int = 0
+    slope: float = 0.0
 
 
 NONE = Augmentation(False, 0, (1, 1), (0, 0), -600, 0, 1, 0, 0, 0, 0, 0)
@@ -63,7 +66,7 @@ def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation
         shift=(float(rng.uniform(-0.05, 0.05)), float(rng.uniform(-0.05, 0.05))),
         center_hu=float(rng.uniform(*CENTERS_HU)),
         offset_hu=float(rng.normal(0, 12)),
-        density=float(np.exp(rng.normal(0, 0.12))),
+        density=float(np.exp(rng.normal(0.04, 0.17))),
         noise_hu=float(rng.uniform(0, 60) * (rng.random() < 0.6)),
         grain_px=float(rng.uniform(0, 0.9)),
         blur_px=0.0 if is_sharp else float(rng.uniform(0.4, 1.6) * (rng.random() < 0.4)),
@@ -71,6 +74,7 @@ def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation
         noise_seed=int(rng.integers(2**31)),
         bend=float(rng.uniform(0, 0.04) * (rng.random() < 0.7)),
         streak_px=int(rng.integers(3, 25) * (rng.random() < 0.3)),
+        slope=float(rng.normal(0.04, 0.1)),
     )
 
 
@@ -118,7 +122,9 @@ def _degrade(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
     """Inspiration, kernel, noise and calibration of other scans: HU `[B, S, S]`."""
     # The air's share of the lung changes; what is denser than half stays.
     tissue = (hu + 1000).clamp_min(0)
-    density = _each([each.density for each in drawn], hu)
+    down = torch.linspace(-1, 1, hu.shape[1], device=hu.device)[:, None]
+    slope = torch.exp(_each([each.slope for each in drawn], hu) * down)
+    density = _each([each.density for each in drawn], hu) * slope
     hu = hu + (density - 1) * tissue * ((500 - tissue) / 300).clamp(0, 1)
     other = [i for i, each in enumerate(drawn) if each.sharpen > 0 or each.blur_px > 0]
     if other:

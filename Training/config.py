@@ -39,6 +39,9 @@ class DataSettings:
     validation_simulated_per_class: int = 6
     validation_copies: Copies = Copies(8, 0)
     validation_backgrounds: tuple[str, ...] = ("crlm-1006", "lidc-0003")
+    # Volumes that only the patient level learns from: in chests that the slice level has learnt
+    # from it makes no mistakes to learn of. Empty: both learn from all.
+    patient_backgrounds: tuple[str, ...] = ()
     slices_per_patient: int = 10
     healthy_slices_per_patient: int = 4
     smallest_lesion_share: float = 0.0015

@@ -14,49 +14,52 @@ from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crop
 from M3LungScreenLib.schedule import first_look
 from M3LungScreenLib.settings import PreprocessingSettings
 from Training.backgrounds import VOLUMES
-from Training.config import TrainingConfig
+from Training.config import DataSettings, TrainingConfig
 from Training.datasets.shards import Arrays, cached, kept, keyed_folder
 from Training.samples import (
     PATIENT_TRAINING,
     PATIENT_VALIDATION,
     Rows,
     Source,
+    lesion_share,
     list_sources,
     make_pair,
+    simulator_sha256,
 )
 
-# How many slices a training patient is given; whole volumes of three times as many were
-# answered alike, and each more costs time in every part of every scale.
-SLICE_NUMBERS = (8, 64)
 # As many images at a time: 24 slices in three windows.
 FEATURE_BATCH = 72
 
 
 @dataclass(frozen=True)
 class PatientCrops:
-    """One patient's informative slices from feet to head: int16 HU `[N, S, S]`."""
+    """One patient's informative slices from feet to head: int16 HU `[N, S, S]`.
+
+    `lesions` bool `[N]` tells which of them show a lesion; None where nobody knows.
+    """
 
     name: str
     hu: Rows
     class_index: int
+    lesions: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class PatientFeatures:
-    """`features` float32 `[window, N, D]` of one patient."""
+    """`features` float32 `[window, N, D]` of one patient, `lesions` as in PatientCrops."""
 
     features: np.ndarray
     class_index: int
+    lesions: np.ndarray | None = None
 
 
 def patient_sources(config: TrainingConfig, names: list[str], validation: bool) -> list[Source]:
     """Patients other than the slice level's, in whole volumes; the same backgrounds held out."""
     data, patient = config.data, config.patient
-    chosen = [
-        name
-        for name in names
-        if name in VOLUMES and (name in data.validation_backgrounds) == validation
-    ]
+    held_out = data.validation_backgrounds
+    chosen = [name for name in names if name in VOLUMES and (name in held_out) == validation]
+    if data.patient_backgrounds and not validation:
+        chosen = [name for name in chosen if name in data.patient_backgrounds]
     if validation:
         simulated, copies = patient.validation_simulated_per_class, patient.validation_copies
         block = PATIENT_VALIDATION
@@ -70,20 +73,20 @@ def cached_patients(
 ) -> list[PatientCrops]:
     """Each ill patient and, of each seed, the same one healthy; made where missing."""
     settings, count = config.model.preprocessing, config.patient.largest_slice_count
-    left_out = config.data.left_out_findings
     makers = {
-        source.name: partial(_patient_arrays, source, folder, settings, count, left_out)
+        source.name: partial(_patient_arrays, source, folder, settings, count, config.data)
         for source in sources
     }
     shards = cached(patients_folder(cache, config), makers, "making patients")
     patients, healthy_seen = [], set()
     for source, shard in zip(sources, shards, strict=True):
         class_index = CLASS_KEYS.index(source.class_key)
-        patients.append(PatientCrops(source.name, shard["ill"], class_index))
+        patients.append(PatientCrops(source.name, shard["ill"], class_index, shard["lesions"]))
         body = (source.background, source.seed)
         if body not in healthy_seen:
             healthy_seen.add(body)
-            patients.append(PatientCrops(f"{source.name}-healthy", shard["clean"], 0))
+            none = np.zeros_like(shard["lesions"])
+            patients.append(PatientCrops(f"{source.name}-healthy", shard["clean"], 0, none))
     return patients
 
 
@@ -99,9 +102,10 @@ def features_folder(cache: Path, config: TrainingConfig, weights_sha256: str) ->
 
 
 def _shaping(config: TrainingConfig) -> tuple[Any, ...]:
-    """The settings by which the same patient looks otherwise."""
-    largest, findings = config.patient.largest_slice_count, config.data.left_out_findings
-    return (largest, config.model.preprocessing, *findings)
+    """The simulator and the settings by which the same patient looks otherwise."""
+    data = config.data
+    of_patients = (config.patient.largest_slice_count, data.smallest_lesion_share)
+    return (simulator_sha256(), *of_patients, config.model.preprocessing, *data.left_out_findings)
 
 
 def features_of(
@@ -115,7 +119,7 @@ def features_of(
     for each in tqdm(patients, desc="features", mininterval=10):
         maker = partial(_feature_arrays, each.hu, runner, settings)
         features = kept(folder, each.name, maker)["features"]
-        found.append(PatientFeatures(features, each.class_index))
+        found.append(PatientFeatures(features, each.class_index, each.lesions))
     return found
 
 
@@ -136,9 +140,9 @@ def _patient_arrays(
     folder: Path | None,
     settings: PreprocessingSettings,
     count: int,
-    left_out: tuple[str, ...],
+    data: DataSettings,
 ) -> Arrays:
-    pair = make_pair(source, folder, left_out)
+    pair = make_pair(source, folder, data.left_out_findings)
     crops = {
         k: crop
         for k, (hu, lungs) in enumerate(zip(pair.clean, pair.lungs, strict=True))
@@ -149,45 +153,6 @@ def _patient_arrays(
     def cut(hu: np.ndarray) -> np.ndarray:
         return np.stack([crop_hu(hu[k], crops[k], settings.input_size) for k in chosen])
 
-    return {"ill": cut(pair.ill), "clean": cut(pair.clean)}
-
-
-def padded(
-    chosen: list[PatientFeatures],
-    seed: tuple[int, int] | None,
-    dropout: float = 0.0,
-    usual: np.ndarray | float = 0.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Features `[B, N, D]` and mask `[B, N]`: all slices, windows averaged, where `seed` is None.
-
-    Else `seed` draws for each patient a run of slices, their number and a mix of windows,
-    so that slabs, thick and thin slices are known; that `dropout`'s share of features is what
-    is `usual` (`[D]`) in all slices of a patient keeps the network from learning patients by
-    heart.
-    """
-    rng = np.random.default_rng(seed)
-    rows = [
-        each.features.mean(axis=0) if seed is None else _drawn(each.features, rng, dropout, usual)
-        for each in chosen
-    ]
-    longest = max(len(each) for each in rows)
-    features = np.zeros((len(rows), longest, rows[0].shape[1]), np.float32)
-    mask = np.zeros((len(rows), longest), bool)
-    for i, each in enumerate(rows):
-        features[i, : len(each)], mask[i, : len(each)] = each, True
-    return features, mask
-
-
-def _drawn(
-    features: np.ndarray, rng: np.random.Generator, dropout: float, usual: np.ndarray | float
-) -> np.ndarray:
-    """Up to a fifth is left out at either end; what remains is thinned or repeated."""
-    windows, count, size = features.shape
-    start = rng.integers(0, count // 5 + 1)
-    end = count - 1 - rng.integers(0, count // 5 + 1)
-    number = round(float(np.exp(rng.uniform(*np.log(SLICE_NUMBERS)))))
-    places = np.linspace(start, end, number).round().astype(int)
-    shares = rng.dirichlet(np.ones(windows)).astype(np.float32)
-    mixed = np.einsum("w,wnd->nd", shares, features[:, places])
-    kept = np.float32(rng.random(size) >= dropout) / np.float32(1 - dropout)
-    return np.asarray(usual + (mixed - usual) * kept, np.float32)
+    shares = np.array([lesion_share(pair, k, crops[k]) for k in chosen])
+    lesions = shares >= data.smallest_lesion_share
+    return {"ill": cut(pair.ill), "clean": cut(pair.clean), "lesions": lesions}

@@ -6,12 +6,15 @@ becomes one shard on disk, so that making them can be stopped and gone on with.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
+from zlib import crc32
 
 import numpy as np
 
+from M3LungScreenLib import simulation
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.preprocessing import Crop, crop_hu, find_crop
 from M3LungScreenLib.settings import PreprocessingSettings
@@ -83,7 +86,8 @@ class SliceSamples:
 
 def slice_sources(data: DataSettings, names: Iterable[str], validation: bool) -> list[Source]:
     """What the slice level learns from, or is validated on."""
-    chosen = [name for name in names if (name in data.validation_backgrounds) == validation]
+    others = [name for name in names if name not in data.patient_backgrounds]
+    chosen = [name for name in others if (name in data.validation_backgrounds) == validation]
     if validation:
         simulated, copies = data.validation_simulated_per_class, data.validation_copies
         block = SLICE_VALIDATION
@@ -95,10 +99,13 @@ def slice_sources(data: DataSettings, names: Iterable[str], validation: bool) ->
 def list_sources(
     names: Iterable[str], simulated: int, copies: Copies, first_seed: int
 ) -> list[Source]:
-    """`simulated` patients of each disease, and `copies` of each disease in each background."""
+    """`simulated` patients of each disease, and `copies` of each disease in each background.
+
+    What is set into a background stays the same whichever others are there.
+    """
     made = [Source(key, first_seed + i) for i in range(simulated) for key in ILL]
-    for place, name in enumerate(names):
-        start = first_seed + 5_000 + 100 * place
+    for name in names:
+        start = first_seed + 5_000 + crc32(name.encode()) % 4_900
         number = copies.in_slice if name in backgrounds.SLICES else copies.in_volume
         made += [Source(key, start + i, name) for i in range(number) for key in ILL]
     return made
@@ -138,7 +145,9 @@ def make_slices(
         for k in rng.permutation(len(pair.clean))
         if (crop := find_crop(pair.clean[k], pair.lungs[k], settings))
     }
-    ill = [k for k, crop in crops.items() if _share(pair, k, crop) >= data.smallest_lesion_share]
+    ill = [
+        k for k, crop in crops.items() if lesion_share(pair, k, crop) >= data.smallest_lesion_share
+    ]
     free = [k for k in crops if not pair.truth[k].any()]
     ill, free = ill[: data.slices_per_patient], free[: data.healthy_slices_per_patient]
     size = settings.input_size
@@ -173,6 +182,7 @@ def cached_slices(
 def slices_folder(cache: Path, data: DataSettings, settings: PreprocessingSettings) -> Path:
     """Where slices shaped by these settings are kept."""
     shaping = (
+        simulator_sha256(),
         data.slices_per_patient,
         data.healthy_slices_per_patient,
         data.smallest_lesion_share,
@@ -180,6 +190,13 @@ def slices_folder(cache: Path, data: DataSettings, settings: PreprocessingSettin
         *data.left_out_findings,
     )
     return keyed_folder(cache, "slices", *shaping)
+
+
+@cache
+def simulator_sha256() -> str:
+    """Of the sources that draw chests and lesions: what an older simulator made is not used."""
+    sources = sorted(Path(simulation.__file__).parent.glob("*.py"))
+    return sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()
 
 
 def _slice_arrays(
@@ -190,7 +207,8 @@ def _slice_arrays(
     return {name: made[name] for name in KEPT}
 
 
-def _share(pair: Pair, k: int, crop: Crop) -> float:
+def lesion_share(pair: Pair, k: int, crop: Crop) -> float:
+    """Of the crop of slice `k`, the share that is lesion."""
     return float((pair.truth[k][crop.window] > 0).mean())
 
 

@@ -40,7 +40,8 @@ from Training.learning import (
 )
 from Training.loop import BEST, Losses, Run, Share, fit, make_fabric
 from Training.metrics import patient_errors
-from Training.patients import PatientFeatures, features_folder, features_of, padded
+from Training.patient_batches import drawn, whole
+from Training.patients import PatientFeatures, features_folder, features_of
 from Training.trained import check_trained
 
 PatientBatch = tuple[Tensor, Tensor, Tensor]
@@ -144,10 +145,9 @@ class PatientLevel:
         """The whole batch is drawn by every process, that it is the same for any number."""
         standardised = self.network.settings.standardised
         usual = self.network.feature_mean.cpu().numpy() if standardised else 0.0
-        features, mask = padded(patients, seed, self.config.patient.feature_dropout, usual)
-        classes = torch.tensor([each.class_index for each in patients])
-        whole = (torch.from_numpy(features), torch.from_numpy(mask), classes)
-        return share.of(whole[0]), share.of(whole[1]), share.of(whole[2])
+        arrays = drawn(patients, seed, self.config.patient.feature_dropout, usual)
+        features, mask, classes = (torch.from_numpy(each) for each in arrays)
+        return share.of(features), share.of(mask), share.of(classes)
 
     def parts(self, batch: PatientBatch) -> list[tuple[PatientBatch, float]]:
         return [(batch, 1.0)]
@@ -170,7 +170,7 @@ class PatientLevel:
 def validate(network: PatientNetwork, patients: list[PatientFeatures]) -> dict[str, float]:
     """Accuracy, cross-entropy and the paper's three errors (IV-B) on whole patients."""
     network.eval()
-    features, mask = padded(patients, None)
+    features, mask = whole(patients)
     device = next(network.parameters()).device
     inputs = (torch.from_numpy(each).to(device) for each in (features, mask))
     truth = torch.tensor([each.class_index for each in patients])

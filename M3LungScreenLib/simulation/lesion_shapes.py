@@ -11,6 +11,7 @@ from M3LungScreenLib.simulation.lung_frame import LungFrame
 
 Box = tuple[slice, slice, slice]
 LOBULE_MM = 8.0
+CONE_END = 1.33  # of a cone's length: what lies farther from its apex is none of it
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,16 @@ def corners(record: LesionRecord, frame: LungFrame) -> tuple[np.ndarray, np.ndar
     along, across = record.radii_mm
     if record.kind == "effusion":
         return frame.bounds_mm[record.side][0] - 8, frame.bounds_mm[record.side][1] + 8
+    end = center
     if record.kind in ("tube", "cone"):
         end = center + axis * along
-        wide = (
-            across * 1.6
-            if record.kind == "tube"
-            else along * np.sin(min(1.57, record.half_angle * 1.3))
-        )
-        return np.minimum(center, end) - wide - 6, np.maximum(center, end) + wide + 6
-    reach = 1.5 * max(along, across) + 6
-    return center - reach, center + reach
+    reach = 1.5 * max(along, across)
+    if record.kind == "tube":
+        reach = 1.5 * across
+    elif record.kind == "cone":
+        reach = CONE_END * along * np.sin(min(np.pi / 2, 1.5 * record.half_angle))
+    reach += 6  # voxels at the border
+    return np.minimum(center, end) - reach, np.maximum(center, end) + reach
 
 
 def fill_of(record: LesionRecord, frame: LungFrame, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
@@ -69,10 +70,11 @@ def fill_of(record: LesionRecord, frame: LungFrame, grid: Grid) -> tuple[np.ndar
     if record.kind == "effusion":
         return _effusion(record, frame, grid)
     level = _level(record, frame, grid.axes)
-    level += record.warp * _border_noise(record, grid, rng)
+    # The noise dies away outside: at -0.5 nothing is left, and no face of the box cuts the lesion.
+    level += record.warp * _border_noise(record, grid, rng) * np.clip(1 + 2 * level, 0, 1)
     outline = smoothstep(level / (2 * record.soft) + 0.5)
     if record.lobe != "any":
-        outline *= np.clip(frame.lobe_at(record.side, record.lobe, grid.axes) / 2 + 0.5, 0, 1)
+        outline *= _lobe(record, frame, grid, rng)
     fill = _inside(record, level, outline, grid, rng)
     return np.clip(fill, 0, 0.99) * outline, outline
 
@@ -91,12 +93,26 @@ def _level(record: LesionRecord, frame: LungFrame, axes: Axes) -> np.ndarray:
         return 1 - distance / (width * (1 - 0.35 * t))
     if record.kind == "cone":
         opening = 1 - np.arctan2(across, along) / record.half_angle
-        return np.minimum(opening, np.sqrt(square) / (0.2 * length) - 0.4).clip(-2, 1)
+        distance = np.sqrt(square)
+        ends = np.minimum(distance / (0.2 * length) - 0.4, 4 * (1.2 - distance / length))
+        return np.minimum(opening, ends).clip(-2, 1)
     if record.kind == "pleural":
         deep = np.maximum(frame.depth_at(axes) - 2, 0) / length
         narrow = width * np.maximum(0.25, 1 - 0.4 * deep)
-        return 1 - np.sqrt((across / narrow) ** 2 + deep**2)
+        plate = 1 - np.sqrt((across / narrow) ** 2 + deep**2)
+        # Where the wall turns along the axis, the plate would follow it without an end.
+        return np.minimum(plate, 3 * (1.25 - np.sqrt(square) / max(length, width)))
     return 1 - np.sqrt((along / length) ** 2 + (across / width) ** 2)
+
+
+def _lobe(
+    record: LesionRecord, frame: LungFrame, grid: Grid, rng: np.random.Generator
+) -> np.ndarray:
+    """1 in the lesion's lobe, 0 beyond the fissure, which is not quite flat."""
+    reach = 2.0 * max(record.radii_mm) + 10
+    wave_mm = 2.5 * noise_field(rng, grid.axes, 30.0, record.center_mm, reach)
+    inside_mm = frame.lobe_at(record.side, record.lobe, grid.axes) + wave_mm
+    return np.clip(inside_mm / 2 + 0.5, 0, 1)
 
 
 def _border_noise(record: LesionRecord, grid: Grid, rng: np.random.Generator) -> np.ndarray:

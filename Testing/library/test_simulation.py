@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from M3LungScreenLib.simulation.fields import deposit, noise_field, tube_points
+from M3LungScreenLib.simulation.lesion_shapes import Grid, corners, fill_of
 from M3LungScreenLib.simulation.lesions import LesionRecord, apply_lesions, draw_lesions
 from M3LungScreenLib.simulation.lung_frame import LungFrame
 from M3LungScreenLib.simulation.patient import render_patient, simulate_patient
@@ -220,6 +221,29 @@ def test_known_airways_stay_open_in_a_consolidation():
     out, _ = apply_lesions(hu, lungs, (1, 1, 1), [a_lesion(fill=0.97)], airways)
     assert out[20, 40, 40] == -850
     assert out[20, 44, 40] > -50
+
+
+@pytest.mark.parametrize("class_key", ILL)
+def test_no_lesion_is_cut_by_the_box_it_is_computed_in(class_key):
+    healthy = a_patient("healthy")
+    lungs, spacing = healthy.lungs, healthy.volume.spacing_mm
+    frame = LungFrame.of(lungs, spacing)
+    whole = Grid(np.zeros(3), np.asarray(spacing)[::-1], lungs.shape)
+    drawn = [
+        record
+        for seed in range(4)
+        for record in draw_lesions(class_key, lungs, spacing, np.random.default_rng(seed))
+        if record.kind in ("patch", "pleural", "tube", "cone")
+    ]
+    assert len(drawn) > 5
+    for record in drawn:
+        box, grid = whole.around(*corners(record, frame))
+        outline = fill_of(record, frame, grid)[1] * (lungs[box] == record.side)
+        for axis, (side, pixels) in enumerate(zip(box, lungs.shape, strict=True)):
+            if side.start > 0:
+                assert outline.take(0, axis).max() < 0.01
+            if side.stop < pixels:
+                assert outline.take(-1, axis).max() < 0.01
 
 
 def test_an_effusion_is_no_lesion():

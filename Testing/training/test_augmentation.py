@@ -64,3 +64,13 @@ def test_streaks_lie_across_the_image_with_the_noise_that_was_asked():
     assert abs(float(noise[8:-8, 8:-8].std()) - 30) < 3
     across, down = (float(noise.diff(dim=axis)[8:-8, 8:-8].std()) for axis in (1, 0))
     assert across < down / 2
+
+
+def test_a_slope_makes_lung_denser_at_the_back_and_leaves_tissue_as_it_is():
+    lung, tissue = torch.full((1, 9, 4), -800.0), torch.full((1, 9, 4), 30.0)
+    drawn = [replace(NONE, center_hu=-400, slope=0.2)]
+    seen = apply(lung, drawn, 1200)[0, 0, :, 0] * 1200 - 1000
+    share_of_tissue = torch.tensor([200 * np.exp(-0.2), 200, 200 * np.exp(0.2)]) - 1000
+    assert torch.allclose(seen[[0, 4, 8]], share_of_tissue.float(), atol=0.5)
+    flat = [replace(NONE, center_hu=-400)]
+    assert torch.allclose(apply(tissue, drawn, 1200), apply(tissue, flat, 1200), atol=1e-5)

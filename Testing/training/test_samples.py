@@ -8,11 +8,19 @@ import pytest
 
 from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.simulation.findings import VariantRecord
-from Training import samples
+from Training import patients, samples
 from Training.config import DataSettings, TrainingConfig
 from Training.datasets.shards import cached, keyed_folder
-from Training.patients import PatientFeatures, padded, patient_sources
-from Training.samples import Pair, Source, make_pair, make_slices, slice_sources
+from Training.patient_batches import drawn, whole
+from Training.patients import PatientFeatures, patient_sources
+from Training.samples import (
+    Pair,
+    Source,
+    make_pair,
+    make_slices,
+    slice_sources,
+    slices_folder,
+)
 
 BACKGROUNDS = ["crlm-1006", "lidc-0002", "lidc-0003"]
 
@@ -75,7 +83,7 @@ def test_findings_left_out_leave_all_else_as_it_was(monkeypatch: pytest.MonkeyPa
 
 def test_a_batch_of_patients_is_padded_with_a_mask():
     patients = [PatientFeatures(np.full((3, n, 5), n, np.float32), 1) for n in (2, 4)]
-    features, mask = padded(patients, None)
+    features, mask = whole(patients)
     assert mask.tolist() == [[True, True, False, False], [True] * 4]
     assert features[0].tolist() == [[2] * 5, [2] * 5, [0] * 5, [0] * 5]
 
@@ -83,9 +91,78 @@ def test_a_batch_of_patients_is_padded_with_a_mask():
 def test_drawn_slices_stay_in_order_and_are_drawn_alike_by_the_same_seed():
     rising = np.broadcast_to(np.arange(24, dtype=np.float32)[None, :, None], (3, 24, 1))
     patient = PatientFeatures(np.array(rising), 1)
-    drawn, _ = padded([patient], (1, 7))
-    assert (np.diff(drawn[0, :, 0]) >= -1e-5).all()
-    assert np.array_equal(drawn, padded([patient], (1, 7))[0])
+    features = drawn([patient], (1, 7))[0]
+    assert (np.diff(features[0, :, 0]) >= -1e-5).all()
+    assert np.array_equal(features, drawn([patient], (1, 7))[0])
+
+
+def test_a_drawn_patient_has_the_class_of_what_is_shown_and_slabs_are_among_them():
+    """The features tell the slice: whether a lesion is among those drawn can be looked up."""
+    places = np.broadcast_to(np.arange(24, dtype=np.float32)[None, :, None], (3, 24, 1))
+    lesions = np.zeros(24, bool)
+    lesions[15] = True
+    patients = [PatientFeatures(np.array(places), 2, lesions)] * 400
+    features, mask, classes = drawn(patients, (1, 7))
+    shown = [
+        set(row[real, 0].round().astype(int)) for row, real in zip(features, mask, strict=True)
+    ]
+    assert classes.tolist() == [2 if 15 in each else 0 for each in shown]
+    slabs = [max(each) - min(each) <= 12 for each in shown]
+    assert 0.15 < np.mean(slabs) < 0.35
+    assert 0.4 < np.mean(classes[slabs] == 0) < 0.95
+
+
+def test_where_no_lesion_is_known_of_the_class_and_the_chest_stay_whole():
+    rising = np.broadcast_to(np.arange(24, dtype=np.float32)[None, :, None], (3, 24, 1))
+    features, mask, classes = drawn([PatientFeatures(np.array(rising), 3)] * 100, (1, 7))
+    assert (classes == 3).all()
+    assert all(np.ptp(row[real, 0]) > 12 for row, real in zip(features, mask, strict=True))
+
+
+def test_patients_know_which_of_their_slices_show_a_lesion():
+    arrays = patients._patient_arrays(
+        Source("cap", 5), None, PreprocessingSettings(64), 24, DataSettings()
+    )
+    changed = np.abs(arrays["ill"].astype(int) - arrays["clean"]) > 150
+    seen = changed.mean(axis=(1, 2)) > 0.02
+    assert arrays["lesions"].dtype == bool
+    assert 0 < arrays["lesions"].sum() < 24
+    assert arrays["lesions"][seen].all()
+    assert not arrays["lesions"][~changed.any(axis=(1, 2))].any()
+
+
+def test_backgrounds_of_the_patient_level_train_no_slice_level():
+    config = TrainingConfig(data=DataSettings(patient_backgrounds=("lidc-0002",)))
+    names = [*BACKGROUNDS, "rider-1225316081"]
+    slices = {source.background for source in slice_sources(config.data, names, False)}
+    whole_chests = {source.background for source in patient_sources(config, names, False)}
+    assert slices == {None, "rider-1225316081"}
+    assert whole_chests == {None, "lidc-0002"}
+    validating = {source.background for source in patient_sources(config, names, True)}
+    assert validating == {None, "crlm-1006", "lidc-0003"}
+
+
+def test_lesions_of_a_chest_stay_whichever_others_are_there():
+    alone, both = (
+        {source.name for source in slice_sources(DataSettings(), names, True)}
+        for names in (BACKGROUNDS[2:], BACKGROUNDS)
+    )
+    assert alone < both
+
+
+def test_another_simulator_has_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = TrainingConfig()
+    shaping = (tmp_path, config.data, config.model.preprocessing)
+    slices, whole_chests = slices_folder(*shaping), patients.patients_folder(tmp_path, config)
+    assert slices_folder(*shaping) == slices
+    (tmp_path / "chest.py").write_text("# drawn otherwise\n")
+    monkeypatch.setattr(samples.simulation, "__file__", str(tmp_path / "__init__.py"))
+    samples.simulator_sha256.cache_clear()
+    assert slices_folder(*shaping) != slices
+    assert patients.patients_folder(tmp_path, config) != whole_chests
+    monkeypatch.undo()
+    samples.simulator_sha256.cache_clear()
+    assert slices_folder(*shaping) == slices
 
 
 def test_arrays_in_the_cache_are_not_made_again(tmp_path: Path):

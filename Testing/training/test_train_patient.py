@@ -10,7 +10,8 @@ from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from Training import train_patient
 from Training.loop import BEST, CHECKPOINT, LOG, Share, make_fabric
-from Training.patients import PatientFeatures, features_folder, padded
+from Training.patient_batches import drawn
+from Training.patients import PatientFeatures, features_folder
 
 FABRIC = make_fabric("cpu")
 
@@ -130,14 +131,15 @@ def test_processes_share_the_patients_of_one(small_config):
 
 def test_dropout_silences_a_share_of_features_in_all_slices_of_a_patient():
     patient = PatientFeatures(np.ones((3, 30, 400), np.float32), 1)
-    drawn, _ = padded([patient], (1, 2), dropout=0.25)
-    silent = (drawn[0] == 0).all(axis=0)
+    found = drawn([patient], (1, 2), dropout=0.25)[0]
+    silent = (found[0] == 0).all(axis=0)
     assert 0.15 < silent.mean() < 0.35
-    assert np.allclose(drawn[0][:, ~silent], 1 / 0.75)
-    assert not (drawn[0][:, ~silent] == 0).any()
+    assert np.allclose(found[0][:, ~silent], 1 / 0.75)
+    assert not (found[0][:, ~silent] == 0).any()
 
 
 def test_a_feature_that_a_patient_goes_without_is_what_is_usual():
     patient = PatientFeatures(np.full((3, 30, 400), 3.0, np.float32), 1)
-    drawn, _ = padded([patient], (1, 2), dropout=0.5, usual=np.full(400, 2.0, np.float32))
-    assert set(np.unique(drawn[0].round(4))) == {2.0, 4.0}
+    usual = np.full(400, 2.0, np.float32)
+    found = drawn([patient], (1, 2), dropout=0.5, usual=usual)[0]
+    assert set(np.unique(found[0].round(4))) == {2.0, 4.0}

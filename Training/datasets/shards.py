@@ -1,7 +1,6 @@
 """Arrays made once and kept: one `.npz` a source, whole or absent, so that making can be stopped.
 
-A folder bears a hash of the settings that shaped its arrays; a simulator that
-changed is not noticed: delete the folder then (`make clean`).
+A folder bears a hash of what shaped its arrays: what was made otherwise lies in another.
 """
 
 import hashlib

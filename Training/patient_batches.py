@@ -1,0 +1,75 @@
+"""What is in a batch of the patient level: a run of slices of each patient, drawn anew."""
+
+import numpy as np
+
+from Training.patients import PatientFeatures
+
+# How many slices a training patient is given; whole volumes of three times as many were
+# answered alike, and each more costs time in every part of every scale.
+SLICE_NUMBERS = (8, 64)
+# A slab instead of a whole chest: how often, which share of the chest, how many slices.
+SLAB_RATE, SLAB_SHARES, SLAB_NUMBERS = 0.25, (0.08, 0.5), (8, 24)
+
+
+def whole(patients: list[PatientFeatures]) -> tuple[np.ndarray, np.ndarray]:
+    """Features `[B, N, D]` and mask `[B, N]`: all slices, windows averaged."""
+    return _padded([each.features.mean(axis=0) for each in patients])
+
+
+def drawn(
+    patients: list[PatientFeatures],
+    seed: tuple[int, int],
+    dropout: float = 0.0,
+    usual: np.ndarray | float = 0.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features `[B, N, D]`, mask `[B, N]` and classes `[B]` as `seed` draws them.
+
+    Each patient gives a run of slices, their number and a mix of windows, so that slabs,
+    thick and thin slices are known; that `dropout`'s share of features is what is `usual`
+    (`[D]`) in all slices of a patient keeps the network from learning patients by heart.
+    The class is that of what is shown: a slab that no lesion reaches is a healthy one.
+    """
+    rng = np.random.default_rng(seed)
+    runs, classes = [], []
+    for each in patients:
+        places = _run(each, rng)
+        runs.append(_mixed(each.features[:, places], rng, dropout, usual))
+        is_ill = each.lesions is None or each.lesions[places].any()
+        classes.append(each.class_index if is_ill else 0)
+    return *_padded(runs), np.array(classes)
+
+
+def _run(patient: PatientFeatures, rng: np.random.Generator) -> np.ndarray:
+    """Which slices, in order: a slab where it is known which show a lesion, or nearly all.
+
+    Of a whole chest up to a fifth is left out at either end; what remains is thinned or repeated.
+    """
+    count = patient.features.shape[1]
+    if patient.lesions is not None and rng.random() < SLAB_RATE:
+        length = rng.uniform(*SLAB_SHARES) * count
+        start = rng.uniform(0, count - length)
+        places = np.linspace(start, start + length, int(rng.integers(*SLAB_NUMBERS)))
+        return np.minimum(places.astype(int), count - 1)
+    start = rng.integers(0, count // 5 + 1)
+    end = count - 1 - rng.integers(0, count // 5 + 1)
+    number = round(float(np.exp(rng.uniform(*np.log(SLICE_NUMBERS)))))
+    return np.asarray(np.linspace(start, end, number).round().astype(int))
+
+
+def _mixed(
+    features: np.ndarray, rng: np.random.Generator, dropout: float, usual: np.ndarray | float
+) -> np.ndarray:
+    """The windows `[W, N, D]` in a drawn mix, some of the features as usual: `[N, D]`."""
+    shares = rng.dirichlet(np.ones(len(features))).astype(np.float32)
+    mixed = np.einsum("w,wnd->nd", shares, features)
+    kept = np.float32(rng.random(mixed.shape[1]) >= dropout) / np.float32(1 - dropout)
+    return np.asarray(usual + (mixed - usual) * kept, np.float32)
+
+
+def _padded(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    longest = max(len(each) for each in rows)
+    features = np.zeros((len(rows), longest, rows[0].shape[1]), np.float32)
+    mask = np.zeros((len(rows), longest), bool)
+    for i, each in enumerate(rows):
+        features[i, : len(each)], mask[i, : len(each)] = each, True
+    return features, mask
