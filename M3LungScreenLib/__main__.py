@@ -6,7 +6,12 @@ import sys
 import threading
 
 from M3LungScreenLib.commands import info, screen, simulate, worker
-from M3LungScreenLib.errors import Cancelled, M3LungScreenError
+from M3LungScreenLib.errors import (
+    MEMORY_RAN_OUT,
+    Cancelled,
+    M3LungScreenError,
+    memory_ran_out,
+)
 from M3LungScreenLib.events import Failed, to_json
 
 COMMANDS = {"screen": screen, "simulate": simulate, "info": info, "worker": worker}
@@ -36,10 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(each, interrupt)
     try:
         return COMMANDS[parsed.command].run(parsed)
-    except M3LungScreenError as refusal:
-        return _tell(refusal, jsonl=getattr(parsed, "progress", "") == "jsonl")
+    except M3LungScreenError as wrong:
+        refusal: M3LungScreenError = wrong
     except KeyboardInterrupt:
-        return _tell(Cancelled(), jsonl=getattr(parsed, "progress", "") == "jsonl")
+        refusal = Cancelled()
+    except (MemoryError, RuntimeError) as wrong:
+        if not memory_ran_out(wrong):
+            raise
+        refusal = M3LungScreenError("memory", MEMORY_RAN_OUT)
+    return _tell(refusal, jsonl=getattr(parsed, "progress", "") == "jsonl")
 
 
 def _tell(refusal: M3LungScreenError, jsonl: bool) -> int:

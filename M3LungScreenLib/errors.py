@@ -39,3 +39,12 @@ class Cancelled(M3LungScreenError):
 
     def __init__(self) -> None:
         super().__init__("cancelled", "Cancelled; nothing was written.")
+
+
+MEMORY_RAN_OUT = "The memory ran out. Close other programs or volumes, or screen with less detail."
+
+
+def memory_ran_out(wrong: Exception) -> bool:
+    """numpy raises MemoryError; torch and ITK say it in the words of a RuntimeError."""
+    words = ("allocate memory", "bad_alloc", "not enough memory")
+    return isinstance(wrong, MemoryError) or any(each in str(wrong) for each in words)

@@ -21,8 +21,7 @@ from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.engines.fallback_engine import (
     GPU_MEMORY_RAN_OUT,
-    FallbackEngine,
-    start_engine,
+    lasting_engine,
 )
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import Cancelled
@@ -275,7 +274,7 @@ def _engine_for(bundle: Bundle, device: str, progress: Listener) -> Engine:
     def fall_back() -> None:
         progress(Notice(GPU_MEMORY_RAN_OUT))
 
-    return FallbackEngine(bundle, start_engine(bundle, device, fall_back), fall_back)
+    return lasting_engine(bundle, device, fall_back)
 
 
 def _preprocessing_for(detail: Detail, settings: PreprocessingSettings) -> PreprocessingSettings:

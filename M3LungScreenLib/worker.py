@@ -34,7 +34,14 @@ from M3LungScreenLib.engines.fallback_engine import (
     start_engine,
 )
 from M3LungScreenLib.engines.interface import Engine
-from M3LungScreenLib.errors import Cancelled, InputRefused, M3LungScreenError, UsageError
+from M3LungScreenLib.errors import (
+    MEMORY_RAN_OUT,
+    Cancelled,
+    InputRefused,
+    M3LungScreenError,
+    UsageError,
+    memory_ran_out,
+)
 from M3LungScreenLib.events import (
     Crashed,
     Event,
@@ -53,7 +60,6 @@ from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 
 Command = dict[str, Any]
-MEMORY_RAN_OUT = "The memory ran out. Close other programs or volumes, or screen with less detail."
 
 
 def serve(lines: Iterable[str], out: TextIO) -> int:
@@ -142,14 +148,8 @@ def carry_out(
         listen(Failed(refusal.kind, refusal.message))
     except Exception as wrong:
         summary = f"The screening failed ({type(wrong).__name__}). Try again, or report it."
-        message = MEMORY_RAN_OUT if _is_out_of_memory(wrong) else summary
+        message = MEMORY_RAN_OUT if memory_ran_out(wrong) else summary
         listen(Crashed(message, traceback.format_exc()))
-
-
-def _is_out_of_memory(wrong: Exception) -> bool:
-    """numpy raises MemoryError; torch and ITK say it in the words of a RuntimeError."""
-    words = ("allocate memory", "bad_alloc", "not enough memory")
-    return isinstance(wrong, MemoryError) or any(each in str(wrong) for each in words)
 
 
 def screen_mapped(

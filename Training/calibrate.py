@@ -23,7 +23,6 @@ import numpy as np
 from M3LungScreenLib.assessment import calibrated
 from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASSES
-from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import LocalizationSettings, ModelSettings
 from Training.config import run_script
@@ -67,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     bundle, cases = load_bundle(parsed.bundle), cases_of(read_index(parsed.data), parsed.split)
     work = open_work(work_beside(parsed.out or parsed.bundle), bundle, cases, parsed.resume)
-    screened = screen_cases(cases, bundle, make_engine(bundle, parsed.device), work)
+    screened = screen_cases(cases, bundle, parsed.device, work)
     least = parsed.least_temperature
     block, rule = calibrate(screened, bundle, parsed.error, parsed.coverage, least)
     localization, location_map = calibrate_map(screened, bundle.settings.localization)

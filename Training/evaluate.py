@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image
 
 from M3LungScreenLib.bundle import load_bundle
-from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.outputs.folder import Output, check_target, complete_or_absent
 from Training.config import run_script
 from Training.datasets.index_file import read_index
@@ -63,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     check_target(parsed.out, EVALUATION)
     bundle, cases = load_bundle(parsed.bundle), cases_of(read_index(parsed.data), parsed.split)
     work = open_work(work_beside(parsed.out), bundle, cases, parsed.resume)
-    screened = screen_cases(cases, bundle, make_engine(bundle, parsed.device), work, keep_pictures)
+    screened = screen_cases(cases, bundle, parsed.device, work, keep_pictures)
     split = parsed.split if any(each.split for each in cases) else None
     metrics = summarise(screened, bundle, split)
     with complete_or_absent(parsed.out, EVALUATION) as folder:

@@ -22,6 +22,11 @@ def start_engine(bundle: Bundle, device: str, on_fallback: Callable[[], None]) -
     return make_engine(bundle, "cpu")
 
 
+def lasting_engine(bundle: Bundle, device: str, on_fallback: Callable[[], None]) -> Engine:
+    """As `make_engine`; the CPU takes over, after `on_fallback`, where a GPU's memory runs out."""
+    return FallbackEngine(bundle, start_engine(bundle, device, on_fallback), on_fallback)
+
+
 class FallbackEngine:
     """`engine` until its memory runs out for a single image, then the CPU.
 

@@ -18,6 +18,7 @@ from M3LungScreenLib.__main__ import main
 from M3LungScreenLib.commands import info
 from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
 from M3LungScreenLib.engines import fallback_engine
+from M3LungScreenLib.errors import MEMORY_RAN_OUT
 from M3LungScreenLib.events import Notice
 from M3LungScreenLib.result import SCHEMA_FILE
 
@@ -176,6 +177,17 @@ def test_a_gpu_too_small_for_the_model_is_told_and_the_cpu_screens(
     assert main([*map(str, asked), "--progress", "none"]) == 0
     assert capsys.readouterr().err == fallback_engine.GPU_MEMORY_RAN_OUT + "\n"
     assert json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))["device"] == "cpu"
+
+
+def test_memory_that_runs_out_is_one_plain_sentence(a_case, tmp_path, monkeypatch, capsys):
+    def run_out(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(fallback_engine, "make_engine", run_out)
+    out = tmp_path / "out"
+    assert main(["screen", str(a_case), "-o", str(out), "--progress", "none"]) == 1
+    assert capsys.readouterr().err == MEMORY_RAN_OUT + "\n"
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("style", PROGRESS_STYLES)

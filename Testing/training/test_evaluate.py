@@ -7,11 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from M3LungScreenLib import load_bundle, read_ct, screen
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.engines import fallback_engine
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
 from Training import evaluate
@@ -123,6 +125,20 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_figures(a_folder, monkeypa
     evaluate.main(asked(a_folder, "again", "--resume"))
     assert len(done) == 4  # the stopped one twice; the refused one is not even read
     assert metrics_of(a_folder, "again") == metrics_of(a_folder)
+
+
+def test_where_a_gpus_memory_runs_out_the_cpu_evaluates(a_folder, monkeypatch, capsys):
+    on_cpu = fallback_engine.make_engine
+
+    def make(bundle, device):
+        if device == "cuda":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return on_cpu(bundle, device)
+
+    monkeypatch.setattr(fallback_engine, "make_engine", make)
+    evaluate.main(asked(a_folder, "small-gpu", "--device", "cuda"))
+    assert fallback_engine.GPU_MEMORY_RAN_OUT in capsys.readouterr().err
+    assert metrics_of(a_folder, "small-gpu") == metrics_of(a_folder)
 
 
 def test_an_evaluation_in_the_same_folder_takes_the_place_of_the_one_before(a_folder):

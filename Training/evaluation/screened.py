@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tqdm import tqdm
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.classes import CLASS_KEYS, CLASSES
+from M3LungScreenLib.engines.fallback_engine import GPU_MEMORY_RAN_OUT, lasting_engine
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import InputRefused, UsageError
 from M3LungScreenLib.result import Result
@@ -108,13 +111,15 @@ def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> 
 
 
 def screen_cases(
-    cases: list[Case], bundle: Bundle, engine: Engine, work: Path, keep: Keep | None = None
+    cases: list[Case], bundle: Bundle, device: str, work: Path, keep: Keep | None = None
 ) -> list[ScreenedCase]:
     """Every case screened, or taken from `work` where it lies already.
 
     `keep` may save pictures: it is told where, the result, and the truth mask if there
     is one. A refused case is an entry with its reason.
     """
+    say = partial(tqdm.write, GPU_MEMORY_RAN_OUT, sys.stderr)
+    engine = lasting_engine(bundle, device, say)
     found = []
     for case in tqdm(cases, desc="screen", unit="case", disable=None):
         path = work / f"{kept_name(case.case_id)}.json"
