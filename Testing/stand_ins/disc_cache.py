@@ -27,4 +27,5 @@ def fill_cache(cache: Path, *overrides: str) -> None:
             np.savez(slices / f"{source.name}.npz", **{name: made[name] for name in KEPT})
         for source in patient_sources(config, [], held_out):
             patient = slices_with_discs(9, source.seed)
-            np.savez(patients / f"{source.name}.npz", ill=patient.ill[:], clean=patient.clean[:])
+            ill, clean, every = patient.ill[:], patient.clean[:], np.ones(len(patient), bool)
+            np.savez(patients / f"{source.name}.npz", ill=ill, clean=clean, lesions=every)

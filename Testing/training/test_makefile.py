@@ -62,7 +62,7 @@ def test_gathering_that_stopped_halfway_goes_on(a_checkout: Path) -> None:
 
 
 def test_the_chests_of_packages_are_gathered_when_asked_for_later(a_checkout: Path) -> None:
-    make(a_checkout, "training-cache")
+    assert "--packages" not in make(a_checkout, "training-cache").stdout
     assert "--packages" in make(a_checkout, "training-cache", PACKAGES="1").stdout
     assert gathered(a_checkout) == 2
     make(a_checkout, "training-cache", PACKAGES="1")
@@ -88,6 +88,15 @@ def test_training_gathers_first_where_the_data_are(a_checkout: Path) -> None:
     assert (a_checkout / "build/backgrounds/.complete").exists()
     asked = (a_checkout / "asked").read_text().splitlines()
     assert sum("--backgrounds build/backgrounds" in each for each in asked) == 4
+
+
+@pytest.mark.parametrize(("config", "fetched"), [("compact", True), ("smoke", False)])
+def test_the_compact_models_training_fetches_the_chests_of_packages(
+    a_checkout: Path, config: str, fetched: bool
+) -> None:
+    done = make(a_checkout, "train", f"CONFIG={config}", M3LUNGSCREEN_DATA="data")
+    assert done.returncode == 0, done.stderr
+    assert ("--packages" in done.stdout) == fetched
 
 
 @pytest.mark.parametrize("data", ["", "data"])

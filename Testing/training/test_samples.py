@@ -142,6 +142,13 @@ def test_backgrounds_of_the_patient_level_train_no_slice_level():
     assert validating == {None, "crlm-1006", "lidc-0003"}
 
 
+def test_where_no_volume_is_left_to_the_patient_level_it_learns_from_all():
+    whole_chests = {
+        source.background for source in patient_sources(TrainingConfig(), BACKGROUNDS, False)
+    }
+    assert whole_chests == {None, "lidc-0002"}
+
+
 def test_lesions_of_a_chest_stay_whichever_others_are_there():
     alone, both = (
         {source.name for source in slice_sources(DataSettings(), names, True)}

@@ -1,0 +1,72 @@
+"""The mean of two slice levels, one trained on from the other: right where they differ more often.
+
+    python -m Training.average runs/compact-third runs/compact-fourth --out runs/compact \
+        --config Training/configs/compact.yaml --backgrounds build/backgrounds
+
+Weights of one training run and of its start lie in one valley: their mean has kept what the start
+knew and has learnt what the end knows (Wortsman et al., Robust fine-tuning of zero-shot models,
+CVPR 2022).
+"""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.networks.slice_network import SliceNetwork
+from Training.config import add_config_arguments, config_of, run_script
+from Training.data import data_of
+from Training.kept import write_atomically
+from Training.learning import load_weights
+from Training.loop import BEST, BEST_FIGURES, CHECKPOINT
+from Training.train_slice import validate
+from Training.trained import check_trained
+
+Weights = Mapping[str, Tensor]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs with a slice level")
+    add_config_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    config, folder = config_of(parsed), parsed.out / "slice"
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / CHECKPOINT).exists():
+        raise UsageError("out", f"{folder} holds a run. Name another --out.")
+    for run in parsed.runs:
+        check_trained(run, config, ("slice",))
+    weights = mean_of([load_weights(run / "slice" / BEST) for run in parsed.runs])
+    network = SliceNetwork(config.model.slice_network)
+    network.load_state_dict(weights)
+    figures = validate(network, data_of(config, parsed).slices(validation=True), config)
+    beside = folder / f"{BEST}.part"
+    torch.save(weights, beside)
+    os.replace(beside, folder / BEST)
+    write_atomically(folder / BEST_FIGURES, figures)
+    told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+    print(f"{folder / BEST}: {told}")
+
+
+def mean_of(weights: Sequence[Weights]) -> dict[str, Tensor]:
+    """Tensor by tensor; counters are those of the last. UsageError where they do not fit."""
+    shapes = [{name: each.shape for name, each in one.items()} for one in weights]
+    if any(each != shapes[0] for each in shapes):
+        raise UsageError("run", "These runs trained different networks. Name runs of one.")
+    last = weights[-1]
+    return {
+        name: torch.stack([each[name] for each in weights]).mean(dim=0)
+        if last[name].is_floating_point()
+        else last[name]
+        for name in last
+    }
+
+
+if __name__ == "__main__":
+    run_script(main)
