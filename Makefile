@@ -69,7 +69,7 @@ ON_FROM = --init runs/$(1)/slice/best.pt
 # glibc would give large blocks back and ask for them again in each step: a fifth of its time.
 train: export MALLOC_MMAP_MAX_ = 0
 train: export MALLOC_TRIM_THRESHOLD_ = 100000000000
-train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder]
+train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder] [PACKAGES=: without PyPI]
 ifeq ($(CONFIG),compact)
 	$(call LEARN,train_slice,compact-first)
 	$(call LEARN,train_slice,compact-second) $(call ON_FROM,compact-first)

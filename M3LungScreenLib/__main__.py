@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         refusal: M3LungScreenError = wrong
     except KeyboardInterrupt:
         refusal = Cancelled()
-    except (MemoryError, RuntimeError) as wrong:
+    except Exception as wrong:
         if not memory_ran_out(wrong):
             raise
         refusal = M3LungScreenError("memory", MEMORY_RAN_OUT)

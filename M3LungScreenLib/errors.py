@@ -1,6 +1,6 @@
 """What can go wrong in a way the user can mend, and the exit status of each.
 
-    M3LungScreenError
+    M3LungScreenError 1    the memory ran out
     ├── UsageError      2    the command cannot be carried out as given
     ├── InputRefused    3    no chest CT that this tool may answer for
     ├── ModelRefused    4    the bundle is missing, damaged or of another version

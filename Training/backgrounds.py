@@ -13,6 +13,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from tqdm import tqdm
@@ -85,6 +86,14 @@ class Background:
 def names_in(folder: Path | None) -> list[str]:
     """The backgrounds in a gathered folder."""
     return sorted(path.stem for path in folder.glob("*.npz")) if folder else []
+
+
+def place_of(name: str) -> int:
+    """A number for a background, 0 to 48, whichever others are there; one's own share the last."""
+    known = list(ORIGINS)
+    if name in known:
+        return known.index(name)
+    return len(known) + crc32(name.encode()) % (49 - len(known))
 
 
 def load(folder: Path, name: str) -> Background:

@@ -53,13 +53,15 @@ class SimulatedData:
         """Where the pixels came from, with licences."""
         data = self.config.data
         held_out = data.validation_backgrounds
-        licences = {name: ORIGINS[name].licence for name in self._names}
+        licences = {
+            name: ORIGINS[name].licence if name in ORIGINS else "unknown" for name in self._names
+        }
         return {
             "lesions": "simulated, after the radiology literature; no patient's lesion was used",
             "simulated_patients": "M3LungScreenLib.simulation, seeds in the training block",
             "real_backgrounds": {k: v for k, v in licences.items() if k not in held_out},
             "held_out_backgrounds": {k: v for k, v in licences.items() if k in held_out},
-            "patient_level_alone": [k for k in licences if k in data.patient_backgrounds],
+            "left_to_the_patient_level": [k for k in licences if k in data.patient_backgrounds],
         }
 
     def sentence(self) -> str:

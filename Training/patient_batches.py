@@ -8,7 +8,7 @@ from Training.patients import PatientFeatures
 # answered alike, and each more costs time in every part of every scale.
 SLICE_NUMBERS = (8, 64)
 # A slab instead of a whole chest: how often, which share of the chest, how many slices.
-SLAB_RATE, SLAB_SHARES, SLAB_NUMBERS = 0.25, (0.08, 0.5), (8, 24)
+SLAB_RATE, SLAB_SHARES, SLAB_NUMBERS = 0.25, (0.08, 0.5), (8, 23)
 
 
 def whole(patients: list[PatientFeatures]) -> tuple[np.ndarray, np.ndarray]:
@@ -27,19 +27,20 @@ def drawn(
     Each patient gives a run of slices, their number and a mix of windows, so that slabs,
     thick and thin slices are known; that `dropout`'s share of features is what is `usual`
     (`[D]`) in all slices of a patient keeps the network from learning patients by heart.
-    The class is that of what is shown: a slab that no lesion reaches is a healthy one.
+    The class is that of what is shown: a slab where no lesion is seen is a healthy one (so that
+    the healthy are more than their share).
     """
     rng = np.random.default_rng(seed)
-    runs, classes = [], []
+    rows, classes = [], []
     for each in patients:
-        places = _run(each, rng)
-        runs.append(_mixed(each.features[:, places], rng, dropout, usual))
+        places = _places(each, rng)
+        rows.append(_mixed(each.features[:, places], rng, dropout, usual))
         is_ill = each.lesions is None or each.lesions[places].any()
         classes.append(each.class_index if is_ill else 0)
-    return *_padded(runs), np.array(classes)
+    return *_padded(rows), np.array(classes)
 
 
-def _run(patient: PatientFeatures, rng: np.random.Generator) -> np.ndarray:
+def _places(patient: PatientFeatures, rng: np.random.Generator) -> np.ndarray:
     """Which slices, in order: a slab where it is known which show a lesion, or nearly all.
 
     Of a whole chest up to a fifth is left out at either end; what remains is thinned or repeated.
@@ -48,7 +49,7 @@ def _run(patient: PatientFeatures, rng: np.random.Generator) -> np.ndarray:
     if patient.lesions is not None and rng.random() < SLAB_RATE:
         length = rng.uniform(*SLAB_SHARES) * count
         start = rng.uniform(0, count - length)
-        places = np.linspace(start, start + length, int(rng.integers(*SLAB_NUMBERS)))
+        places = np.linspace(start, start + length, rng.integers(*SLAB_NUMBERS, endpoint=True))
         return np.minimum(places.astype(int), count - 1)
     start = rng.integers(0, count // 5 + 1)
     end = count - 1 - rng.integers(0, count // 5 + 1)

@@ -13,7 +13,7 @@ from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crop
 from M3LungScreenLib.schedule import first_look
 from M3LungScreenLib.settings import PreprocessingSettings
-from Training.backgrounds import VOLUMES
+from Training.backgrounds import SLICES
 from Training.config import DataSettings, TrainingConfig
 from Training.datasets.shards import Arrays, cached, kept, keyed_folder
 from Training.samples import (
@@ -35,7 +35,8 @@ FEATURE_BATCH = 72
 class PatientCrops:
     """One patient's informative slices from feet to head: int16 HU `[N, S, S]`.
 
-    `lesions` bool `[N]` tells which of them show a lesion; None where nobody knows.
+    `lesions` bool `[N]` tells which of them show one of at least `data.smallest_lesion_share`;
+    None where nobody knows.
     """
 
     name: str
@@ -57,7 +58,7 @@ def patient_sources(config: TrainingConfig, names: list[str], validation: bool) 
     """Patients other than the slice level's, in whole volumes; the same backgrounds held out."""
     data, patient = config.data, config.patient
     held_out = data.validation_backgrounds
-    chosen = [name for name in names if name in VOLUMES and (name in held_out) == validation]
+    chosen = [n for n in names if n not in SLICES and (n in held_out) == validation]
     if not validation:
         chosen = [name for name in chosen if name in data.patient_backgrounds] or chosen
     if validation:

@@ -10,7 +10,6 @@ from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
-from zlib import crc32
 
 import numpy as np
 
@@ -105,7 +104,7 @@ def list_sources(
     """
     made = [Source(key, first_seed + i) for i in range(simulated) for key in ILL]
     for name in names:
-        start = first_seed + 5_000 + crc32(name.encode()) % 4_900
+        start = first_seed + 5_000 + 100 * backgrounds.place_of(name)
         number = copies.in_slice if name in backgrounds.SLICES else copies.in_volume
         made += [Source(key, start + i, name) for i in range(number) for key in ILL]
     return made

@@ -52,7 +52,10 @@ def corners(record: LesionRecord, frame: LungFrame) -> tuple[np.ndarray, np.ndar
     if record.kind in ("tube", "cone"):
         end = center + axis * along
     reach = 1.5 * max(along, across)
-    if record.kind == "tube":
+    if record.kind in ("nodules", "tree_in_bud"):
+        # Normally distributed around the centre; from there a stem and its twigs.
+        reach = 2.2 * along + (25 if record.kind == "tree_in_bud" else 0)
+    elif record.kind == "tube":
         reach = 1.5 * across
     elif record.kind == "cone":
         reach = CONE_END * along * np.sin(min(np.pi / 2, 1.5 * record.half_angle))

@@ -16,7 +16,7 @@ import sys
 for name in {absent!r}.split():
     sys.modules[name] = None  # importing it is an ImportError
 from pathlib import Path
-import Training.train_patient, Training.train_slice
+import Training.average, Training.train_patient, Training.train_slice
 from Training.loop import make_fabric
 make_fabric("cpu", "float32", Path({folder!r}))
 from Training.config import TrainingConfig

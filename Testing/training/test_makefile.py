@@ -41,7 +41,7 @@ def aged(path: Path, seconds: float) -> None:
 
 
 def make(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    unset = ("M3LUNGSCREEN_DATA", "BACKGROUNDS", "MAKEFLAGS", "MAKELEVEL")
+    unset = ("M3LUNGSCREEN_DATA", "BACKGROUNDS", "MAKEFLAGS", "MAKELEVEL", "PACKAGES", "CONFIG")
     inherited = {name: value for name, value in os.environ.items() if name not in unset}
     return subprocess.run(
         ["make", *words], cwd=folder, env=inherited | variables, capture_output=True, text=True
@@ -88,6 +88,23 @@ def test_training_gathers_first_where_the_data_are(a_checkout: Path) -> None:
     assert (a_checkout / "build/backgrounds/.complete").exists()
     asked = (a_checkout / "asked").read_text().splitlines()
     assert sum("--backgrounds build/backgrounds" in each for each in asked) == 4
+
+
+def test_the_parts_of_the_compact_slice_level_follow_each_other(a_checkout: Path) -> None:
+    assert make(a_checkout, "train").returncode == 0
+    asked = (a_checkout / "asked").read_text().splitlines()
+    slices = [each for each in asked if "Training.train_slice" in each]
+    parts = [f"compact-{each}" for each in ("first", "second", "third", "fourth")]
+    for part, before, line in zip(parts, [None, *parts], slices, strict=False):
+        assert f"{part}.yaml --out runs/{part} " in line
+        assert ("--init" in line) == (before is not None)
+        assert before is None or f"--init runs/{before}/slice/best.pt" in line
+    scripts = [each.split()[1].removeprefix("Training.") for each in asked if "-m Training" in each]
+    last = ["train_slice"] * 4 + ["average", "train_patient", "export", "calibrate"]
+    assert scripts[-8:] == last
+    mean = next(each for each in asked if "Training.average" in each)
+    assert "--out runs/compact " in mean
+    assert mean.endswith("runs/compact-third runs/compact-fourth")
 
 
 @pytest.mark.parametrize(("config", "fetched"), [("compact", True), ("smoke", False)])

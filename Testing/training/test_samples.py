@@ -9,7 +9,9 @@ import pytest
 from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.simulation.findings import VariantRecord
 from Training import patients, samples
+from Training.backgrounds import ORIGINS, names_in, place_of
 from Training.config import DataSettings, TrainingConfig
+from Training.data import SimulatedData
 from Training.datasets.shards import cached, keyed_folder
 from Training.patient_batches import drawn, whole
 from Training.patients import PatientFeatures, patient_sources
@@ -149,6 +151,26 @@ def test_where_no_volume_is_left_to_the_patient_level_it_learns_from_all():
     assert whole_chests == {None, "lidc-0002"}
 
 
+def test_ones_own_chest_trains_both_levels_and_its_licence_is_unknown(tmp_path: Path):
+    for name in ("lidc-0002", "of-a-hospital"):
+        (tmp_path / f"{name}.npz").touch()
+    config = TrainingConfig()
+    for sources in (
+        slice_sources(config.data, names_in(tmp_path), False),
+        patient_sources(config, names_in(tmp_path), False),
+    ):
+        assert {source.background for source in sources} == {None, "lidc-0002", "of-a-hospital"}
+    card = SimulatedData(config, tmp_path, tmp_path).origin()
+    assert card["real_backgrounds"]["of-a-hospital"] == "unknown"
+    assert "2 volumes" in SimulatedData(config, tmp_path, tmp_path).sentence()
+
+
+def test_no_two_backgrounds_share_their_lesions():
+    places = [place_of(name) for name in ORIGINS]
+    assert len(set(places)) == len(places)
+    assert max(*places, *(place_of(f"own-{n}") for n in range(200))) == 48
+
+
 def test_lesions_of_a_chest_stay_whichever_others_are_there():
     alone, both = (
         {source.name for source in slice_sources(DataSettings(), names, True)}
@@ -163,12 +185,12 @@ def test_another_simulator_has_another_cache(tmp_path: Path, monkeypatch: pytest
     slices, whole_chests = slices_folder(*shaping), patients.patients_folder(tmp_path, config)
     assert slices_folder(*shaping) == slices
     (tmp_path / "chest.py").write_text("# drawn otherwise\n")
-    monkeypatch.setattr(samples.simulation, "__file__", str(tmp_path / "__init__.py"))
-    samples.simulator_sha256.cache_clear()
-    assert slices_folder(*shaping) != slices
-    assert patients.patients_folder(tmp_path, config) != whole_chests
-    monkeypatch.undo()
-    samples.simulator_sha256.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(samples.simulation, "__file__", str(tmp_path / "__init__.py"))
+        patch.setattr(samples, "simulator_sha256", samples.simulator_sha256.__wrapped__)
+        patch.setattr(patients, "simulator_sha256", samples.simulator_sha256)
+        assert slices_folder(*shaping) != slices
+        assert patients.patients_folder(tmp_path, config) != whole_chests
     assert slices_folder(*shaping) == slices
 
 
