@@ -53,17 +53,18 @@ SAMPLES = (
     Sample(
         "covid19",
         "SimulatedCOVID-19",
-        "126f9b3847344d7c3f152468198f96ccce0589b22a2117c531d76f7bb83cf00a",
+        "0a20124c023e17af3d7ab54d025fb30d4f30bcbb920b0bc314acdf77f10a0366",
     ),
     Sample(
         "h1n1",
         "SimulatedH1N1",
-        "74d59942620a678e171aa9181b77fc8591fbc0eb252677fe9d9b68c365b18974",
+        "95069ee17bf1c8832a24ca04c2a5744868557a13111bd1716f4327be8248364a",
     ),
     Sample(
         "cap",
         "SimulatedCAP",
-        "4c367963a83f396f5d6d0dbbe397d5ef87fcd33efd5ff90019d933a4a0b00522",
+        "1a497bbdf8d7992b7fb4117f2e2ab2e29acad0013b595a298c3b0b664c59a653",
+        seed=7,  # seed 4 has next to no lesion
     ),
 )
 CT_CHEST_SHA256 = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
