@@ -17,7 +17,8 @@ from .child_process import ChildProcess, qt_worker
 from .installation import missing_packages
 from .library import MODULE_FOLDER, library_root
 from .pipe_process import PipeProcess, pipe_worker
-from .scene.results import SceneResult, add_result
+from .scene.results import add_result
+from .scene.scene_result import SceneResult
 from .scene.volumes import VolumeRefused, hand_over, screenable, why_not
 from .screening_session import Request, ScreeningSession, State, Status
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import slicer
 
-from ..scene.results import SceneResult
+from ..scene.scene_result import SceneResult
 
 SELECTED = "dataSelected(vtkStringArray*, vtkCollection*)"
 

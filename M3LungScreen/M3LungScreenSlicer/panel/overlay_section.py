@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from ..scene import overlays, segmentation, slices
 from ..scene.attention import attention_node
-from ..scene.results import SceneResult
+from ..scene.scene_result import SceneResult
 
 LABEL_OPACITY = 0.7
 # Shares of a view; the map's legend stands left, that of the diseases right.

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 from ..scene.attention import remove_attention, show_attention
 from ..scene.axial import axial_slice, crop_corners
 from ..scene.colors import hex_to_rgb
-from ..scene.results import SceneResult
+from ..scene.scene_result import SceneResult
 
 # In the selector: off, the mean, then the windows from 0.
 FIRST_WINDOW = 2

@@ -12,7 +12,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene.results import SceneResult
+from ..scene.scene_result import SceneResult
 from .review import OPINIONS
 
 

@@ -15,7 +15,7 @@ from slicer.util import VTKObservationMixin
 
 from .. import installation
 from ..scene import chart, results, slices, volumes
-from ..scene.results import SceneResult
+from ..scene.scene_result import SceneResult
 from ..screening_session import State, Status
 from . import slice_views
 from .chart_view import ChartView

@@ -14,7 +14,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 from .axial import crop_corners
 from .colors import warm_colors
 from .nodes import RESULT_ATTRIBUTE, remove_with_attendants
-from .results import SceneResult
+from .scene_result import SceneResult
 from .slices import feet_head_axis
 from .volumes import world_geometry
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .colors import hex_to_rgb
 from .nodes import reusable
+from .scene_result import SceneResult
 from .tables import CLASS_COLUMNS, fill_mark_table
-
-if TYPE_CHECKING:
-    from .results import SceneResult
 
 GREY = (0.45, 0.45, 0.45)
 # A marker of its own for each class: colour alone carries nothing.

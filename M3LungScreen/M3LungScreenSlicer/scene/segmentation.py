@@ -7,7 +7,8 @@ from typing import Any
 from .colors import hex_to_rgb
 from .hierarchy import gather
 from .nodes import reusable
-from .results import OUTDATED_ATTRIBUTE, SceneResult
+from .results import OUTDATED_ATTRIBUTE
+from .scene_result import SceneResult
 
 # SNOMED CT: what each label is attributed to; the place is the lung (39607008).
 CATEGORY = "SCT^64572001^Disease"

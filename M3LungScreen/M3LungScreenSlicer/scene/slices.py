@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .results import SceneResult
+from .scene_result import SceneResult
 from .volumes import ijk_to_world, world_geometry
 
 
