@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from Training.backgrounds import ORIGINS, SLICES, names_in
 from Training.config import TrainingConfig
 from Training.patients import PatientCrops, cached_patients, patient_sources
-from Training.samples import SliceSamples, cached_slices, slice_sources
+from Training.samples import SliceSamples, cached_slices, simulator_sha256, slice_sources
 
 
 class LearningData(Protocol):
@@ -59,6 +59,7 @@ class SimulatedData:
         return {
             "lesions": "simulated, after the radiology literature; no patient's lesion was used",
             "simulated_patients": "M3LungScreenLib.simulation, seeds in the training block",
+            "simulator_sha256": simulator_sha256(),
             "real_backgrounds": {k: v for k, v in licences.items() if k not in held_out},
             "held_out_backgrounds": {k: v for k, v in licences.items() if k in held_out},
             "left_to_the_patient_level": [k for k in licences if k in data.patient_backgrounds],

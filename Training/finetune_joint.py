@@ -10,9 +10,10 @@ normalisation stays by the statistics it came with: a patient's slices are alike
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         training, validation = data.patients(validation=False), data.patients(validation=True)
     network = make_network(config, parsed.init, parsed.run)
     level = JointLevel(network, slices, training, validation, config)
-    train(fabric, level, parsed.out, parsed.resume)
+    train(fabric, level, parsed.out, parsed.resume, data.origin())
 
 
 class JointNetwork(nn.Module):
@@ -112,11 +113,21 @@ def make_network(config: TrainingConfig, init: Path | None, run: Path | None) ->
     return JointNetwork(slices, patients, config.joint.activation_checkpointing)
 
 
-def train(fabric: Fabric, level: "JointLevel", out: Path, resume: bool = False) -> Run:
-    """To the end; the best epoch's weights lie where Training.export looks for both levels'."""
+def train(
+    fabric: Fabric,
+    level: "JointLevel",
+    out: Path,
+    resume: bool = False,
+    origin: Mapping[str, Any] | None = None,
+) -> Run:
+    """To the end; the best epoch's weights lie where Training.export looks for both levels'.
+
+    `origin` tells of the data: a run goes on with those that it began with.
+    """
     network = level.network
     kept = {out / "slice": network.slices, out / "patient": network.patients}
-    run = Run.start(fabric, level, network, out / "joint", asdict(level.config), kept)
+    config = {**asdict(level.config), "origin": dict(origin or {})}
+    run = Run.start(fabric, level, network, out / "joint", config, kept)
     return fit(run, level, resume)
 
 

@@ -16,9 +16,13 @@ from Training.config import Optimiser, ScheduleSettings, flat
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    """A run goes on under the settings it began with, else its numbers mean nothing."""
-    for name, value in flat(now).items():
-        old = flat(before).get(name)
+    """A run goes on under the settings it began with, else its numbers mean nothing.
+
+    What it learnt from (`origin`) may not have lost anything either.
+    """
+    then, today = flat(before), flat(now)
+    for name in [*today, *flat({"origin": before.get("origin", {})})]:
+        old, value = then.get(name), today.get(name)
         if old != value:
             raise UsageError(
                 "config",

@@ -8,9 +8,10 @@ On several GPUs: torchrun --nproc_per_node 4 -m Training.train_patient …
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
     network = make_network(config, parsed.init)
     if parsed.init is None:
         standardise(network, training)
-    run = train(fabric, network, training, validation, config, folder, parsed.resume)
+    weights = weights_sha256(parsed.out / "slice" / BEST)
+    origin = {**data_of(config, parsed).origin(), "slice_level_sha256": weights}
+    run = train(fabric, network, training, validation, config, folder, parsed.resume, origin)
     if fabric.is_global_zero:
         print(f"best cross-entropy on {len(validation)} validation patients: {-run.best:.3f}")
 
@@ -102,10 +105,15 @@ def train(
     config: TrainingConfig,
     folder: Path,
     resume: bool = False,
+    origin: Mapping[str, Any] | None = None,
 ) -> Run:
-    """To the end; the best epoch by validation lies in `folder`/best.pt."""
+    """To the end; the best epoch by validation lies in `folder`/best.pt.
+
+    `origin` tells of the features: a run goes on with those that it began with.
+    """
     level = PatientLevel(network, training, validation, config)
     relevant = {k: v for k, v in asdict(config).items() if k != "joint"}
+    relevant["origin"] = dict(origin or {})
     return fit(Run.start(fabric, level, network, folder, relevant), level, resume)
 
 

@@ -9,9 +9,10 @@ On several GPUs: torchrun --nproc_per_node 4 -m Training.train_slice …
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     with fabric.rank_zero_first():
         training, validation = data.slices(validation=False), data.slices(validation=True)
     network = make_network(config, parsed.init, parsed.backbone_weights)
-    run = train(fabric, network, training, validation, config, folder, parsed.resume)
+    run = train(fabric, network, training, validation, config, folder, parsed.resume, data.origin())
     if fabric.is_global_zero:
         best = ", ".join(f"{name} {value:.3f}" for name, value in run.metrics.items())
         print(f"best epoch on {len(validation)} validation slices with a lesion: {best}")
@@ -79,11 +80,16 @@ def train(
     config: TrainingConfig,
     folder: Path,
     resume: bool = False,
+    origin: Mapping[str, Any] | None = None,
 ) -> Run:
-    """To the end; the best epoch by validation lies in `folder`/best.pt."""
+    """To the end; the best epoch by validation lies in `folder`/best.pt.
+
+    `origin` tells of the data: a run goes on with those that it began with.
+    """
     network.to(memory_format=torch.channels_last)
     level = SliceLevel(network, training, validation, config)
     relevant = {k: v for k, v in asdict(config).items() if k not in ("patient", "joint")}
+    relevant["origin"] = dict(origin or {})
     return fit(Run.start(fabric, level, network, folder, relevant), level, resume)
 
 

@@ -1,6 +1,7 @@
 """The chain as a user runs it: both levels, then export; samples stand ready in the cache."""
 
 import json
+import shutil
 from hashlib import sha256
 from pathlib import Path
 
@@ -119,6 +120,18 @@ def test_patient_level_before_the_slice_level_is_told_what_comes_first(a_finishe
     asked = ["--config", str(SMOKE), "--out", str(a_finished_chain / "other")]
     with pytest.raises(UsageError, match=r"no weights .*other/slice/best\.pt\. Train the slice"):
         train_patient.main([*asked, "--cache", str(a_finished_chain / "cache")])
+
+
+def test_a_patient_level_does_not_go_on_over_another_slice_level(a_finished_chain, tmp_path):
+    shutil.copytree(a_finished_chain / "run", tmp_path / "run")
+    asked = ["--config", str(SMOKE), "--out", str(tmp_path / "run"), "--resume"]
+    asked += ["--cache", str(a_finished_chain / "cache")]
+    asked += [word for each in SMALL for word in ("--set", each)]
+    train_patient.main(asked)
+    weights = torch.load(tmp_path / "run/slice" / BEST)
+    torch.save({name: value * 2 for name, value in weights.items()}, tmp_path / "run/slice" / BEST)
+    with pytest.raises(UsageError, match=r"origin\.slice_level_sha256="):
+        train_patient.main(asked)
 
 
 def test_card_without_git_has_no_revision(monkeypatch):

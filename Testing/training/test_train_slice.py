@@ -71,6 +71,18 @@ def test_a_run_is_not_resumed_under_other_settings(small_config, untrained, tmp_
         train_slice.train(FABRIC, untrained(other), samples, samples, other, tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("chests", [{}, {"a": "CC BY 4.0", "b": "CC BY 4.0"}])
+def test_a_run_is_not_resumed_on_other_data(small_config, untrained, tmp_path, chests):
+    config, samples = small_config("slice.pairs=6"), slices_with_discs(6)
+    data = (samples, samples, config, tmp_path)
+    origin = {"real_backgrounds": {"a": "CC BY 4.0"}, "simulator_sha256": "12"}
+    train_slice.train(FABRIC, untrained(config), *data, origin=origin)
+    train_slice.train(FABRIC, untrained(config), *data, resume=True, origin=origin)
+    others = {**origin, "real_backgrounds": chests}
+    with pytest.raises(UsageError, match=r"origin\.real_backgrounds\.[ab]="):
+        train_slice.train(FABRIC, untrained(config), *data, resume=True, origin=others)
+
+
 def test_another_run_is_not_written_over(small_config, untrained, tmp_path):
     config, samples = small_config("slice.pairs=6"), slices_with_discs(6)
     train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
