@@ -21,6 +21,7 @@ from M3LungScreenLib.engines import fallback_engine
 from M3LungScreenLib.errors import MEMORY_RAN_OUT
 from M3LungScreenLib.events import Notice
 from M3LungScreenLib.result import SCHEMA_FILE
+from Testing.stand_ins.small_gpu import put_in_small_gpu
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "Resources" / "Models" / "compact"
@@ -163,16 +164,7 @@ def test_a_damaged_model_is_refused(a_case, tmp_path):
 def test_a_gpu_too_small_for_the_model_is_told_and_the_cpu_screens(
     a_case, tmp_path, monkeypatch, capsys
 ):
-    import torch
-
-    on_cpu = fallback_engine.make_engine
-
-    def make(bundle, device):
-        if device == "cuda":
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return on_cpu(bundle, device)
-
-    monkeypatch.setattr(fallback_engine, "make_engine", make)
+    put_in_small_gpu(monkeypatch)
     asked = ["screen", a_case, "-o", tmp_path / "out", "--device", "cuda", "--detail", "preview"]
     assert main([*map(str, asked), "--progress", "none"]) == 0
     assert capsys.readouterr().err == fallback_engine.GPU_MEMORY_RAN_OUT + "\n"

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -16,6 +15,7 @@ from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.engines import fallback_engine
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
+from Testing.stand_ins.small_gpu import put_in_small_gpu
 from Training import evaluate
 from Training.datasets.index_file import Case
 from Training.evaluation import bootstrap, pictures, screened, summary
@@ -128,14 +128,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_figures(a_folder, monkeypa
 
 
 def test_where_a_gpus_memory_runs_out_the_cpu_evaluates(a_folder, monkeypatch, capsys):
-    on_cpu = fallback_engine.make_engine
-
-    def make(bundle, device):
-        if device == "cuda":
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return on_cpu(bundle, device)
-
-    monkeypatch.setattr(fallback_engine, "make_engine", make)
+    put_in_small_gpu(monkeypatch)
     evaluate.main(asked(a_folder, "small-gpu", "--device", "cuda"))
     assert fallback_engine.GPU_MEMORY_RAN_OUT in capsys.readouterr().err
     assert metrics_of(a_folder, "small-gpu") == metrics_of(a_folder)
