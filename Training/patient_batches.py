@@ -1,5 +1,7 @@
 """What is in a batch of the patient level: a run of slices of each patient, drawn anew."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from Training.patients import PatientFeatures
@@ -9,6 +11,8 @@ from Training.patients import PatientFeatures
 SLICE_NUMBERS = (8, 64)
 # A slab instead of a whole chest: how often, which share of the chest, how many slices.
 SLAB_RATE, SLAB_SHARES, SLAB_NUMBERS = 0.25, (0.08, 0.5), (8, 23)
+# Disease that is small: how often a patient keeps the lesions of one run of slices alone.
+FOCAL_RATE = 0.3
 
 
 def whole(patients: list[PatientFeatures]) -> tuple[np.ndarray, np.ndarray]:
@@ -27,17 +31,33 @@ def drawn(
     Each patient gives a run of slices, their number and a mix of windows, so that slabs,
     thick and thin slices are known; that `dropout`'s share of features is what is `usual`
     (`[D]`) in all slices of a patient keeps the network from learning patients by heart.
-    The class is that of what is shown: a slab where no lesion is seen is a healthy one (so that
-    the healthy are more than their share).
+    Some have lesions in a few slices alone, as in the beginning of a disease. The class is that
+    of what is shown: a slab where no lesion is seen is a healthy one (so that the healthy are
+    more than their share).
     """
     rng = np.random.default_rng(seed)
     rows, classes = [], []
     for each in patients:
-        places = _places(each, rng)
-        rows.append(_mixed(each.features[:, places], rng, dropout, usual))
-        is_ill = each.lesions is None or each.lesions[places].any()
+        shown = _focal(each, rng)
+        places = _places(shown, rng)
+        rows.append(_mixed(shown.features[:, places], rng, dropout, usual))
+        is_ill = shown.lesions is None or shown.lesions[places].any()
         classes.append(each.class_index if is_ill else 0)
     return *_padded(rows), np.array(classes)
+
+
+def _focal(patient: PatientFeatures, rng: np.random.Generator) -> PatientFeatures:
+    """The patient, or the same one with the lesions of one run of slices alone."""
+    if patient.clean is None or patient.lesions is None or rng.random() >= FOCAL_RATE:
+        return patient
+    ill = np.flatnonzero(patient.lesions)
+    if not ill.size:
+        return patient
+    number = rng.integers(1, len(ill), endpoint=True)
+    start = rng.integers(0, len(ill) - number, endpoint=True)
+    kept = np.isin(np.arange(len(patient.lesions)), ill[start : start + number])
+    features = np.where(kept[None, :, None], patient.features, patient.clean)
+    return replace(patient, features=features, lesions=patient.lesions & kept)
 
 
 def _places(patient: PatientFeatures, rng: np.random.Generator) -> np.ndarray:

@@ -36,22 +36,27 @@ class PatientCrops:
     """One patient's informative slices from feet to head: int16 HU `[N, S, S]`.
 
     `lesions` bool `[N]` tells which of them show one of at least `data.smallest_lesion_share`;
-    None where nobody knows.
+    None where nobody knows. `without_lesions` names the same patient in health.
     """
 
     name: str
     hu: Rows
     class_index: int
     lesions: np.ndarray | None = None
+    without_lesions: str | None = None
 
 
 @dataclass(frozen=True)
 class PatientFeatures:
-    """`features` float32 `[window, N, D]` of one patient, `lesions` as in PatientCrops."""
+    """`features` float32 `[window, N, D]` of one patient, `lesions` as in PatientCrops.
+
+    `clean`, like `features`, is of the same slices without any lesion, where there are such.
+    """
 
     features: np.ndarray
     class_index: int
     lesions: np.ndarray | None = None
+    clean: np.ndarray | None = None
 
 
 def patient_sources(config: TrainingConfig, names: list[str], validation: bool) -> list[Source]:
@@ -79,15 +84,17 @@ def cached_patients(
         for source in sources
     }
     shards = cached(patients_folder(cache, config), makers, "making patients")
-    patients, healthy_seen = [], set()
+    patients: list[PatientCrops] = []
+    healthy: dict[tuple[str | None, int], str] = {}
     for source, shard in zip(sources, shards, strict=True):
+        lesions, body = shard["lesions"], (source.background, source.seed)
+        if body not in healthy:
+            healthy[body] = f"{source.name}-healthy"
+            none = np.zeros_like(lesions)
+            patients.append(PatientCrops(healthy[body], shard["clean"], 0, none))
         class_index = CLASS_KEYS.index(source.class_key)
-        patients.append(PatientCrops(source.name, shard["ill"], class_index, shard["lesions"]))
-        body = (source.background, source.seed)
-        if body not in healthy_seen:
-            healthy_seen.add(body)
-            none = np.zeros_like(shard["lesions"])
-            patients.append(PatientCrops(f"{source.name}-healthy", shard["clean"], 0, none))
+        ill = PatientCrops(source.name, shard["ill"], class_index, lesions, healthy[body])
+        patients.append(ill)
     return patients
 
 
@@ -116,12 +123,19 @@ def features_of(
     folder: Path,
 ) -> list[PatientFeatures]:
     """Every patient through the slice-level network, each window apart; kept under `folder`."""
-    found = []
+    found: dict[str, np.ndarray] = {}
     for each in tqdm(patients, desc="features", mininterval=10):
         maker = partial(_feature_arrays, each.hu, runner, settings)
-        features = kept(folder, each.name, maker)["features"]
-        found.append(PatientFeatures(features, each.class_index, each.lesions))
-    return found
+        found[each.name] = kept(folder, each.name, maker)["features"]
+    return [
+        PatientFeatures(
+            found[each.name],
+            each.class_index,
+            each.lesions,
+            found[each.without_lesions] if each.without_lesions else None,
+        )
+        for each in patients
+    ]
 
 
 def _feature_arrays(crops: Rows, runner: SliceRunner, settings: PreprocessingSettings) -> Arrays:

@@ -114,6 +114,62 @@ def test_a_drawn_patient_has_the_class_of_what_is_shown_and_slabs_are_among_them
     assert 0.4 < np.mean(classes[slabs] == 0) < 0.95
 
 
+def test_some_drawn_patients_keep_the_lesions_of_one_run_of_slices_alone():
+    """One feature tells the slice, the other whether it is shown with its lesions."""
+    places = np.broadcast_to(np.arange(24, dtype=np.float32)[None, :, None], (1, 24, 1))
+    lesions = np.isin(np.arange(24), [3, 4, *range(9, 21)])
+    ill = np.concatenate([places, np.ones_like(places)], axis=2)
+    clean = np.concatenate([places, np.zeros_like(places)], axis=2)
+    patients = [PatientFeatures(ill, 3, lesions, clean)] * 400
+    features, mask, classes = drawn(patients, (1, 7))
+    focal = []
+    for row, real, class_index in zip(features, mask, classes, strict=True):
+        shown = {int(place): bool(with_lesions) for place, with_lesions in row[real].round()}
+        kept = [k for k in shown if lesions[k] and shown[k]]
+        assert class_index == (3 if kept else 0)
+        among = [shown[k] for k in sorted(shown) if lesions[k]]
+        focal.append(not all(shown.values()))
+        if focal[-1]:
+            assert not any(shown[k] for k in shown if not lesions[k])
+            assert np.abs(np.diff(np.int8([False, *among, False]))).sum() in (0, 2)
+    assert 0.15 < np.mean(focal) < 0.35
+    assert len(set(map(int, classes))) == 2
+
+
+def test_a_patient_whose_lesions_are_all_too_small_is_drawn_as_it_is():
+    ones = np.ones((1, 24, 1), np.float32)
+    patient = PatientFeatures(ones, 3, np.zeros(24, bool), 0 * ones)
+    features, mask, classes = drawn([patient] * 50, (1, 7))
+    assert (features[mask] == 1).all()
+    assert (classes == 0).all()
+
+
+def test_an_ill_patient_has_the_features_of_the_same_one_in_health_beside_its_own(
+    small_config, tmp_path, monkeypatch
+):
+    bodies = {3: 11.0, 4: 22.0}
+
+    def made(folder, makers, label):
+        def of(source):
+            hu = np.full((2, 4, 4), bodies[source.seed], np.int16)
+            return {"ill": hu + 100, "clean": hu, "lesions": np.array([True, False])}
+
+        return [of(maker.args[0]) for maker in makers.values()]
+
+    monkeypatch.setattr(patients, "cached", made)
+    monkeypatch.setattr(patients, "_features", lambda hu, *_: np.float32(hu[None, :, 0, :1]))
+    sources = [Source(key, seed) for seed in bodies for key in ("cap", "h1n1")]
+    config = small_config()
+    crops = patients.cached_patients(sources, tmp_path, None, config)
+    found = patients.features_of(crops, None, config.model.preprocessing, tmp_path)
+    assert [each.class_index for each in found] == [0, 3, 2, 0, 3, 2]
+    for each in found:
+        if each.class_index:
+            assert np.array_equal(each.clean, each.features - 100)
+        else:
+            assert each.clean is None
+
+
 def test_where_no_lesion_is_known_of_the_class_and_the_chest_stay_whole():
     rising = np.broadcast_to(np.arange(24, dtype=np.float32)[None, :, None], (3, 24, 1))
     features, mask, classes = drawn([PatientFeatures(np.array(rising), 3)] * 100, (1, 7))
