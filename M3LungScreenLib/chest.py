@@ -9,7 +9,7 @@ from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.lungs import PARTS, segment_lungs
 from M3LungScreenLib.preprocessing import Crop, find_crops
 from M3LungScreenLib.settings import PreprocessingSettings
-from M3LungScreenLib.suitability import check_lungs
+from M3LungScreenLib.suitability import check_lungs, is_slab
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Chest:
     @property
     def informative(self) -> list[int]:
         return [k for k, crop in enumerate(self.crops) if crop is not None]
+
+    @property
+    def is_slab(self) -> bool:
+        """Whether only a part from the midst of the lungs was scanned."""
+        return is_slab(self.lungs, self.volume)
 
 
 def prepare(

@@ -180,7 +180,8 @@ def assess_patient(
     order = sorted(screened)
     settings = run.bundle.settings.assessment
     scores = run.engine.run_patient(np.stack([screened[k].features for k in order]))
-    probabilities = calibrated(scores.logits, settings.temperature)
+    of_part = settings.slab_temperature if chest.is_slab else 1.0
+    probabilities = calibrated(scores.logits, of_part * settings.temperature)
     p = np.stack([screened[k].probabilities for k in order])
     counted = count_slices(p, settings.healthy_fraction_threshold)
     spread = spread_over_windows(np.stack([screened[k].window_probabilities for k in order]))

@@ -71,14 +71,17 @@ class AssessmentSettings:
     """Eq. 5's T, temperatures of calibration, and when the answer is 'indeterminate'.
 
     `maximum_spread_over_windows` None does not ask how far the windows lie apart.
-    `lesion_logit_scale` and `lesion_logit_offset` make the lesion head's answer a probability
-    where slices with and without a lesion are alike frequent (Platt scaling).
+    `slab_temperature` divides the logits of a part of the lungs once more: what says much of a
+    whole chest says less of a slab. `lesion_logit_scale` and `lesion_logit_offset` make the
+    lesion head's answer a probability where slices with and without a lesion are alike frequent
+    (Platt scaling).
     `neighbour_sigma_mm` is how far along the patient slices vote on each other's
     lesion, class and map; 0 lets each speak for itself, as in the paper.
     """
 
     healthy_fraction_threshold: float = 0.99
     temperature: float = 1.0
+    slab_temperature: float = 1.0
     minimum_top_probability: float = 0.5
     minimum_top_probability_on_disagreement: float = 0.7
     maximum_spread_over_windows: float | None = None
@@ -115,7 +118,8 @@ PRESETS = {
         patient_network=PatientNetworkSettings(
             feature_size=432, heads=4, head_size=64, correlation="softmax", standardised=True
         ),
-        assessment=AssessmentSettings(neighbour_sigma_mm=3.0),
+        # The slab's temperature is the best on slabs of simulated patients of a second renderer.
+        assessment=AssessmentSettings(slab_temperature=2.0, neighbour_sigma_mm=3.0),
     ),
 }
 

@@ -168,13 +168,21 @@ def _one_lung(lungs: np.ndarray) -> Warned:
     return ()
 
 
-def _cut_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
-    if volume.slice_count == 1:
-        return ()
+def is_slab(lungs: np.ndarray, volume: CTVolume) -> bool:
+    """Whether this is a part from the midst of the lungs: cut at both ends, and not high."""
+    height_mm = volume.slice_count * volume.spacing_mm[2]
+    return height_mm < WHOLE_CHEST_MM and len(_cut_ends(lungs, volume)) == 2
+
+
+def _cut_ends(lungs: np.ndarray, volume: CTVolume) -> list[str]:
     area_mm2 = volume.spacing_mm[0] * volume.spacing_mm[1]
     ends = {"below": lungs[0], "above": lungs[-1]}
-    cut = [name for name, end in ends.items() if np.count_nonzero(end) * area_mm2 > CUT_AREA_MM2]
-    if not cut:
+    return [name for name, end in ends.items() if np.count_nonzero(end) * area_mm2 > CUT_AREA_MM2]
+
+
+def _cut_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
+    cut = _cut_ends(lungs, volume)
+    if volume.slice_count == 1 or not cut:
         return ()
     return (
         (

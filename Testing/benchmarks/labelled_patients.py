@@ -104,7 +104,7 @@ def patients(data: Path, bundle: Bundle, engine: Engine) -> dict[str, Any]:
         "cases": cases,
         "verified_on_real_ct": {key: right.count(key) for key in CLASS_KEYS},
         "slice_auc": auc_table(scores, lesion),
-        "middle_slice_p_lesion": middles,
+        "middle_slices": middles,
         "lobes": lobes,
     }
 
@@ -203,34 +203,40 @@ def verdict(result: Result) -> dict[str, Any]:
     }
 
 
-def middle_slice(result: Result, bundle: Bundle, engine: Engine) -> float:
-    """P(lesion) of the slice in the middle of the lungs, screened by itself."""
+def middle_slice(result: Result, bundle: Bundle, engine: Engine) -> dict[str, Any]:
+    """The answer to the slice in the middle of the lungs, screened by itself."""
     volume = result.volume
     k = round(float(np.flatnonzero(result.arrays.lungs.any(axis=(1, 2))).mean()))
     alone = CTVolume.from_array(volume.hu[k : k + 1], volume.spacing_mm)
-    return _p_lesion(screen(alone, bundle, engine=engine))
+    return answer(screen(alone, bundle, engine=engine))
 
 
-def _p_lesion(result: Result) -> float:
-    return max(each.p_lesion or 0.0 for each in result.slices)
+def answer(result: Result) -> dict[str, Any]:
+    """Of a slab the verdict, of a single slice its class; the median of P(lesion)."""
+    seen = [each for each in result.slices if each.informative]
+    patient = result.patient
+    told = patient.verdict if patient else seen[0].predicted
+    probabilities = patient.probabilities if patient else seen[0].probabilities
+    assert probabilities is not None
+    return {
+        "verdict": told,
+        "probabilities": [round(float(value), 3) for value in probabilities.as_array()],
+        "median_p_lesion": float(np.median([each.p_lesion for each in seen])),
+    }
 
 
 def slabs_and_slices(data: Path, bundle: Bundle, engine: Engine) -> dict[str, Any]:
-    """P(lesion) of each RICORD slab (median of its slices) and of each NY-SBU slice, apart."""
-    slabs, slices = data / "slabs", data / "slices" / "covid-ny-sbu"
+    """The answer to each RICORD slab and to each NY-SBU slice, and the AUC of P(lesion)."""
     found = {}
-    for kind, folder, score in (("slabs", slabs, _median_p), ("slices", slices, _p_lesion)):
-        p_of = {
-            path.stem: score(screen(read_ct(path), bundle, engine=engine))
-            for path in sorted(folder.glob("*.nrrd"))
+    for kind, place in (("slabs", "slabs"), ("slices", "slices/covid-ny-sbu")):
+        answers = {
+            path.stem: answer(screen(read_ct(path), bundle, engine=engine))
+            for path in sorted((data / place).glob("*.nrrd"))
         }
-        ill = np.array([is_ill(name) for name in p_of])
-        found[kind] = {"p_lesion": p_of, "auc": auc(ill, np.array(list(p_of.values())))}
+        ill = np.array([is_ill(name) for name in answers])
+        p_lesion = np.array([each["median_p_lesion"] for each in answers.values()])
+        found[kind] = {"answers": answers, "auc": auc(ill, p_lesion)}
     return found
-
-
-def _median_p(result: Result) -> float:
-    return float(np.median([each.p_lesion for each in result.slices if each.informative]))
 
 
 def is_ill(name: str) -> bool:
@@ -257,11 +263,11 @@ def markdown(figures: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for case, each in figures["cases"].items():
-        values = ", ".join(f"{value:.2f}" for value in each["probabilities"])
+        alone = figures["middle_slices"][case]
         lines.append(
-            f"| {case} | {each['verdict']} ({values}) | {each['count_says']} | "
+            f"| {case} | {_told(each)} | {each['count_says']} | "
             f"{each['median_p_lesion']:.2f} | {each['slices_over_half']:.1%} | "
-            f"{each['involvement']:.1%} | {figures['middle_slice_p_lesion'][case]:.2f} |"
+            f"{each['involvement']:.1%} | {alone['median_p_lesion']:.2f}, {_told(alone)} |"
         )
     lines += [
         "\n| score of a slice | "
@@ -274,8 +280,11 @@ def markdown(figures: dict[str, Any]) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     for kind, each in figures["slabs_and_slices"].items():
         lines.append(f"\n{ORIGIN[kind]}, positives against negatives: AUC {each['auc']:.3f}.")
-        for name, p in each["p_lesion"].items():
-            lines.append(f"- {name} ({'positive' if is_ill(name) else 'negative'}): {p:.2f}")
+        for name, answered in each["answers"].items():
+            truth = "positive" if is_ill(name) else "negative"
+            lines.append(
+                f"- {name} ({truth}): {answered['median_p_lesion']:.2f}, {_told(answered)}"
+            )
     masked = figures["masked_slices"]
     lines.append(
         f"\n{masked['count']} slices with a radiologist's mask: p_lesion {masked['p_lesion']:.2f}; "
@@ -285,6 +294,11 @@ def markdown(figures: dict[str, Any]) -> str:
         f"{masked['pixel_auc']:.3f} (means)."
     )
     return "\n".join([*lines, *_lobe_lines(figures["lobes"])])
+
+
+def _told(each: dict[str, Any]) -> str:
+    values = ", ".join(f"{value:.2f}" for value in each["probabilities"])
+    return f"{each['verdict']} ({values})"
 
 
 def _lobe_lines(lobes: dict[str, Any]) -> list[str]:

@@ -152,8 +152,22 @@ def test_a_preview_of_few_slices_sees_all_and_still_says_what_it_left_out(a_pati
     assert "between these slices" not in preview_warning(result)
 
 
+def test_a_slab_is_answered_less_surely_and_a_whole_chest_as_before(a_patient, a_bundle):
+    """The stand-in's logits are 0, 2, 0, 0 whatever it is given."""
+    softer = with_values(a_bundle.settings, {"assessment.slab_temperature": 4.0})
+    bundle = replace(a_bundle, settings=softer)
+    whole, _ = screened(a_patient.volume, bundle)
+    assert whole.patient.probabilities.covid19 == pytest.approx(np.exp(2) / (np.exp(2) + 3))
+    slab, _ = screened(a_short_volume(a_patient), bundle)
+    assert slab.patient.probabilities.covid19 == pytest.approx(np.exp(0.5) / (np.exp(0.5) + 3))
+    assert slab.patient.verdict == "indeterminate"
+
+
 def test_windows_that_disagree_give_doubt_which_a_preview_says_it_cannot_have(a_patient, a_bundle):
-    limit = {"assessment.maximum_spread_over_windows": 0.001}
+    limit = {
+        "assessment.maximum_spread_over_windows": 0.001,
+        "assessment.slab_temperature": 1.0,
+    }
     bundle = replace(a_bundle, settings=with_values(a_bundle.settings, limit))
     volume, heard = a_short_volume(a_patient), []
     full, _ = screened(volume, bundle, progress=heard.append)

@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from M3LungScreenLib.ct import CTVolume, Geometry
 from M3LungScreenLib.errors import InputRefused
-from M3LungScreenLib.suitability import check_geometry, check_lungs, check_pixels, check_values
+from M3LungScreenLib.suitability import (
+    check_geometry,
+    check_lungs,
+    check_pixels,
+    check_values,
+    is_slab,
+)
 
 
 def a_chest(slices: int = 10) -> np.ndarray:
@@ -188,6 +194,22 @@ def test_a_side_without_lung_is_named(side, name, slices):
     [(code, message)] = check_lungs(np.where(lungs == side, 0, lungs), volume)
     assert code == "one_lung"
     assert message.startswith(f"No {name} lung was found")
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (slice(20, 30), True),
+        (slice(15, 45), False),  # 150 mm: most of the lungs
+        (slice(0, 30), False),
+        (slice(30, 60), False),
+        (slice(0, 60), False),
+    ],
+)
+def test_a_slab_is_cut_at_both_ends_and_not_high(part, expected):
+    lungs, _ = with_lungs()
+    volume = CTVolume.from_array(a_chest(len(lungs[part])), (5.0, 5.0, 5.0))
+    assert is_slab(lungs[part], volume) == expected
 
 
 @pytest.mark.parametrize(
