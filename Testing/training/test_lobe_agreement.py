@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from M3LungScreenLib.classes import CLASS_KEYS
 from Testing.benchmarks import labelled_patients
 from Testing.benchmarks.lobe_agreement import lobe_agreement
 
@@ -84,13 +85,15 @@ def test_the_section_names_date_weights_and_revision(monkeypatch, tmp_path, caps
     assert first == (
         f"## {figures['date']}, weights {figures['weights']}, revision {figures['revision']}"
     )
-    assert {name: len(each["p_lesion"]) for name, each in figures["slabs_and_slices"].items()} == {
-        "slabs": 5,
-        "slices": 14,
-    }
+    answers = {kind: each["answers"] for kind, each in figures["slabs_and_slices"].items()}
+    assert {kind: len(each) for kind, each in answers.items()} == {"slabs": 5, "slices": 14}
+    for each in answers["slices"].values():
+        # A single slice has a class, never 'indeterminate': its likeliest.
+        own = each["probabilities"][CLASS_KEYS.index(each["verdict"])]
+        assert own == max(each["probabilities"])
 
 
-SHORT = {"cases": {}, "middle_slice_p_lesion": {}, "slice_auc": {}, "lobes": {}}
+SHORT = {"cases": {}, "middle_slices": {}, "slice_auc": {}, "lobes": {}}
 MASKED = dict.fromkeys(
     ("count", "p_lesion", "mass_share", "area_share", "points_inside", "dice", "pixel_auc"), 0.0
 )
