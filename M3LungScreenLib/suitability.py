@@ -118,8 +118,7 @@ def check_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
     `lungs` uint8 `[slice, row, column]` on `volume.hu`: 1 right, 2 left.
     """
     millilitres = np.count_nonzero(lungs) * float(np.prod(volume.spacing_mm)) / 1000
-    height_mm = volume.slice_count * volume.spacing_mm[2]
-    too_small = height_mm >= WHOLE_CHEST_MM and millilitres < SMALLEST_LUNGS_ML
+    too_small = _height_mm(volume) >= WHOLE_CHEST_MM and millilitres < SMALLEST_LUNGS_ML
     if not lungs.any() or too_small:
         found = f"only {millilitres:.0f} ml of lung" if lungs.any() else "no lungs"
         what = "scan" if volume.slice_count > 1 else "slice"
@@ -170,8 +169,11 @@ def _one_lung(lungs: np.ndarray) -> Warned:
 
 def is_slab(lungs: np.ndarray, volume: CTVolume) -> bool:
     """Whether this is a part from the midst of the lungs: cut at both ends, and not high."""
-    height_mm = volume.slice_count * volume.spacing_mm[2]
-    return height_mm < WHOLE_CHEST_MM and len(_cut_ends(lungs, volume)) == 2
+    return _height_mm(volume) < WHOLE_CHEST_MM and len(_cut_ends(lungs, volume)) == 2
+
+
+def _height_mm(volume: CTVolume) -> float:
+    return volume.slice_count * volume.spacing_mm[2]
 
 
 def _cut_ends(lungs: np.ndarray, volume: CTVolume) -> list[str]:

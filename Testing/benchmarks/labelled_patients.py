@@ -190,14 +190,12 @@ def auc(truth: np.ndarray, score: np.ndarray) -> float:
 
 
 def verdict(result: Result) -> dict[str, Any]:
-    patient = result.patient
-    assert patient is not None
+    """The answer to a whole patient, and what else is told of one."""
+    assert result.patient is not None
     p = np.array([each.p_lesion for each in result.slices if each.informative])
     return {
-        "verdict": patient.verdict,
-        "probabilities": [round(float(value), 3) for value in patient.probabilities.as_array()],
-        "count_says": patient.nonparametric.predicted,
-        "median_p_lesion": float(np.median(p)),
+        **answer(result),
+        "count_says": result.patient.nonparametric.predicted,
         "slices_over_half": float((p > 0.5).mean()),
         "involvement": result.involvement.total.fraction,
     }
@@ -212,7 +210,7 @@ def middle_slice(result: Result, bundle: Bundle, engine: Engine) -> dict[str, An
 
 
 def answer(result: Result) -> dict[str, Any]:
-    """Of a slab the verdict, of a single slice its class; the median of P(lesion)."""
+    """The patient's verdict, of a single slice its class; the median of P(lesion)."""
     seen = [each for each in result.slices if each.informative]
     patient = result.patient
     told = patient.verdict if patient else seen[0].predicted
