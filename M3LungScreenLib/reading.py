@@ -1,20 +1,12 @@
 """The one front door: any CT in, a CTVolume that may be screened out."""
 
-import hashlib
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from M3LungScreenLib.completeness import check_complete, unreadable
 from M3LungScreenLib.ct import CTVolume, Geometry
-from M3LungScreenLib.dicom.series import (
-    DicomSeries,
-    DicomSlice,
-    check_positions,
-    choose_series,
-    is_dicom,
-    read_header,
-)
+from M3LungScreenLib.dicom.reading import read_dicom_file, read_dicom_folder
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.suitability import check_geometry, check_pixels, check_values
 
@@ -32,12 +24,14 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     # Refusals are ours to word: ITK's own warnings would go to stderr.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     if path.is_dir():
-        return _read_folder(path, series)
+        found = read_dicom_folder(path, series)
+        return _checked(found.image, "dicom_series", found.series_uid_sha256, found.warnings)
     if not path.is_file():
         raise InputRefused("not_found", f"There is no file or folder {path}. Check the name.")
     if path.name.lower().endswith(SUFFIXES):
         return _checked(read_image(path), "file")
-    return _read_dicom(path)
+    found = read_dicom_file(path)
+    return _checked(found.image, "dicom_file", found.series_uid_sha256, found.warnings)
 
 
 def read_image(path: Path) -> sitk.Image:
@@ -49,38 +43,6 @@ def read_image(path: Path) -> sitk.Image:
 def check_image(image: sitk.Image) -> CTVolume:
     """A CT that is in memory already, checked as a file's would be; raises as `read_ct`."""
     return _checked(image, "array")
-
-
-def _read_dicom(path: Path) -> CTVolume:
-    header = read_header(path)
-    if header is None and is_dicom(path):
-        raise unreadable(path.name)
-    if header is None:
-        raise InputRefused(
-            "unreadable",
-            f"{path.name} is no DICOM image and none of {' '.join(SUFFIXES)}. Save the CT as one "
-            "of these.",
-        )
-    _check_header(header, path.name)
-    return _checked(_read_image(path), "dicom_file", _digest(header.series_uid))
-
-
-def _read_folder(folder: Path, wanted: str | None) -> CTVolume:
-    chosen, others = choose_series(folder, wanted)
-    _check_header(chosen.slices[0], str(chosen))
-    warnings = (*check_positions(chosen), *_several(chosen, others))
-    return _checked(_read_series(chosen), "dicom_series", _digest(chosen.uid), warnings)
-
-
-def _read_series(series: DicomSeries) -> sitk.Image:
-    if len(series.slices) == 1:
-        return _read_image(series.slices[0].path)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(each.path) for each in series.slices])
-    try:
-        return reader.Execute()
-    except RuntimeError:
-        raise unreadable(str(series)) from None
 
 
 def _read_image(path: Path) -> sitk.Image:
@@ -107,42 +69,8 @@ def _checked(
     return CTVolume.from_image(image, kind, series_uid_sha256, warnings)
 
 
-def _check_header(header: DicomSlice, name: str) -> None:
-    if header.modality != "CT":
-        raise InputRefused(
-            "not_ct", f"{name} is {header.modality or 'of no modality'}, not CT. Choose a chest CT."
-        )
-    if header.is_localizer:
-        raise InputRefused(
-            "not_axial", f"{name} is a localizer (scout). Choose the axial chest series."
-        )
-    if not header.has_rescale:
-        raise InputRefused(
-            "not_hu",
-            f"{name} has no rescale intercept: its values cannot be turned into Hounsfield "
-            "units. Load the original CT series.",
-        )
-
-
-def _several(chosen: DicomSeries, others: list[DicomSeries]) -> tuple[tuple[str, str], ...]:
-    if not others:
-        return ()
-    names = ", ".join(str(each) for each in others)
-    return (
-        (
-            "several_series",
-            f"The folder holds several CT series; {chosen} was screened, not {names}. Name one "
-            "with --series NUMBER.",
-        ),
-    )
-
-
 def _sheared(name: str) -> InputRefused:
     return InputRefused(
         "sheared",
         f"{name} has axes that are not at right angles. Resample it to a straight grid first.",
     )
-
-
-def _digest(uid: str) -> str:
-    return hashlib.sha256(uid.encode()).hexdigest()

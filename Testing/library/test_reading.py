@@ -109,7 +109,7 @@ def test_colours_are_refused(tmp_path):
 def test_what_is_not_there_or_no_image_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("chest")
     assert refusal(tmp_path / "none.nrrd").kind == "not_found"
-    assert "none of .nrrd .nii .nii.gz .mha .mhd" in refusal(tmp_path / "notes.txt").message
+    assert "no DICOM image and no volume file" in refusal(tmp_path / "notes.txt").message
     assert "no DICOM image" in refusal(tmp_path).message
 
 
