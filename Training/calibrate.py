@@ -25,6 +25,7 @@ from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import LocalizationSettings, ModelSettings
+from Training.atomic_files import work_beside
 from Training.config import run_script
 from Training.datasets.index_file import read_index, read_terms
 from Training.evaluation.calibration import (
@@ -37,10 +38,9 @@ from Training.evaluation.calibration import (
     logits_of,
 )
 from Training.evaluation.drawings import draw_reliability, save
+from Training.evaluation.metrics import expected_calibration_error, reliability_bins
 from Training.evaluation.screened import ScreenedCase, cases_of, open_work, screen_cases
 from Training.evaluation.thresholds import fit_threshold
-from Training.kept import work_beside
-from Training.metrics import expected_calibration_error, reliability_bins
 
 NOTE = "Probabilities are not calibrated on real patients."
 

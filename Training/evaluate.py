@@ -17,6 +17,7 @@ from PIL import Image
 
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.outputs.folder import Output, check_target, complete_or_absent
+from Training.atomic_files import kept_name, work_beside
 from Training.config import run_script
 from Training.datasets.index_file import read_index
 from Training.evaluation.drawings import draw_confusion, draw_reliability, draw_roc, save, save_svg
@@ -24,7 +25,6 @@ from Training.evaluation.pictures import MONTAGE, gallery, keep_pictures, sheet
 from Training.evaluation.screened import ScreenedCase, cases_of, open_work, screen_cases
 from Training.evaluation.summary import annotated, counts_of, scores_of, slice_truth, summarise
 from Training.evaluation.table import METHODS, markdown
-from Training.kept import kept_name, work_beside
 
 METRICS_FILE = "metrics.json"
 PICTURES = ("roc-patient", "roc-slice", "confusion", "reliability", "gallery")

@@ -19,14 +19,14 @@ from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.settings import AssessmentSettings
 from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
-from Training.data import LearningData, data_of
 from Training.evaluation.calibration import fit_lesion_logits
-from Training.learning import load_weights, weights_sha256
-from Training.loop import BEST, BEST_FIGURES
-from Training.record import verification_note
-from Training.samples import SliceSamples
+from Training.learning.compatibility import check_trained
+from Training.learning.loop import BEST, BEST_FIGURES
+from Training.learning.optimisation import load_weights, weights_sha256
+from Training.record_verification import verification_note
+from Training.sources.learning_data import LearningData, data_of
+from Training.sources.simulated_slices import SliceSamples
 from Training.train_slice import answers
-from Training.trained import check_trained
 
 VERSION = "0.1.0"
 INITIAL_WEIGHTS = {

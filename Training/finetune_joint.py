@@ -28,8 +28,6 @@ from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
 from M3LungScreenLib.preprocessing import apply_windows
 from M3LungScreenLib.schedule import first_look
 from Training import train_patient, train_slice
-from Training.augmentation import apply, draw
-from Training.batches import EpochOfSlices, SliceBatch, on_device
 from Training.config import (
     ScheduleSettings,
     TrainingConfig,
@@ -37,12 +35,14 @@ from Training.config import (
     config_of,
     run_script,
 )
-from Training.data import data_of
-from Training.learning import balanced_order, batches, load_weights, steps_per_epoch
-from Training.loop import BEST, Losses, Run, Share, fit, in_training, make_fabric
-from Training.patients import PatientCrops
-from Training.samples import SliceSamples
-from Training.trained import check_trained
+from Training.learning.augmentation import apply, draw
+from Training.learning.compatibility import check_trained
+from Training.learning.loop import BEST, Losses, Run, Share, fit, in_training, make_fabric
+from Training.learning.optimisation import balanced_order, batches, load_weights, steps_per_epoch
+from Training.learning.slice_batches import EpochOfSlices, SliceBatch, on_device
+from Training.sources.learning_data import data_of
+from Training.sources.patient_features import PatientCrops
+from Training.sources.simulated_slices import SliceSamples
 
 # Augmentations of whole patients are drawn apart from those of slices.
 PATIENT_DRAWS = 1 << 40

@@ -21,6 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from M3LungScreenLib.errors import UsageError
+from Training.atomic_files import work_beside
 from Training.config import run_script
 from Training.datasets.cc_ccii import CC_CCII
 from Training.datasets.covid_ct_md import COVID_CT_MD
@@ -38,7 +39,6 @@ from Training.datasets.ricord import RICORD_1A, RICORD_1B
 from Training.datasets.splits import check_sizes, split_cases
 from Training.datasets.stoic import STOIC
 from Training.datasets.table import table_one, table_text
-from Training.kept import work_beside
 
 COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", "age", "sex")
 DATASETS = (FOLDERS, COVID_CT_MD, CC_CCII, MOSMED, STOIC, RICORD_1A, RICORD_1B, LIDC_IDRI)

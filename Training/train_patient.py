@@ -29,8 +29,10 @@ from Training.config import (
     config_of,
     run_script,
 )
-from Training.data import data_of
-from Training.learning import (
+from Training.evaluation.metrics import patient_errors
+from Training.learning.compatibility import check_trained
+from Training.learning.loop import BEST, Losses, Run, Share, fit, make_fabric
+from Training.learning.optimisation import (
     balanced_order,
     batches,
     bundled_weights,
@@ -39,11 +41,9 @@ from Training.learning import (
     steps_per_epoch,
     weights_sha256,
 )
-from Training.loop import BEST, Losses, Run, Share, fit, make_fabric
-from Training.metrics import patient_errors
-from Training.patient_batches import drawn, whole
-from Training.patients import PatientFeatures, features_folder, features_of
-from Training.trained import check_trained
+from Training.learning.patient_batches import drawn, whole
+from Training.sources.learning_data import data_of
+from Training.sources.patient_features import PatientFeatures, features_folder, features_of
 
 PatientBatch = tuple[Tensor, Tensor, Tensor]
 

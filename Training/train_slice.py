@@ -22,8 +22,6 @@ from torch.nn import functional as F
 
 from M3LungScreenLib.networks.backbones import imagenet_weights
 from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
-from Training.augmentation import NONE, apply
-from Training.batches import SliceBatch, on_device, slice_batches
 from Training.config import (
     ScheduleSettings,
     TrainingConfig,
@@ -31,11 +29,18 @@ from Training.config import (
     config_of,
     run_script,
 )
-from Training.data import data_of
-from Training.learning import bundled_weights, load_weights, pooled_truth, steps_per_epoch
-from Training.loop import Losses, Run, Share, fit, in_training, make_fabric
-from Training.metrics import auc
-from Training.samples import Rows, SliceSamples
+from Training.evaluation.metrics import auc
+from Training.learning.augmentation import NONE, apply
+from Training.learning.loop import Losses, Run, Share, fit, in_training, make_fabric
+from Training.learning.optimisation import (
+    bundled_weights,
+    load_weights,
+    pooled_truth,
+    steps_per_epoch,
+)
+from Training.learning.slice_batches import SliceBatch, on_device, slice_batches
+from Training.sources.learning_data import data_of
+from Training.sources.simulated_slices import Rows, SliceSamples
 
 VALIDATION_BATCH = 32
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.slices import slices_with_discs
-from Training.batches import SliceBatch, slice_batches
 from Training.config import TrainingConfig, load_config
-from Training.indexed import StoredRows
-from Training.loop import Run, Share, make_fabric
-from Training.samples import SliceSamples
+from Training.learning.loop import Run, Share, make_fabric
+from Training.learning.slice_batches import SliceBatch, slice_batches
+from Training.sources.indexed_data import StoredRows
+from Training.sources.simulated_slices import SliceSamples
 from Training.train_slice import SliceLevel
 
 COMPACT = Path(__file__).parents[2] / "Training/configs/compact.yaml"

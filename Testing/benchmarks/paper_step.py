@@ -20,8 +20,8 @@ from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.slices import slices_with_discs
 from Training.config import TrainingConfig, load_config
 from Training.finetune_joint import JointLevel, JointNetwork
-from Training.loop import Level, Run, Share, make_fabric
-from Training.patients import PatientCrops, PatientFeatures
+from Training.learning.loop import Level, Run, Share, make_fabric
+from Training.sources.patient_features import PatientCrops, PatientFeatures
 from Training.train_patient import PatientLevel
 from Training.train_slice import SliceLevel
 

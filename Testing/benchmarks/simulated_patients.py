@@ -28,9 +28,9 @@ from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.simulation.patient import render_patient
 from M3LungScreenLib.simulation.variants import VariantRecord, apply_variants
 from Testing.stand_ins.lobular_lesions import apply_lobular_lesions, draw_lobular_lesions
-from Training import backgrounds
 from Training.config import DataSettings
-from Training.samples import TEST
+from Training.sources import backgrounds
+from Training.sources.simulated_slices import TEST
 
 ROOT = Path(__file__).parents[2]
 THICKNESS_MM = 8.0

@@ -6,8 +6,8 @@ import numpy as np
 
 from Testing.stand_ins.slices import SIZE, slices_with_discs
 from Training.config import load_config
-from Training.patients import patient_sources, patients_folder
-from Training.samples import KEPT, slice_sources, slices_folder
+from Training.sources.patient_features import patient_sources, patients_folder
+from Training.sources.simulated_slices import KEPT, slice_sources, slices_folder
 
 SMOKE = Path(__file__).parents[2] / "Training/configs/smoke.yaml"
 SMALL = (f"model.preprocessing.input_size={SIZE}", "slice.precision=float32")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from Training.samples import SliceSamples
+from Training.sources.simulated_slices import SliceSamples
 
 SIZE = 64
 

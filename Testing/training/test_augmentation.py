@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from Training.augmentation import NONE, apply, draw, place
+from Training.learning.augmentation import NONE, apply, draw, place
 
 
 @given(st.integers(0, 2**31), st.integers(0, 200), st.integers(0, 10**6))

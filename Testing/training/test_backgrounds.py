@@ -8,7 +8,8 @@ import pytest
 import SimpleITK as sitk
 
 from M3LungScreenLib.simulation.patient import simulate_patient
-from Training.backgrounds import ORIGINS, STACKED_SLICES, gather, load, names_in
+from Training.gather_backgrounds import gather
+from Training.sources.backgrounds import ORIGINS, STACKED_SLICES, load, names_in
 
 DATA = os.environ.get("M3LUNGSCREEN_DATA")
 

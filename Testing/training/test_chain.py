@@ -20,8 +20,8 @@ from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
 from Testing.stand_ins.slices import SIZE
 from Training import export, train_patient, train_slice
 from Training.config import load_config
-from Training.data import SimulatedData
-from Training.loop import BEST, LOG
+from Training.learning.loop import BEST, LOG
+from Training.sources.learning_data import SimulatedData
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.preprocessing import apply_windows
 from Testing.stand_ins.slices import slices_with_discs
 from Training import train_slice
-from Training.augmentation import apply, draw
 from Training.config import DataSettings, TrainingConfig, load_config
-from Training.loop import make_fabric
-from Training.samples import Source, make_pair, make_slices
+from Training.learning.augmentation import apply, draw
+from Training.learning.loop import make_fabric
+from Training.sources.simulated_slices import Source, make_pair, make_slices
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "Resources/Models/compact"

@@ -17,10 +17,10 @@ from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
 from Testing.stand_ins.small_gpu import put_in_small_gpu
 from Training import evaluate
+from Training.atomic_files import work_beside
 from Training.datasets.index_file import Case
 from Training.evaluation import bootstrap, pictures, screened, summary
 from Training.evaluation.screened import ScreenedCase, cases_of
-from Training.kept import work_beside
 
 KEYS = ("healthy", "covid19", "cap")
 CURVES = ("roc-patient", "roc-slice", "confusion", "reliability", "gallery")

@@ -14,9 +14,9 @@ from Testing.stand_ins.disc_cache import SMALL, SMOKE
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
 from Testing.stand_ins.killed import kill_when
 from Training import calibrate, evaluate, index, train_patient, train_slice
+from Training.atomic_files import work_beside
 from Training.evaluation import bootstrap
-from Training.kept import work_beside
-from Training.loop import BEST
+from Training.learning.loop import BEST
 
 CLASSES = ("Healthy", "COVID-19", "H1N1", "CAP")
 KEYS = ("healthy", "covid19", "h1n1", "cap")

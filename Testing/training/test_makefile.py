@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # In place of a Python: gathers a chest a call, and stops there when told.
 PYTHON = """#!/bin/sh
-case "$*" in *Training.backgrounds*) ;; *) echo "$*" >> asked; exit 0 ;; esac
+case "$*" in *Training.gather_backgrounds*) ;; *) echo "$*" >> asked; exit 0 ;; esac
 mkdir -p build/backgrounds
 touch "build/backgrounds/chest-$(ls build/backgrounds | wc -l).npz"
 exit "${STOPPED:-0}"
@@ -23,8 +23,8 @@ def a_checkout(tmp_path: Path) -> Path:
     if shutil.which("make") is None or os.name != "posix":
         pytest.skip("there is no make here")
     shutil.copy(ROOT / "Makefile", tmp_path)
-    for name in ("backgrounds", "packaged"):
-        aged(tmp_path / f"Training/{name}.py", 100)
+    for name in ("backgrounds", "pypi_chests"):
+        aged(tmp_path / f"Training/sources/{name}.py", 100)
     aged(tmp_path / ".venv/bin/.installed-training", 100)
     python = tmp_path / ".venv/bin/python"
     python.write_text(PYTHON)
@@ -69,7 +69,7 @@ def test_the_chests_of_packages_are_gathered_when_asked_for_later(a_checkout: Pa
     assert gathered(a_checkout) == 2, "it was complete"
 
 
-@pytest.mark.parametrize("script", ["backgrounds", "packaged"])
+@pytest.mark.parametrize("script", ["backgrounds", "pypi_chests"])
 def test_chests_that_were_added_are_gathered_into_an_old_folder(
     a_checkout: Path, script: str
 ) -> None:
@@ -77,7 +77,7 @@ def test_chests_that_were_added_are_gathered_into_an_old_folder(
     aged(a_checkout / "build/backgrounds/.complete", 50)
     make(a_checkout, "training-cache")
     assert gathered(a_checkout) == 1
-    aged(a_checkout / f"Training/{script}.py", 0)
+    aged(a_checkout / f"Training/sources/{script}.py", 0)
     make(a_checkout, "training-cache")
     assert gathered(a_checkout) == 2
 
@@ -100,9 +100,9 @@ def test_the_parts_of_the_compact_slice_level_follow_each_other(a_checkout: Path
         assert ("--init" in line) == (before is not None)
         assert before is None or f"--init runs/{before}/slice/best.pt" in line
     scripts = [each.split()[1].removeprefix("Training.") for each in asked if "-m Training" in each]
-    last = ["train_slice"] * 4 + ["average", "train_patient", "export", "calibrate"]
+    last = ["train_slice"] * 4 + ["average_weights", "train_patient", "export", "calibrate"]
     assert scripts[-8:] == last
-    mean = next(each for each in asked if "Training.average" in each)
+    mean = next(each for each in asked if "Training.average_weights" in each)
     assert "--out runs/compact " in mean
     assert mean.endswith("runs/compact-third runs/compact-fourth")
 

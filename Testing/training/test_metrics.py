@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, recall_score
 
-from Training.metrics import (
+from Training.evaluation.metrics import (
     auc,
     dice,
     expected_calibration_error,

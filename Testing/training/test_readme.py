@@ -10,7 +10,7 @@ from M3LungScreenLib.errors import M3LungScreenError
 
 ROOT = Path(__file__).parents[2]
 # The one that needs no file and would simulate for minutes.
-LEFT_OUT = "Training.simulated_index"
+LEFT_OUT = "Training.simulate_index"
 
 
 def commands() -> list[list[str]]:

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.simulation.patient import SimulatedPatient, simulate_patient
-from Training.samples import ILL, TEST, Source, make_pair
+from Training.sources.simulated_slices import ILL, TEST, Source, make_pair
 
 
 def test_the_same_seed_is_the_same_chest_in_every_disease_when_its_lesions_are_left_out():

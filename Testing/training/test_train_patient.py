@@ -9,9 +9,9 @@ import torch
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from Training import train_patient
-from Training.loop import BEST, CHECKPOINT, LOG, Share, make_fabric
-from Training.patient_batches import drawn
-from Training.patients import PatientFeatures, features_folder
+from Training.learning.loop import BEST, CHECKPOINT, LOG, Share, make_fabric
+from Training.learning.patient_batches import drawn
+from Training.sources.patient_features import PatientFeatures, features_folder
 
 FABRIC = make_fabric("cpu")
 

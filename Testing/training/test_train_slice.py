@@ -12,9 +12,9 @@ from torch import nn
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.slices import slices_with_discs
 from Training import train_slice
-from Training.batches import EpochOfSlices, gather, on_device, slice_batches
-from Training.learning import balanced_order
-from Training.loop import BEST, CHECKPOINT, Run, Share, in_training, make_fabric
+from Training.learning.loop import BEST, CHECKPOINT, Run, Share, in_training, make_fabric
+from Training.learning.optimisation import balanced_order
+from Training.learning.slice_batches import EpochOfSlices, gather, on_device, slice_batches
 
 FABRIC = make_fabric("cpu")
 

@@ -13,10 +13,10 @@ from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.lungs import segment_lungs
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.suitability import check_lungs
+from Training.atomic_files import write_atomically
 from Training.datasets.headers import dicom_files, read_tags
 from Training.datasets.index_file import Case, stats_of
 from Training.evaluation.masks import read_mask
-from Training.kept import write_atomically
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 

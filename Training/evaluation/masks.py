@@ -11,7 +11,7 @@ from M3LungScreenLib.ct import AXIAL, CTVolume
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.reading import read_image
 from M3LungScreenLib.result import Result
-from Training.metrics import auc, dice, pointing_game
+from Training.evaluation.metrics import auc, dice, pointing_game
 
 
 @dataclass(frozen=True)

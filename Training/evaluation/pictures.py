@@ -11,8 +11,8 @@ from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.outputs.montage import draw_montage
 from M3LungScreenLib.outputs.pictures import OUTLINE, View, ct_picture, map_picture, view_of
 from M3LungScreenLib.result import Result
+from Training.atomic_files import kept_name
 from Training.evaluation.screened import ScreenedCase
-from Training.kept import kept_name
 
 GROUPS = 4  # as many as the paper's rows have
 TILE_WIDTH = 300

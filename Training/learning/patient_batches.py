@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from Training.patients import PatientFeatures
+from Training.sources.patient_features import PatientFeatures
 
 # How many slices a training patient is given; whole volumes of three times as many were
 # answered alike, and each more costs time in every part of every scale.

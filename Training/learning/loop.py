@@ -19,9 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from M3LungScreenLib.errors import UsageError
+from Training.atomic_files import write_text
 from Training.config import Precision, ScheduleSettings
-from Training.kept import write_text
-from Training.learning import check_same, choose_device, make_optimiser, make_schedule
+from Training.learning.optimisation import check_same, choose_device, make_optimiser, make_schedule
 
 CHECKPOINT = "checkpoint.pt"
 BEST, BEST_FIGURES = "best.pt", "best.json"

@@ -10,8 +10,8 @@ import torch
 from M3LungScreenLib.errors import UsageError
 from Training.config import TrainingConfig
 from Training.finetune_joint import make_network
-from Training.loop import CHECKPOINT
-from Training.trained import check_trained
+from Training.learning.compatibility import check_trained
+from Training.learning.loop import CHECKPOINT
 
 SmallConfig = Callable[..., TrainingConfig]
 POOLING = "model.slice_network.pooling=mean"

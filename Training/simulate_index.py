@@ -1,6 +1,6 @@
 """Write simulated patients as volumes with an index: to calibrate on, or to try the chain with.
 
-    python -m Training.simulated_index -o build/calibration [--bodies 10]
+    python -m Training.simulate_index -o build/calibration [--bodies 10]
         [--backgrounds build/backgrounds]
 
 Each body is there four times: healthy, and with lesions of each disease, whose truth masks lie
@@ -18,12 +18,12 @@ import SimpleITK as sitk
 from tqdm.contrib.concurrent import process_map
 
 from M3LungScreenLib.classes import CLASSES
-from Training.backgrounds import names_in
 from Training.config import DataSettings, run_script
 from Training.datasets.dataset import Dataset
 from Training.datasets.index_file import SPLITS, Case
 from Training.index import write_index, write_terms
-from Training.samples import CALIBRATION, ILL, Pair, Source, chest_of, make_pair
+from Training.sources.backgrounds import names_in
+from Training.sources.simulated_slices import CALIBRATION, ILL, Pair, Source, chest_of, make_pair
 
 SIMULATED = Dataset(
     name="simulated patients",

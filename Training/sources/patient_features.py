@@ -13,10 +13,10 @@ from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crop
 from M3LungScreenLib.schedule import first_look
 from M3LungScreenLib.settings import PreprocessingSettings
-from Training.backgrounds import SLICES
 from Training.config import DataSettings, TrainingConfig
 from Training.datasets.shards import Arrays, cached, kept, keyed_folder
-from Training.samples import (
+from Training.sources.backgrounds import SLICES
+from Training.sources.simulated_slices import (
     PATIENT_TRAINING,
     PATIENT_VALIDATION,
     Rows,

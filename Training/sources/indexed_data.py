@@ -23,8 +23,8 @@ from Training.datasets.index_file import (
     read_terms,
     splits_there,
 )
-from Training.patients import PatientCrops
-from Training.samples import SliceSamples
+from Training.sources.patient_features import PatientCrops
+from Training.sources.simulated_slices import SliceSamples
 
 INDEX_OF = {each.name: each.index for each in CLASSES}
 

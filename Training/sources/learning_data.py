@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from Training.backgrounds import ORIGINS, SLICES, names_in
 from Training.config import TrainingConfig
-from Training.patients import PatientCrops, cached_patients, patient_sources
-from Training.samples import SliceSamples, cached_slices, simulator_sha256, slice_sources
+from Training.sources.backgrounds import ORIGINS, SLICES, names_in
+from Training.sources.patient_features import PatientCrops, cached_patients, patient_sources
+from Training.sources.simulated_slices import (
+    SliceSamples,
+    cached_slices,
+    simulator_sha256,
+    slice_sources,
+)
 
 
 class LearningData(Protocol):
@@ -25,7 +30,7 @@ def data_of(config: TrainingConfig, parsed: argparse.Namespace) -> LearningData:
     if parsed.data is None:
         return SimulatedData(config, parsed.cache, parsed.backgrounds)
     # A machine that trains on simulation needs no reader of CT.
-    from Training.indexed import IndexedData
+    from Training.sources.indexed_data import IndexedData
 
     return IndexedData(config, parsed.cache, parsed.data)
 

@@ -1,7 +1,7 @@
 """Write into a bundle's card on how many real patients each class was verified.
 
 python -m Testing.benchmarks.labelled_patients --model BUNDLE --json FIGURES
-python -m Training.record BUNDLE FIGURES
+python -m Training.record_verification BUNDLE FIGURES
 """
 
 import argparse

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from Training import simulated_index
+from Training import simulate_index
 from Training.datasets.index_file import read_index, read_terms
-from Training.samples import CALIBRATION, Pair, Source
-from Training.simulated_index import list_bodies, main
+from Training.simulate_index import list_bodies, main
+from Training.sources.simulated_slices import CALIBRATION, Pair, Source
 
 
 def made_up(source: Source, folder: Path | None) -> Pair:
@@ -25,10 +25,10 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     class Chest:
         spacing_mm = (2.0, 2.0, 6.0)
 
-    monkeypatch.setattr(simulated_index, "make_pair", made_up)
-    monkeypatch.setattr(simulated_index, "chest_of", lambda *_: Chest)
+    monkeypatch.setattr(simulate_index, "make_pair", made_up)
+    monkeypatch.setattr(simulate_index, "chest_of", lambda *_: Chest)
     # One process: what was put in the place of the simulator is in this one alone.
-    monkeypatch.setattr(simulated_index, "process_map", lambda task, each, **_: map(task, each))
+    monkeypatch.setattr(simulate_index, "process_map", lambda task, each, **_: map(task, each))
     main(["-o", str(tmp_path), "--bodies", "2"])
     return tmp_path
 

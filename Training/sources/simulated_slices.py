@@ -20,10 +20,10 @@ from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.simulation.lesions import apply_lesions, draw_lesions
 from M3LungScreenLib.simulation.patient import simulate_patient
 from M3LungScreenLib.simulation.variants import apply_variants, draw_variants
-from Training import backgrounds
-from Training.backgrounds import Background
 from Training.config import Copies, DataSettings
 from Training.datasets.shards import Arrays, cached, keyed_folder
+from Training.sources import backgrounds
+from Training.sources.backgrounds import Background
 
 ILL = CLASS_KEYS[1:]
 KEPT = ("ill", "clean", "truth", "classes", "healthy")

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from Training.augmentation import Augmentation, apply, draw, place
 from Training.config import TrainingConfig
-from Training.learning import balanced_order, steps_per_epoch
-from Training.loop import Share
-from Training.samples import SliceSamples
+from Training.learning.augmentation import Augmentation, apply, draw, place
+from Training.learning.loop import Share
+from Training.learning.optimisation import balanced_order, steps_per_epoch
+from Training.sources.simulated_slices import SliceSamples
 
 
 @dataclass(frozen=True)

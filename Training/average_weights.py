@@ -1,6 +1,6 @@
 """The mean of slice levels, one trained on from the other: right where they differ more often.
 
-    python -m Training.average runs/compact-third runs/compact-fourth --out runs/compact \
+    python -m Training.average_weights runs/compact-third runs/compact-fourth --out runs/compact \
         --config Training/configs/compact.yaml --backgrounds build/backgrounds
 
 Weights of one training run and of its start lie in one valley: their mean has kept what the start
@@ -19,13 +19,13 @@ from torch import Tensor
 
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
+from Training.atomic_files import write_atomically
 from Training.config import add_config_arguments, config_of, run_script
-from Training.data import data_of
-from Training.kept import write_atomically
-from Training.learning import choose_device, load_weights
-from Training.loop import BEST, BEST_FIGURES, CHECKPOINT
+from Training.learning.compatibility import TRAINED_WITH, check_trained
+from Training.learning.loop import BEST, BEST_FIGURES, CHECKPOINT
+from Training.learning.optimisation import choose_device, load_weights
+from Training.sources.learning_data import data_of
 from Training.train_slice import validate
-from Training.trained import TRAINED_WITH, check_trained
 
 Weights = Mapping[str, Tensor]
 

@@ -8,12 +8,12 @@ import torch
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
-from Training import average
-from Training.average import mean_of
+from Training import average_weights
+from Training.average_weights import mean_of
 from Training.config import load_config
-from Training.learning import load_weights
-from Training.loop import BEST, BEST_FIGURES, CHECKPOINT
-from Training.trained import check_trained
+from Training.learning.compatibility import check_trained
+from Training.learning.loop import BEST, BEST_FIGURES, CHECKPOINT
+from Training.learning.optimisation import load_weights
 
 
 def test_a_mean_is_taken_tensor_by_tensor_and_counters_are_the_lasts():
@@ -47,7 +47,7 @@ def write_run(folder: Path, seed: int) -> None:
 
 
 def take_mean(folder: Path, out: str, asked: list[str]) -> None:
-    average.main([*asked, str(folder / out), str(folder / "run-1"), str(folder / "run-2")])
+    average_weights.main([*asked, str(folder / out), str(folder / "run-1"), str(folder / "run-2")])
 
 
 def test_two_runs_become_one_that_knows_its_settings(tmp_path: Path, asked: list[str]):

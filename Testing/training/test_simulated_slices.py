@@ -8,14 +8,14 @@ import pytest
 
 from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.simulation.findings import VariantRecord
-from Training import patients, samples
-from Training.backgrounds import ORIGINS, names_in, place_of
 from Training.config import DataSettings, TrainingConfig
-from Training.data import SimulatedData
 from Training.datasets.shards import cached, keyed_folder
-from Training.patient_batches import drawn, whole
-from Training.patients import PatientFeatures, patient_sources
-from Training.samples import (
+from Training.learning.patient_batches import drawn, whole
+from Training.sources import patient_features, simulated_slices
+from Training.sources.backgrounds import ORIGINS, names_in, place_of
+from Training.sources.learning_data import SimulatedData
+from Training.sources.patient_features import PatientFeatures, patient_sources
+from Training.sources.simulated_slices import (
     Pair,
     Source,
     make_pair,
@@ -74,12 +74,12 @@ def test_a_simulated_pair_differs_only_where_the_lesion_is():
 
 def test_findings_left_out_leave_all_else_as_it_was(monkeypatch: pytest.MonkeyPatch):
     records = tuple(VariantRecord(kind, 1.0, 1, 3) for kind in ("nodules", "pulsation"))
-    monkeypatch.setattr(samples, "draw_variants", lambda *_: records)
+    monkeypatch.setattr(simulated_slices, "draw_variants", lambda *_: records)
     whole, calm = (make_pair(Source("cap", 5), None, out) for out in ((), ("pulsation",)))
     moved = np.abs(whole.clean.astype(int) - calm.clean).max(axis=(1, 2))
     assert moved.max() > 50
     assert np.array_equal(whole.truth, calm.truth)
-    monkeypatch.setattr(samples, "draw_variants", lambda *_: records[:1])
+    monkeypatch.setattr(simulated_slices, "draw_variants", lambda *_: records[:1])
     assert np.array_equal(make_pair(Source("cap", 5), None).ill, calm.ill)
 
 
@@ -156,12 +156,14 @@ def test_an_ill_patient_has_the_features_of_the_same_one_in_health_beside_its_ow
 
         return [of(maker.args[0]) for maker in makers.values()]
 
-    monkeypatch.setattr(patients, "cached", made)
-    monkeypatch.setattr(patients, "_features", lambda hu, *_: np.float32(hu[None, :, 0, :1]))
+    monkeypatch.setattr(patient_features, "cached", made)
+    monkeypatch.setattr(
+        patient_features, "_features", lambda hu, *_: np.float32(hu[None, :, 0, :1])
+    )
     sources = [Source(key, seed) for seed in bodies for key in ("cap", "h1n1")]
     config = small_config()
-    crops = patients.cached_patients(sources, tmp_path, None, config)
-    found = patients.features_of(crops, None, config.model.preprocessing, tmp_path)
+    crops = patient_features.cached_patients(sources, tmp_path, None, config)
+    found = patient_features.features_of(crops, None, config.model.preprocessing, tmp_path)
     assert [each.class_index for each in found] == [0, 3, 2, 0, 3, 2]
     for each in found:
         if each.class_index:
@@ -178,7 +180,7 @@ def test_where_no_lesion_is_known_of_the_class_and_the_chest_stay_whole():
 
 
 def test_patients_know_which_of_their_slices_show_a_lesion():
-    arrays = patients._patient_arrays(
+    arrays = patient_features._patient_arrays(
         Source("cap", 5), None, PreprocessingSettings(64), 24, DataSettings()
     )
     changed = np.abs(arrays["ill"].astype(int) - arrays["clean"]) > 150
@@ -238,15 +240,20 @@ def test_lesions_of_a_chest_stay_whichever_others_are_there():
 def test_another_simulator_has_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = TrainingConfig()
     shaping = (tmp_path, config.data, config.model.preprocessing)
-    slices, whole_chests = slices_folder(*shaping), patients.patients_folder(tmp_path, config)
+    slices, whole_chests = (
+        slices_folder(*shaping),
+        patient_features.patients_folder(tmp_path, config),
+    )
     assert slices_folder(*shaping) == slices
     (tmp_path / "chest.py").write_text("# drawn otherwise\n")
     with monkeypatch.context() as patch:
-        patch.setattr(samples.simulation, "__file__", str(tmp_path / "__init__.py"))
-        patch.setattr(samples, "simulator_sha256", samples.simulator_sha256.__wrapped__)
-        patch.setattr(patients, "simulator_sha256", samples.simulator_sha256)
+        patch.setattr(simulated_slices.simulation, "__file__", str(tmp_path / "__init__.py"))
+        patch.setattr(
+            simulated_slices, "simulator_sha256", simulated_slices.simulator_sha256.__wrapped__
+        )
+        patch.setattr(patient_features, "simulator_sha256", simulated_slices.simulator_sha256)
         assert slices_folder(*shaping) != slices
-        assert patients.patients_folder(tmp_path, config) != whole_chests
+        assert patient_features.patients_folder(tmp_path, config) != whole_chests
     assert slices_folder(*shaping) == slices
 
 
