@@ -7,6 +7,18 @@ from scipy import ndimage
 REACH = 3.0
 
 
+def neighbour_weights(sigma: float) -> np.ndarray:
+    """Gaussian weights `[2 reach + 1]` of a slice and those beside it, which sum to 1.
+
+    `sigma` is in slices; with 0 the slice stands alone: `[1.0]`.
+    """
+    if sigma <= 0:
+        return np.ones(1)
+    reach = int(REACH * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return np.asarray(weights / weights.sum())
+
+
 def mean_over_neighbours(values: np.ndarray, counted: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian-weighted mean of `values` `[slice, …]` over the slices that are `counted` `[slice]`.
 
@@ -14,14 +26,14 @@ def mean_over_neighbours(values: np.ndarray, counted: np.ndarray, sigma: float) 
     """
     if sigma <= 0:
         return values
-    weights = _blurred(counted.astype(np.float32), sigma)
+    weights = _summed(counted.astype(np.float32), sigma)
     weights[~counted] = np.inf
     kept = counted.reshape(-1, *[1] * (values.ndim - 1))
-    found = _blurred(values * kept, sigma)
+    found = _summed(values * kept, sigma)
     found /= weights.reshape(kept.shape)
     return found
 
 
-def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
-    found = ndimage.gaussian_filter1d(values, sigma, axis=0, mode="constant", truncate=REACH)
-    return np.asarray(found)
+def _summed(values: np.ndarray, sigma: float) -> np.ndarray:
+    weights = neighbour_weights(sigma)
+    return np.asarray(ndimage.correlate1d(values, weights, axis=0, mode="constant"))

@@ -15,6 +15,7 @@ from M3LungScreenLib.assessment import Nonparametric
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.involvement import Involvement, LungVolumes
+from M3LungScreenLib.key_slices import most_telling_slices
 
 SCHEMA_VERSION = "1.0"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
@@ -127,8 +128,9 @@ class Timing:
 class Arrays:
     """Read-only arrays `[slice, row, column]` that lie on the CTVolume's `hu` (LPS axial).
 
-    `lesion_location_map` float32 in [0, 1]; `lesions` uint8 0 to 3 (class index);
-    `lungs` uint8 1 right, 2 left.
+    `lesion_location_map` float32 in [0, 1], 0 outside the lungs: what the network says of a
+    whole crop is in `Result.attention`; `lesions` uint8 0 to 3 (class index), one class for each
+    lesion connected in 3D; `lungs` uint8 1 right, 2 left.
     """
 
     lesion_location_map: np.ndarray
@@ -178,6 +180,12 @@ class Result:
     def slice_of(self, k: int) -> SliceResult:
         """The entry of axial slice `k` (0 at the feet), whatever the stored order."""
         return self.slices[self.volume.stored_slice_index(k)]
+
+    def most_telling_slices(self, count: int = 1) -> list[int]:
+        """Axial slices to look at first, 0 at the feet; see `key_slices.most_telling_slices`."""
+        indices = most_telling_slices(self.to_dict(), count)
+        # Counting from the other end is its own reverse.
+        return [self.volume.stored_slice_index(index) for index in indices]
 
     def write(self, folder: str | Path) -> Path:
         """Write the result folder, complete or not at all; see `outputs.folder.write`."""

@@ -121,7 +121,7 @@ def screen(
         run.tell("patient_network", 1, 1)
     with clock.step("localization"):
         run.tell("localization", 0, 1)
-        arrays = localize(chest, screened, bundle.settings)
+        arrays = localize(chest, screened, patient, bundle.settings)
         involvement = measure_involvement(
             volume.hu, arrays.lesions, arrays.lungs, volume.spacing_mm
         )
@@ -216,19 +216,24 @@ def with_neighbours(
     }
 
 
-def localize(chest: Chest, screened: dict[int, ScreenedSlice], settings: ModelSettings) -> Arrays:
+def localize(
+    chest: Chest,
+    screened: dict[int, ScreenedSlice],
+    patient: PatientResult | None,
+    settings: ModelSettings,
+) -> Arrays:
     """Maps and labels in the volume's voxels; an unscreened slice borrows the nearest one's."""
     source = {k: screened[nearest_screened(k, list(screened))] for k in chest.informative}
     maps = {k: each.location_map for k, each in source.items()}
-    location = location_volume(maps, chest.crops, chest.volume.hu.shape)
-    counted = np.isin(np.arange(len(location)), chest.informative)
-    location = mean_over_neighbours(location, counted, _neighbour_sigma(chest, settings))
+    crops = {k: crop for k, crop in enumerate(chest.crops) if crop is not None}
+    location = location_volume(maps, crops, chest.lungs, _neighbour_sigma(chest, settings))
+    p = np.zeros((chest.volume.slice_count, len(CLASS_KEYS)))
+    for k, each in source.items():
+        p[k] = each.probabilities
+    of_patient = patient.probabilities.as_array() if patient else None
     threshold = settings.localization.threshold
-    classes = [
-        int(source[k].probabilities.argmax()) if k in source else None
-        for k in range(chest.volume.slice_count)
-    ]
-    return Arrays(location, label_map(location, chest.lungs, classes, threshold), chest.lungs)
+    labels = label_map(location, chest.lungs, p, of_patient, threshold)
+    return Arrays(location, labels, chest.lungs)
 
 
 def _neighbour_sigma(chest: Chest, settings: ModelSettings) -> float:

@@ -17,7 +17,6 @@ import json
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -56,7 +55,6 @@ from M3LungScreenLib.events import (
 from M3LungScreenLib.outputs.folder import check_target, write
 from M3LungScreenLib.provenance import package_versions
 from M3LungScreenLib.reading import check_image
-from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 
 Command = dict[str, Any]
@@ -174,19 +172,9 @@ def screen_mapped(
     listen(Progress("write", 0, 1))
     if cancelled():
         raise Cancelled
-    write(shown_in_lungs(result), out, volumes="raw")
+    write(result, out, volumes="raw")
     listen(Progress("write", 1, 1))
     return out
-
-
-def shown_in_lungs(result: Result) -> Result:
-    """`result` with the location map 0 outside the lungs, as it lies over the CT.
-
-    The network's cells are larger than the border of a lung is thin; what it says of
-    the whole crop stays in `attention`.
-    """
-    inside = np.where(result.arrays.lungs > 0, result.arrays.lesion_location_map, np.float32(0))
-    return replace(result, arrays=replace(result.arrays, lesion_location_map=inside))
 
 
 def map_volume(path: Path, geometry: Geometry) -> CTVolume:

@@ -83,7 +83,7 @@ def plausible_result(
     p = np.stack([each.probabilities.as_array() for each in chosen])
     counted = count_slices(p, settings.assessment.healthy_fraction_threshold)
     verdict = decide(patient, counted, settings.assessment)
-    location = ndimage.gaussian_filter((lesions > 0).astype(np.float32), 1.5)
+    location = ndimage.gaussian_filter((lesions > 0).astype(np.float32), 1.5) * (lungs > 0)
     detail = "full" if all(e.screened for e in slices if e.informative) else "preview"
     return Result(
         input=InputSummary(

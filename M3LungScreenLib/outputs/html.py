@@ -20,8 +20,6 @@ from M3LungScreenLib.result import Result
 
 KEY_SLICES = 3
 KEY_SLICE_WIDTH = 520
-# Neighbours look alike; three views a tenth of the lungs apart show more.
-APART = 0.1
 KINDS = {
     "dicom_series": "DICOM series",
     "dicom_file": "DICOM file",
@@ -59,6 +57,7 @@ def contents(result: Result) -> dict[str, Any]:
     probabilities = likeliest(result)
     predicted = _predicted(result)
     several = result.volume.slice_count > 1
+    keys = [key_slice(result, k) for k in result.most_telling_slices(KEY_SLICES)]
     return {
         "result": result,
         "patient": result.patient,
@@ -80,7 +79,7 @@ def contents(result: Result) -> dict[str, Any]:
         "bars": probability_bars(probabilities, predicted or "") if probabilities else None,
         "involvement_bars": involvement_bars(result.involvement) if several else None,
         "along": along_volume(result) if several else None,
-        "key_slices": (keys := [key_slice(result, k) for k in most_suspicious(result)]),
+        "key_slices": keys,
         "any_map": any(each.picture_map for each in keys),
         "montage": data_uri(draw_montage(result), 80) if several else None,
     }
@@ -96,18 +95,6 @@ def headline(result: Result) -> str:
     words = class_by_key(called).verdict
     place = "" if result.patient else " in this slice"
     return words[0].upper() + words[1:] + place
-
-
-def most_suspicious(result: Result, count: int = KEY_SLICES) -> list[int]:
-    """Axial slices with the highest probability of disease, apart from one another."""
-    by_k = {k: result.slice_of(k) for k in range(result.volume.slice_count)}
-    doubt = {k: 1 - each.probabilities.healthy for k, each in by_k.items() if each.probabilities}
-    gap = max(1, round(APART * len(doubt)))
-    chosen: list[int] = []
-    for k in sorted(doubt, key=lambda k: (-doubt[k], k)):
-        if len(chosen) < count and all(abs(k - other) >= gap for other in chosen):
-            chosen.append(k)
-    return chosen
 
 
 def key_slice(result: Result, k: int) -> KeySlice:

@@ -60,8 +60,8 @@ def ct_picture(result: Result, k: int, view: View) -> Image.Image:
 
 
 def map_picture(result: Result, k: int, view: View, outline: bool = False) -> Image.Image:
-    """The slice under its location map in the lungs; the label map's lesion outlined if asked."""
-    location = view.cut(result.arrays.lesion_location_map[k] * (result.arrays.lungs[k] > 0))
+    """The slice under its location map; the label map's lesion outlined if asked."""
+    location = view.cut(result.arrays.lesion_location_map[k])
     sized = np.asarray(Image.fromarray(location).resize(view.size, Image.Resampling.BILINEAR))
     tint = np.clip((sized - LOWEST_SHOWN) / (1 - LOWEST_SHOWN), 0, 1)[..., None]
     weight = STRONGEST_TINT * np.sqrt(tint)

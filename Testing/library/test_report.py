@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from M3LungScreenLib.key_slices import most_telling_slices
 from M3LungScreenLib.outputs.charts import along_volume
-from M3LungScreenLib.outputs.html import headline, most_suspicious, report_html
+from M3LungScreenLib.outputs.html import headline, report_html
 from M3LungScreenLib.outputs.wording import percent
 from M3LungScreenLib.result import ModelSummary, Warning
 
@@ -131,13 +132,12 @@ def test_a_slice_without_lung_is_reported_as_not_screened(make_result):
     assert "Not screened" in Page(report_html(empty)).words
 
 
-def test_the_most_suspicious_slices_are_apart_and_the_highest_comes_first(make_result):
-    result = make_result()
-    chosen = most_suspicious(result)
-    doubt = [1 - e.probabilities.healthy for e in result.slices if e.probabilities]
-    assert 1 - result.slice_of(chosen[0]).probabilities.healthy == max(doubt)
-    assert len(chosen) == 3
-    assert min(abs(a - b) for a in chosen for b in chosen if a != b) >= 2
+def test_the_key_slices_are_the_most_telling_ones_under_their_stored_numbers(make_result):
+    for direction in ((1, 0, 0, 0, 1, 0, 0, 0, 1), (1, 0, 0, 0, 1, 0, 0, 0, -1)):
+        result = make_result(direction=direction)
+        said = Page(report_html(result)).words
+        found = [said.index(f"Slice {i} ") for i in most_telling_slices(result.to_dict(), 3)]
+        assert found == sorted(found)
 
 
 @pytest.mark.parametrize(

@@ -123,17 +123,6 @@ def test_a_run_ends_in_a_folder_with_raw_volumes(a_command, engines):
     assert len(location) == 30 * 96 * 96
 
 
-def test_the_map_for_the_scene_ends_at_the_lungs_and_nothing_else_changes(make_result):
-    result = make_result("covid19")
-    lungs = result.arrays.lungs > 0
-    shown = worker.shown_in_lungs(result)
-    assert not shown.arrays.lesion_location_map[~lungs].any()
-    before, after = (each.arrays.lesion_location_map for each in (result, shown))
-    assert np.array_equal(before[lungs], after[lungs])
-    assert before[~lungs].any()
-    assert shown.to_dict() == result.to_dict()
-
-
 def test_the_engine_is_kept_for_the_same_model_and_device(a_command, engines):
     served(a_command(), a_command(run=2), a_command(run=3, device="auto"), a_command(run=4))
     assert [each.device for each in engines] == ["cpu", "auto", "cpu"]

@@ -309,10 +309,9 @@ def test_3d_surfaces_are_made_on_demand_and_hidden_again(screened):
 
 
 def test_the_most_suspicious_slice_is_the_reports_first(screened):
-    from M3LungScreenLib.outputs import html
 
     result, shown = screened
-    assert most_suspicious(shown) == result.slice_of(html.most_suspicious(result)[0]).index
+    assert most_suspicious(shown) == result.slice_of(result.most_telling_slices()[0]).index
 
 
 def test_next_and_previous_pass_over_slices_called_healthy(screened):

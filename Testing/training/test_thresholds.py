@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.localization import label_map
 from M3LungScreenLib.result import Result
 from Training.evaluation.thresholds import THRESHOLDS, Overlaps, fit_threshold, overlaps
@@ -13,11 +12,12 @@ from Training.evaluation.thresholds import THRESHOLDS, Overlaps, fit_threshold, 
 
 @pytest.fixture
 def result(make_result) -> Result:
-    """Of a patient with a random map, some of it outside the lungs, some at a threshold."""
+    """Of a patient with a random map in the lungs, some of it at a threshold."""
     found = make_result("cap")
     shape = found.arrays.lungs.shape
     location = np.random.default_rng(3).random(shape).astype(np.float32)
     location[:, ::3] = np.float32(0.35)
+    location[found.arrays.lungs == 0] = 0
     return replace(found, arrays=replace(found.arrays, lesion_location_map=location))
 
 
@@ -25,9 +25,10 @@ def result(make_result) -> Result:
 def test_voxels_are_counted_as_the_label_map_draws_them(result, threshold):
     arrays = result.arrays
     mask = np.random.default_rng(4).random(arrays.lungs.shape) < 0.3
-    called = [result.slice_of(k).predicted for k in range(len(mask))]
-    classes = [CLASS_KEYS.index(each) if each else None for each in called]
-    labels = label_map(arrays.lesion_location_map, arrays.lungs, classes, threshold) > 0
+    of_slices = [result.slice_of(k).probabilities for k in range(len(mask))]
+    p = np.array([np.eye(4)[0] if each is None else each.as_array() for each in of_slices])
+    patient = result.patient.probabilities.as_array()
+    labels = label_map(arrays.lesion_location_map, arrays.lungs, p, patient, threshold) > 0
     counted = overlaps(mask, result)
     k = THRESHOLDS.tolist().index(threshold)
     assert 0 < counted.found[k] == labels.sum()

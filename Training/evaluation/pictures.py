@@ -21,23 +21,16 @@ CAPTION = "Left: the CT, with the true lesion outlined where it is known. Right:
 
 
 def keep_pictures(folder: Path, result: Result, mask: np.ndarray | None) -> None:
-    """The case's montage and up to GROUPS tiles of its most suspicious slices in `folder`."""
+    """The case's montage and up to GROUPS tiles of its most telling slices in `folder`.
+
+    A tile's name ends in the number of its slice, `SliceResult.index`.
+    """
     folder.mkdir(exist_ok=True)
     draw_montage(result).save(folder / MONTAGE)
     view = view_of(result, TILE_WIDTH)
-    for rank, k in enumerate(suspicious(result)):
-        tile(result, k, view, mask).save(folder / f"{rank}-{k + 1}.png")
-
-
-def suspicious(result: Result) -> list[int]:
-    """Axial slices, the highest P(lesion) first, no two of them neighbours within a tenth."""
-    p = np.array([result.slice_of(k).p_lesion or 0.0 for k in range(result.volume.slice_count)])
-    apart = max(1, len(p) // 10)
-    chosen: list[int] = []
-    for k in map(int, np.argsort(-p, kind="stable")):
-        if len(chosen) < GROUPS and p[k] > 0 and all(abs(k - each) >= apart for each in chosen):
-            chosen.append(k)
-    return chosen
+    for rank, k in enumerate(result.most_telling_slices(GROUPS)):
+        index = result.slice_of(k).index
+        tile(result, k, view, mask).save(folder / f"{rank}-{index}.png")
 
 
 def tile(result: Result, k: int, view: View, mask: np.ndarray | None) -> Image.Image:
@@ -49,7 +42,7 @@ def tile(result: Result, k: int, view: View, mask: np.ndarray | None) -> Image.I
 def gallery(cases: list[ScreenedCase], work: Path) -> Figure | None:
     """A row of up to GROUPS tiles for each disease; None where no ill case has any.
 
-    First every patient's most suspicious slice, then their second ones.
+    First every patient's most telling slice, then their second ones.
     """
     rows = {each.name: _tiles(cases, each.index, work) for each in CLASSES[1:]}
     rows = {name: tiles for name, tiles in rows.items() if tiles}
@@ -80,7 +73,7 @@ def sheet(picture: Image.Image) -> Figure:
 
 
 def _tiles(cases: list[ScreenedCase], index: int, work: Path) -> list[tuple[str, Path]]:
-    """Titles and pictures; slices are numbered from 1, as in the montage."""
+    """Titles and pictures; slices are numbered as in report, montage and tables."""
     ill = [each for each in cases if each.refusal is None and each.truth == index]
     found = [
         (f"{each.case_id}, slice {path.stem.split('-')[1]}", path)

@@ -42,10 +42,10 @@ def feet_head_axis(volume: Any) -> int:
 
 
 def most_suspicious(result: SceneResult) -> int | None:
-    """`index` of the screened slice least likely Healthy, with which the report begins, too."""
-    screened = [each for each in result.content["slices"] if each["probabilities"]]
-    best = min(screened, key=lambda each: each["probabilities"]["healthy"], default=None)
-    return None if best is None else best["index"]
+    """`index` of the slice most telling for the verdict, with which the report begins, too."""
+    from M3LungScreenLib.key_slices import most_telling_slices
+
+    return next(iter(most_telling_slices(result.content)), None)
 
 
 def suspicious_neighbour(result: SceneResult, index: int, step: int) -> int | None:

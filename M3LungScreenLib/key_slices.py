@@ -1,0 +1,43 @@
+"""Which slices to look at first: report, pictures and the Slicer module begin with the same."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Neighbours look alike: views a tenth of the screened slices apart show more.
+APART = 0.1
+
+
+def most_telling_slices(content: Mapping[str, Any], count: int = 1) -> list[int]:
+    """`index` of up to `count` screened slices, the most telling for the verdict first.
+
+    `content` is what result.json holds (its `patient` and `slices`). For a disease, also the
+    likeliest one of an indeterminate verdict, a slice counts by its probability of that disease
+    times the involved share of its lung; where Healthy is likeliest, by its P(lesion).
+    No two are closer than APART of the screened slices. Empty where none was screened.
+    """
+    screened = [each for each in content["slices"] if each["probabilities"]]
+    predicted = _likeliest(content["patient"], screened)
+    gap = max(1, round(APART * len(screened)))
+    chosen: list[int] = []
+    for each in sorted(screened, key=lambda one: _telling(one, predicted), reverse=True):
+        if len(chosen) < count and all(abs(each["index"] - other) >= gap for other in chosen):
+            chosen.append(each["index"])
+    return chosen
+
+
+def _likeliest(
+    patient: Mapping[str, Any] | None, screened: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """The key of the patient's likeliest class, or of a single slice's."""
+    if patient:
+        return str(patient["predicted"])
+    return next((str(each["predicted"]) for each in screened), None)
+
+
+def _telling(one: Mapping[str, Any], predicted: str | None) -> tuple[float, float, float]:
+    """What slices are ordered by; of equal ones the lower in the body comes first."""
+    downwards = -float(one["position_mm"][2])
+    if predicted in (None, "healthy"):
+        return float(one["p_lesion"]), 0.0, downwards
+    p = float(one["probabilities"][predicted])
+    return p * float(one["involvement"] or 0.0), p, downwards
