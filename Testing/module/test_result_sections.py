@@ -65,10 +65,10 @@ def test_the_location_map_hides_on_slices_called_healthy_in_every_view(screened,
     assert np.array_equal(voxels(screened._result.location_map), before)
 
 
-def test_a_result_begins_at_the_most_suspicious_slice(screened):
+def test_a_result_begins_at_the_slice_most_telling_for_its_verdict(screened):
     slices = [e for e in screened._result.content["slices"] if e["screened"]]
-    worst = min(slices, key=lambda each: each["probabilities"]["healthy"])
-    assert f"Slice {worst['index']}" in screened.ui.sliceLabel.text
+    best = max(slices, key=lambda each: each["probabilities"]["covid19"] * each["involvement"])
+    assert f"Slice {best['index']}" in screened.ui.sliceLabel.text
 
 
 def test_a_second_run_tells_of_the_slice_again(screened, result_folder):
