@@ -17,7 +17,7 @@ from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.involvement import Involvement, LungVolumes
 from M3LungScreenLib.key_slices import most_telling_slices
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 ON_VOXELS = ("volume", "arrays", "attention")
 
@@ -70,7 +70,9 @@ class PatientResult:
     """`verdict` is `predicted` or 'indeterminate', then with `reasons` in plain words.
 
     `spread_over_windows` is how far the windows' mean probabilities of a class lie apart, 0
-    where a preview has seen one alone.
+    where a preview has seen one alone. `probabilities` are the softmax of `logits`, the
+    patient-level network's four in the order of the classes, over `temperature`, that of
+    calibration and of a part of the lungs together.
     """
 
     probabilities: ClassProbabilities
@@ -79,7 +81,9 @@ class PatientResult:
     reasons: tuple[str, ...]
     nonparametric: Nonparametric
     agreement: bool
-    spread_over_windows: float = 0.0
+    spread_over_windows: float
+    logits: tuple[float, ...]
+    temperature: float
 
 
 @dataclass(frozen=True)

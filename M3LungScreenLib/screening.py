@@ -48,7 +48,6 @@ from M3LungScreenLib.suitability import DOUBTFUL
 
 Detail = Literal["full", "preview"]
 SLICES_PER_BATCH = 8
-PREVIEW_CENTER_HU = -600
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def screen(
 ) -> Result:
     """Screen a chest CT with a model bundle (Section IV-A, inference).
 
-    `detail='preview'` screens one window and at most 24 slices spread over the
+    `detail='preview'` screens the middle window and at most 24 slices spread over the
     lungs, and warns that its answer is provisional. `progress` hears events.Progress
     and, for volumes, one Provisional; `cancelled` is asked between batches. `engine`
     overrides the choice by `device`, where the CPU takes over from a GPU whose memory
@@ -168,7 +167,7 @@ def screen_slices(chest: Chest, run: Run, detail: Detail) -> dict[int, ScreenedS
         run.tell("slice_network", len(screened), total)
         screened |= _screen_batch(chest, slices, run)
         if len(screened) == len(first) and chest.volume.slice_count > 1:
-            run.progress(_provisional(assess_patient(screened, chest, run)[0], len(screened)))
+            run.progress(_provisional(screened, chest, run))
     run.tell("slice_network", total, total)
     return screened
 
@@ -176,12 +175,16 @@ def screen_slices(chest: Chest, run: Run, detail: Detail) -> dict[int, ScreenedS
 def assess_patient(
     screened: dict[int, ScreenedSlice], chest: Chest, run: Run
 ) -> tuple[PatientResult, dict[int, float]]:
-    """The patient-level network and Eq. 5 beside it; also each slice's weight."""
+    """The patient-level network and Eq. 5 beside it; also each slice's weight.
+
+    `screened` are slices `with_neighbours`, be it for a provisional verdict or the final one.
+    """
     order = sorted(screened)
     settings = run.bundle.settings.assessment
     scores = run.engine.run_patient(np.stack([screened[k].features for k in order]))
     of_part = settings.slab_temperature if chest.is_slab else 1.0
-    probabilities = calibrated(scores.logits, of_part * settings.temperature)
+    temperature = of_part * settings.temperature
+    probabilities = calibrated(scores.logits, temperature)
     p = np.stack([screened[k].probabilities for k in order])
     counted = count_slices(p, settings.healthy_fraction_threshold)
     spread = spread_over_windows(np.stack([screened[k].window_probabilities for k in order]))
@@ -195,6 +198,8 @@ def assess_patient(
         nonparametric=counted,
         agreement=verdict.agreement,
         spread_over_windows=spread,
+        logits=tuple(map(float, scores.logits)),
+        temperature=temperature,
     )
     weights = {k: float(weight) for k, weight in zip(order, scores.weights, strict=True)}
     return patient, weights
@@ -286,12 +291,15 @@ def _engine_for(bundle: Bundle, device: str, progress: Listener) -> Engine:
 def _preprocessing_for(detail: Detail, settings: PreprocessingSettings) -> PreprocessingSettings:
     if detail == "full":
         return settings
-    return replace(settings, window_centers_hu=(PREVIEW_CENTER_HU,))
+    centers = sorted(settings.window_centers_hu)
+    return replace(settings, window_centers_hu=(centers[len(centers) // 2],))
 
 
-def _provisional(patient: PatientResult, slices_screened: int) -> Provisional:
+def _provisional(screened: dict[int, ScreenedSlice], chest: Chest, run: Run) -> Provisional:
+    """What the result would say if these slices were all."""
+    patient, _ = assess_patient(with_neighbours(screened, chest, run), chest, run)
     by_key = {key: getattr(patient.probabilities, key) for key in CLASS_KEYS}
-    return Provisional(patient.predicted, patient.verdict, by_key, slices_screened)
+    return Provisional(patient.predicted, patient.verdict, by_key, len(screened))
 
 
 def _warnings(chest: Chest, screened: int, run: Run, detail: Detail) -> tuple[Warning, ...]:

@@ -108,6 +108,9 @@ def plausible_result(
             verdict.reasons,
             counted,
             verdict.agreement,
+            spread_over_windows=0.0,
+            logits=tuple(map(float, np.log(np.maximum(patient, 1e-9)))),
+            temperature=1.0,
         )
         if volume.slice_count > 1
         else None,

@@ -96,7 +96,7 @@ def calibrate(
             "classes. Calibrate on cases of several classes.",
         )
     before = bundle.settings.assessment
-    logits = logits_of(used, before.temperature)
+    logits = logits_of(used)
     temperature = fit_temperature(logits, truth, least_temperature)
     p = calibrated(logits, temperature)
     fitted = replace(before, temperature=temperature)

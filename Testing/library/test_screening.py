@@ -2,13 +2,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.engines import fallback_engine
 from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
 from M3LungScreenLib.errors import Cancelled, InputRefused
-from M3LungScreenLib.events import Notice, Progress, Provisional
+from M3LungScreenLib.events import Event, Notice, Progress, Provisional
 from M3LungScreenLib.neighbours import mean_over_neighbours
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import PRESETS, with_values
@@ -34,6 +37,37 @@ class BrightnessEngine:
         self.feature_rows.append(len(features))
         count = len(features)
         return PatientScores(np.array([0.0, 2.0, 0.0, 0.0]), np.full(count, 1 / count))
+
+
+@dataclass
+class TornEngine:
+    """Random answers; with `ill_slices` only so many slices are likelier ill than not."""
+
+    seed: int
+    ill_slices: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        self._rng = np.random.default_rng(self.seed)
+        self._seen = 0
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        count = len(images)
+        p_lesion = self._rng.random(count)
+        classes = self._rng.dirichlet(np.ones(4), count)
+        if self.ill_slices is not None:
+            order = self._seen + np.arange(count)
+            self._seen += count
+            p_lesion = np.where(order < 3 * self.ill_slices, 0.9, 0.05)
+            classes = np.tile([0.05, 0.85, 0.05, 0.05], (count, 1))
+        maps = self._rng.random((count, 7, 7))
+        return SliceBatch(p_lesion, classes, maps, self._rng.random((count, 5)))
+
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        if self.ill_slices is not None:
+            return PatientScores(np.log([0.15, 0.65, 0.1, 0.1]), np.ones(len(features)))
+        logits = 4 * features.mean(axis=0)[:4] - features[-1][:4]
+        return PatientScores(logits, np.full(len(features), 1 / len(features)))
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +148,50 @@ def test_a_provisional_verdict_comes_after_the_first_look_and_before_the_end(a_p
     )
 
 
+@hypothesis_settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10_000), st.integers(8, 24), st.booleans())
+def test_a_provisional_verdict_from_all_slices_is_the_final_one(
+    a_patient, a_bundle, seed, count, coarse
+):
+    """Neighbours, a part's temperature, the windows' spread and doubts weigh in both alike."""
+    rng = np.random.default_rng(seed)
+    changed = {
+        "assessment.neighbour_sigma_mm": float(rng.choice([0.0, 6.0, 12.0])),
+        "assessment.slab_temperature": float(rng.uniform(1, 3)),
+        "assessment.temperature": float(rng.uniform(0.5, 2)),
+        "assessment.maximum_spread_over_windows": float(rng.choice([0.001, 0.5])),
+        "assessment.healthy_fraction_threshold": float(rng.uniform(0.5, 1)),
+    }
+    start = int(rng.integers(4, 36 - count))
+    part = CTVolume.from_array(
+        a_patient.volume.hu[start : start + count].copy(), a_patient.volume.spacing_mm
+    )
+    if coarse:
+        part = replace(part, warnings=(("coarse_pixels", "The pixels are 4.2 mm wide."),))
+    bundle = replace(a_bundle, settings=with_values(a_bundle.settings, changed))
+    heard: list[Event] = []
+    result = screen(part, bundle, engine=TornEngine(seed), progress=heard.append)
+    [provisional] = [each for each in heard if isinstance(each, Provisional)]
+    assert provisional.slices_screened == result.settings["slices_informative"]
+    told = (provisional.predicted, provisional.verdict, provisional.probabilities)
+    final = result.patient
+    assert told == (final.predicted, final.verdict, vars(final.probabilities))
+
+
+def test_neighbours_have_a_vote_in_the_provisional_verdict(a_patient, a_bundle):
+    """Of 12 slices one is called COVID-19 by itself and none with its neighbours."""
+    heard: list[Event] = []
+    for sigma_mm, counted in ((0.0, "covid19"), (40.0, "healthy")):
+        voting = {"assessment.neighbour_sigma_mm": sigma_mm, "assessment.slab_temperature": 1.0}
+        bundle = replace(a_bundle, settings=with_values(a_bundle.settings, voting))
+        engine = TornEngine(0, ill_slices=1)
+        result = screen(a_short_volume(a_patient), bundle, engine=engine, progress=heard.append)
+        assert result.patient.nonparametric.predicted == counted
+    # COVID-19 with 65 % is enough where the count of slices agrees alone.
+    verdicts = [each.verdict for each in heard if isinstance(each, Provisional)]
+    assert verdicts == ["covid19", "indeterminate"]
+
+
 def test_a_volume_of_coarse_pixels_gets_no_verdict(a_patient, a_bundle):
     why = "The pixels are 4.2 mm wide."
     coarse = replace(a_patient.volume, warnings=(("coarse_pixels", why),))
@@ -143,6 +221,26 @@ def test_a_preview_sees_one_window_of_24_slices_and_says_so(a_patient, a_bundle)
     assert message.startswith("This is a preview, and provisional: it looked at 24 of ")
     assert "in 1 of 3 display windows" in message
     assert "between these slices" in message
+
+
+def test_a_preview_sees_the_middle_window_of_its_bundle(a_patient, a_bundle):
+    for centers, middle in (
+        ((-700, -600, -500), -600),
+        ((-400, -650, -800), -650),
+        ((-550,), -550),
+    ):
+        settings = with_values(a_bundle.settings, {"preprocessing.window_centers_hu": centers})
+        bundle = replace(a_bundle, settings=settings)
+        preview, _ = screened(a_short_volume(a_patient), bundle, detail="preview")
+        assert preview.settings["window_centers_hu"] == [middle]
+
+
+def test_probabilities_are_the_softmax_of_the_kept_logits_over_the_temperature(a_patient, a_bundle):
+    for volume in (a_patient.volume, a_short_volume(a_patient)):
+        patient = screened(volume, a_bundle)[0].patient
+        assert patient.logits == (0.0, 2.0, 0.0, 0.0)
+        shares = np.exp(np.array(patient.logits) / patient.temperature)
+        assert patient.probabilities.as_array() == pytest.approx(shares / shares.sum())
 
 
 def test_a_preview_of_few_slices_sees_all_and_still_says_what_it_left_out(a_patient, a_bundle):

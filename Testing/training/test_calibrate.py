@@ -1,16 +1,21 @@
 """Temperature and the rule for 'indeterminate', and the bundle that gets them."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy.special import expit
 
-from M3LungScreenLib import load_bundle
+from M3LungScreenLib import CTVolume, load_bundle, simulate_patient
 from M3LungScreenLib.assessment import Nonparametric, calibrated, decide
 from M3LungScreenLib.classes import CLASS_KEYS
+from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
 from M3LungScreenLib.errors import UsageError
-from M3LungScreenLib.settings import AssessmentSettings
+from M3LungScreenLib.settings import AssessmentSettings, with_values
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
 from Training import calibrate
+from Training.datasets.index_file import Case
 from Training.evaluation.calibration import (
     Doubts,
     decided,
@@ -20,7 +25,7 @@ from Training.evaluation.calibration import (
     fit_temperature,
     logits_of,
 )
-from Training.evaluation.screened import ScreenedCase
+from Training.evaluation.screened import ScreenedCase, screen_case
 from Training.evaluation.thresholds import THRESHOLDS
 
 SETTINGS = AssessmentSettings()
@@ -40,7 +45,8 @@ def screened_cases(logits, truth, temperature=1.0):
     counted = np.where(rng.random(len(p)) < 0.7, p.argmax(axis=1), rng.integers(0, 4, len(p)))
     return [
         ScreenedCase(str(k), int(truth[k]), None, tuple(p[k]), int(p[k].argmax()),
-                     counted=int(counted[k]), spread=float(rng.random() * 0.3))
+                     counted=int(counted[k]), spread=float(rng.random() * 0.3),
+                     logits=tuple(logits[k]))
         for k in range(len(p))
     ]  # fmt: skip
 
@@ -76,10 +82,44 @@ def test_p_lesion_is_made_no_louder():
     assert offset == pytest.approx(0.0, abs=0.1)
 
 
-def test_the_logits_come_back_out_of_screened_probabilities():
-    logits, truth = patients(20, 1.0)
-    found = logits_of(screened_cases(logits, truth, temperature=1.7), 1.7)
-    assert found - found[:, :1] == pytest.approx(logits - logits[:, :1], abs=1e-9)
+@dataclass
+class GapOfThree:
+    """An engine whose patient-level logits are 0, 3, 0, 0 whatever it is given."""
+
+    device: str = "cpu"
+
+    def run_slices(self, images: np.ndarray) -> SliceBatch:
+        count = len(images)
+        classes = np.tile(np.array([0.1, 0.7, 0.1, 0.1], np.float32), (count, 1))
+        return SliceBatch(
+            np.full(count, 0.9), classes, np.zeros((count, 7, 7)), np.ones((count, 1))
+        )
+
+    def run_patient(self, features: np.ndarray) -> PatientScores:
+        return PatientScores(np.array([0.0, 3.0, 0.0, 0.0]), np.full(len(features), 1.0))
+
+
+def test_the_logits_of_a_slab_are_kept_and_the_fit_sees_what_screening_answers(tmp_path):
+    """Temperature 1.7, that of a part 2: gaps of 3 stay 3, and are answered as 3 / 3.4."""
+    bundle = untrained_bundle(tmp_path / "bundle")
+    changed = {"assessment.temperature": 1.7, "assessment.slab_temperature": 2.0}
+    bundle = replace(bundle, settings=with_values(bundle.settings, changed))
+    volume = simulate_patient("cap", 3, slice_count=40, slice_thickness_mm=8.0, matrix=96).volume
+    found = []
+    for name, slices in (("whole", slice(None)), ("slab", slice(14, 26))):
+        part = CTVolume.from_array(volume.hu[slices].copy(), volume.spacing_mm)
+        path = tmp_path / f"{name}.nrrd"
+        sitk.WriteImage(part.to_stored(part.hu), str(path))
+        case = Case(name, path, "COVID-19")
+        found.append(screen_case(case, bundle, GapOfThree(), tmp_path / f"{name}.json"))
+    whole, slab = found
+    assert whole.logits == slab.logits == (0.0, 3.0, 0.0, 0.0)
+    assert (whole.part_temperature, slab.part_temperature) == pytest.approx((1.0, 2.0))
+    for each, gap in ((whole, 3 / 1.7), (slab, 3 / 3.4)):
+        assert np.log(each.probabilities[1] / each.probabilities[0]) == pytest.approx(gap)
+    assert calibrated(logits_of(found), 1.7) == pytest.approx(
+        np.array([each.probabilities for each in found])
+    )
 
 
 def test_the_rule_keeps_the_stated_error_at_the_coverage():

@@ -54,13 +54,13 @@ class Rule:
     reached: bool
 
 
-def logits_of(cases: list[ScreenedCase], temperature: float) -> np.ndarray:
-    """The patient-level network's logits `[n, 4]`, but for a constant each.
+def logits_of(cases: list[ScreenedCase]) -> np.ndarray:
+    """What screening divides by the temperature that is fitted: logits `[n, 4]`.
 
-    `temperature` is the one they were screened with. A constant changes no probability.
+    Those of a part of the lungs are divided by its own temperature first, as in screening.
     """
-    p = np.array([each.probabilities for each in cases])
-    return np.asarray(temperature * np.log(np.maximum(p, np.finfo(float).tiny)))
+    logits = np.array([each.logits for each in cases])
+    return logits / np.array([[each.part_temperature] for each in cases])
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray, least: float = TEMPERATURES[0]) -> float:

@@ -35,9 +35,10 @@ INDEX_OF = {each.name: each.index for each in CLASSES}
 class ScreenedCase:
     """What evaluation and calibration need of one case; of a refused one only `refusal`.
 
-    `probabilities` are the four, `counted` Eq. 5's class, `slices` Eq. 4's p `[n, 4]` and
-    `p_lesion` `[n]` from feet to head (a slice without lung is Healthy with 1, as it has no
-    lesion), `slice_labels` 0 or 1 for each of them. `notes` say what could not be used.
+    `probabilities` are the four, softmax of `logits` over the temperature of calibration times
+    `part_temperature` (1 for whole lungs); `counted` is Eq. 5's class. `slices` are Eq. 4's p
+    `[n, 4]` and `p_lesion` `[n]` from feet to head (a slice without lung is Healthy with 1, as
+    it has no lesion), `slice_labels` 0 or 1 for each of them. `notes` say what could not be used.
     """
 
     case_id: str
@@ -48,6 +49,8 @@ class ScreenedCase:
     verdict: str = ""
     counted: int = -1
     spread: float = 0.0
+    logits: tuple[float, ...] = ()
+    part_temperature: float = 1.0
     slices: tuple[tuple[float, ...], ...] = ()
     p_lesion: tuple[float, ...] = ()
     informative: tuple[bool, ...] = ()
@@ -124,14 +127,15 @@ def screen_cases(
     for case in tqdm(cases, desc="screen", unit="case", disable=None):
         path = work / f"{kept_name(case.case_id)}.json"
         if not path.is_file():
-            write_atomically(path, asdict(_screen(case, bundle, engine, path, keep)))
+            write_atomically(path, asdict(screen_case(case, bundle, engine, path, keep)))
         found.append(_read(json.loads(path.read_text("utf-8"))))
     return found
 
 
-def _screen(
-    case: Case, bundle: Bundle, engine: Engine, path: Path, keep: Keep | None
+def screen_case(
+    case: Case, bundle: Bundle, engine: Engine, path: Path, keep: Keep | None = None
 ) -> ScreenedCase:
+    """One case; its pictures, if `keep` saves any, lie in a folder beside `path`."""
     truth = INDEX_OF[case.patient_class]
     try:
         result = screen(read_case_ct(case.path), bundle, engine=engine)
@@ -156,6 +160,8 @@ def _screen(
         verdict=patient.verdict,
         counted=CLASS_KEYS.index(patient.nonparametric.predicted),
         spread=patient.spread_over_windows,
+        logits=patient.logits,
+        part_temperature=patient.temperature / bundle.settings.assessment.temperature,
         slices=tuple((1.0, 0.0, 0.0, 0.0) if e is None else tuple(e.as_array()) for e in p),
         p_lesion=tuple(each.p_lesion or 0.0 for each in ordered),
         informative=tuple(each is not None for each in p),
