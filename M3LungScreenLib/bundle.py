@@ -65,11 +65,13 @@ def load_bundle(folder: str | Path) -> Bundle:
     try:
         name, version = str(card["name"]), str(card["version"])
         sha256 = str(card["weights"]["sha256"])
-        settings = from_dict(ModelSettings, card["settings"])
-    except (KeyError, TypeError, ValueError) as wrong:
+        plain = card["settings"]
+    except (KeyError, TypeError) as wrong:
         raise ModelRefused(
             "model_card", f"The card {folder / CARD_FILE} is not complete: {wrong}. Export it anew."
         ) from wrong
+    settings = _settings(plain, folder / CARD_FILE)
+    _check_notes(card, folder / CARD_FILE)
     _check_weights(folder / WEIGHTS_FILE, sha256)
     return Bundle(folder, name, version, sha256, settings, card)
 
@@ -114,6 +116,26 @@ def save_bundle(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return load_bundle(folder)
+
+
+def _settings(plain: Any, path: Path) -> ModelSettings:
+    try:
+        return from_dict(ModelSettings, plain)
+    except ValueError as wrong:
+        raise ModelRefused(
+            "model_settings",
+            f"A setting in {path} is not allowed: {wrong}. Correct it, or export the bundle anew.",
+        ) from wrong
+
+
+def _check_notes(card: Mapping[str, Any], path: Path) -> None:
+    """What people read of a model is a list of notes, and counts by class."""
+    for key, kind, name in (("notes", list, "a list"), ("verified_on_real_ct", dict, "a group")):
+        if not isinstance(card.get(key, kind()), kind):
+            raise ModelRefused(
+                "model_card",
+                f"In the card {path} {key} is {card[key]!r}; it takes {name}. Export it anew.",
+            )
 
 
 def _read_card(path: Path) -> dict[str, Any]:

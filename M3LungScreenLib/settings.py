@@ -6,9 +6,17 @@ be run with other windows than it was trained with.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from M3LungScreenLib.allowed_values import Count, Range, check_values
 
 T = TypeVar("T")
+# Ranges hold what makes sense of a CT and of a network that fits a computer, and no more.
+HU = Annotated[int, Range(-2000, 4000)]
+Share = Annotated[float, Range(0, 1)]
+Size = Annotated[int, Range(1, 65536)]
+Positive = Annotated[float, Range(0, 1000, over=True)]
+Backbone = Literal["resnet50", "efficientnet_lite0"]
 Similarity = Literal["dot", "euclidean", "cosine"]
 Pooling = Literal["mean", "generalised_mean"]
 Correlation = Literal["signed_sum", "softmax", "slices"]
@@ -19,11 +27,11 @@ PatientVariant = Literal["max_pooling", "single_scale_a", "multi_scale_a", "mult
 class PreprocessingSettings:
     """Section III-A. `margin_px` counts at a 512 matrix."""
 
-    input_size: int = 512
-    threshold_hu: int = -300
-    margin_px: int = 10
-    window_centers_hu: tuple[int, ...] = (-700, -600, -500)
-    window_width_hu: int = 1200
+    input_size: Annotated[int, Range(32, 4096)] = 512
+    threshold_hu: HU = -300
+    margin_px: Annotated[int, Range(0, 512)] = 10
+    window_centers_hu: Annotated[tuple[HU, ...], Count(1, 16)] = (-700, -600, -500)
+    window_width_hu: Annotated[int, Range(1, 8000)] = 1200
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class SliceNetworkSettings:
     cube root of the mean cube, in which a small lesion does not drown.
     """
 
-    backbone: str = "resnet50"
+    backbone: Backbone = "resnet50"
     multi_task: bool = True
     attention: bool = True
     coordinates: bool = True
@@ -57,11 +65,11 @@ class PatientNetworkSettings:
     """
 
     variant: PatientVariant = "multi_scale_ra"
-    feature_size: int = 3072
-    heads: int = 12
-    head_size: int = 512
-    scales: tuple[int, ...] = (1, 2, 3, 4)
-    refinement_layers: int = 2
+    feature_size: Size = 3072
+    heads: Annotated[int, Range(1, 256)] = 12
+    head_size: Size = 512
+    scales: Annotated[tuple[Annotated[int, Range(1, 64)], ...], Count(1, 16)] = (1, 2, 3, 4)
+    refinement_layers: Annotated[int, Range(0, 64)] = 2
     correlation: Correlation = "signed_sum"
     standardised: bool = False
 
@@ -79,22 +87,22 @@ class AssessmentSettings:
     lesion, class and map; 0 lets each speak for itself, as in the paper.
     """
 
-    healthy_fraction_threshold: float = 0.99
-    temperature: float = 1.0
-    slab_temperature: float = 1.0
-    minimum_top_probability: float = 0.5
-    minimum_top_probability_on_disagreement: float = 0.7
-    maximum_spread_over_windows: float | None = None
-    lesion_logit_scale: float = 1.0
-    lesion_logit_offset: float = 0.0
-    neighbour_sigma_mm: float = 0.0
+    healthy_fraction_threshold: Share = 0.99
+    temperature: Positive = 1.0
+    slab_temperature: Positive = 1.0
+    minimum_top_probability: Share = 0.5
+    minimum_top_probability_on_disagreement: Share = 0.7
+    maximum_spread_over_windows: Share | None = None
+    lesion_logit_scale: Positive = 1.0
+    lesion_logit_offset: Annotated[float, Range(-1000, 1000)] = 0.0
+    neighbour_sigma_mm: Annotated[float, Range(0, 100)] = 0.0
 
 
 @dataclass(frozen=True)
 class LocalizationSettings:
     """`threshold` of the location map, fitted on cases with truth masks."""
 
-    threshold: float = 0.5
+    threshold: Share = 0.5
 
 
 @dataclass(frozen=True)
@@ -129,29 +137,47 @@ def to_dict(settings: Any) -> dict[str, Any]:
     return asdict(settings)
 
 
-def from_dict(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T:
-    """`cls` from nested plain values; ValueError names a key that is unknown or of a wrong type."""
+def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
+    """`cls` from nested plain values, lists for tuples.
+
+    ValueError names a key that is unknown, or one whose value is not allowed, its value and what
+    it takes.
+    """
+    made = _made(cls, values, "")
+    check_values(made)
+    return made
+
+
+def with_values(settings: T, dotted: Mapping[str, Any]) -> T:
+    """`settings` with 'slice_network.similarity': 'cosine' and the like; ValueError as above."""
+    for key, value in dotted.items():
+        settings = _with_value(settings, key, value)
+    check_values(settings)
+    return settings
+
+
+def _made(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     hints = get_type_hints(cls)
-    unknown = set(values) - set(hints)
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where or 'settings'} is {values!r}; it takes {', '.join(hints)}")
+    unknown = set(map(str, values)) - set(hints)
     if unknown:
-        raise ValueError(f"{where} has no {', '.join(sorted(unknown))}; it has {', '.join(hints)}")
+        names = f"{', '.join(sorted(unknown))}; it has {', '.join(hints)}"
+        raise ValueError(f"{where or 'settings'} has no {names}")
     made: dict[str, Any] = {}
     for name, value in values.items():
-        kind = hints[name]
-        if is_dataclass(kind) and isinstance(value, Mapping):
-            made[name] = from_dict(kind, value, f"{where}.{name}")  # type: ignore[arg-type]
+        kind, key = hints[name], f"{where}.{name}" if where else name
+        if is_dataclass(kind) and not isinstance(value, kind):  # type: ignore[arg-type]
+            made[name] = _made(kind, value, key)  # type: ignore[arg-type]
         else:
             made[name] = tuple(value) if isinstance(value, list) else value
     return cls(**made)
 
 
-def with_values(settings: Any, dotted: Mapping[str, Any]) -> Any:
-    """`settings` with 'slice_network.similarity': 'cosine' and the like replaced."""
-    for key, value in dotted.items():
-        head, _, rest = key.partition(".")
-        if head not in {each.name for each in fields(settings)}:
-            names = ", ".join(each.name for each in fields(settings))
-            raise ValueError(f"no setting {head!r}; there are {names}")
-        new = with_values(getattr(settings, head), {rest: value}) if rest else value
-        settings = replace(settings, **{head: tuple(new) if isinstance(new, list) else new})
-    return settings
+def _with_value(settings: Any, key: str, value: Any) -> Any:
+    head, _, rest = key.partition(".")
+    if head not in {each.name for each in fields(settings)}:
+        names = ", ".join(each.name for each in fields(settings))
+        raise ValueError(f"no setting {head!r}; there are {names}")
+    new = _with_value(getattr(settings, head), rest, value) if rest else value
+    return replace(settings, **{head: tuple(new) if isinstance(new, list) else new})

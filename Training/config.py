@@ -3,15 +3,20 @@
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import yaml
 
+from M3LungScreenLib.allowed_values import Range
 from M3LungScreenLib.errors import M3LungScreenError, UsageError
-from M3LungScreenLib.settings import PRESETS, ModelSettings, from_dict, with_values
+from M3LungScreenLib.settings import PRESETS, ModelSettings, Share, from_dict, with_values
 
+Number = Annotated[int, Range(0, 1_000_000)]  # of things; some may be none
+AtLeastOne = Annotated[int, Range(1, 1_000_000)]
+Rate = Annotated[float, Range(0, 1000)]
+Seed = Annotated[int, Range(0, 2**31 - 1)]
 Optimiser = Literal["adamw", "sgd"]
 Precision = Literal["bfloat16", "float32"]
 
@@ -20,8 +25,8 @@ Precision = Literal["bfloat16", "float32"]
 class Copies:
     """How often lesions of each disease are set into a real volume, and into a single slice."""
 
-    in_volume: int = 36
-    in_slice: int = 6
+    in_volume: Number = 36
+    in_slice: Number = 6
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,10 @@ class DataSettings:
     of one seed.
     """
 
-    seed: int = 1
-    simulated_per_class: int = 40
+    seed: Seed = 1
+    simulated_per_class: Number = 40
     copies: Copies = Copies()
-    validation_simulated_per_class: int = 6
+    validation_simulated_per_class: Number = 6
     validation_copies: Copies = Copies(8, 0)
     validation_backgrounds: tuple[str, ...] = ("crlm-1006", "lidc-0003")
     # Volumes that the slice level leaves to the patient level: in chests that it has learnt from
@@ -46,9 +51,9 @@ class DataSettings:
         "pyradiomics-lung2",
         "totalsegmentator-aorta",
     )
-    slices_per_patient: int = 10
-    healthy_slices_per_patient: int = 4
-    smallest_lesion_share: float = 0.0015
+    slices_per_patient: AtLeastOne = 10
+    healthy_slices_per_patient: Number = 4
+    smallest_lesion_share: Share = 0.0015
     # Harmless findings (simulation.variants) that training chests never show; for ablations.
     left_out_findings: tuple[str, ...] = ()
 
@@ -58,12 +63,12 @@ class ScheduleSettings:
     """'one_cycle' warms up and goes down to nothing; 'steps' is ×0.1 every so many epochs."""
 
     optimiser: Optimiser = "adamw"
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    epochs: int = 5
+    learning_rate: Rate = 1e-3
+    weight_decay: Rate = 1e-4
+    epochs: AtLeastOne = 5
     schedule: Literal["one_cycle", "steps"] = "one_cycle"
-    decay_every_epochs: int = 40
-    largest_gradient_norm: float = 5.0
+    decay_every_epochs: AtLeastOne = 40
+    largest_gradient_norm: Rate = 5.0
 
 
 @dataclass(frozen=True)
@@ -73,44 +78,44 @@ class SliceSettings(ScheduleSettings):
     `map_loss_weight` is that of the location map's own loss on simulated truth, 0 for none.
     """
 
-    pairs: int = 10
+    pairs: AtLeastOne = 10
     # Slices without any lesion that each batch holds beside the pairs.
-    healthy: int = 4
+    healthy: Number = 4
     # ImageNet's first filters serve CT as they are; without their gradient a step takes
     # half the time.
-    frozen_stages: int = 3
+    frozen_stages: Number = 3
     # The heads start from nothing, the backbone from ImageNet.
-    head_learning_rate_factor: float = 10.0
-    map_loss_weight: float = 1.0
+    head_learning_rate_factor: Rate = 10.0
+    map_loss_weight: Rate = 1.0
     augmentation: Literal["full", "flips"] = "full"
     # 'bfloat16' halves the time on processors that have it; weights stay float32.
     precision: Precision = "bfloat16"
-    checkpoint_every_steps: int = 50
+    checkpoint_every_steps: AtLeastOne = 50
     # Batch normalisation by the initial weights' statistics: then a batch in parts, or shared
     # by processes, gives the gradient of the whole.
     frozen_batch_norm: bool = False
     # So many images at a time, their gradients added up; 0 is the whole batch at once.
-    micro_batch: int = 0
+    micro_batch: Number = 0
     # Processes that read and gather slices beside the one that trains.
-    workers: int = 0
+    workers: Number = 0
 
 
 @dataclass(frozen=True)
 class PatientSettings(ScheduleSettings):
     """The patient level: patients that the slice level never saw."""
 
-    learning_rate: float = 3e-4
-    weight_decay: float = 1e-2
-    epochs: int = 60
-    largest_gradient_norm: float = 1.0
-    batch: int = 8
+    learning_rate: Rate = 3e-4
+    weight_decay: Rate = 1e-2
+    epochs: AtLeastOne = 60
+    largest_gradient_norm: Rate = 1.0
+    batch: AtLeastOne = 8
     # The share of the features that a training patient goes without.
-    feature_dropout: float = 0.0
-    simulated_per_class: int = 9
+    feature_dropout: Share = 0.0
+    simulated_per_class: Number = 9
     copies: Copies = Copies(5, 0)
-    validation_simulated_per_class: int = 5
+    validation_simulated_per_class: Number = 5
     validation_copies: Copies = Copies(4, 0)
-    largest_slice_count: int = 24
+    largest_slice_count: AtLeastOne = 24
 
 
 @dataclass(frozen=True)
@@ -121,17 +126,17 @@ class JointSettings(ScheduleSettings):
     and `healthy` are as in the slice level's settings.
     """
 
-    learning_rate: float = 1e-5
-    epochs: int = 2
-    patients: int = 2
-    slices: int = 16
-    pairs: int = 4
-    healthy: int = 2
-    slice_loss_weight: float = 0.5
+    learning_rate: Rate = 1e-5
+    epochs: AtLeastOne = 2
+    patients: AtLeastOne = 2
+    slices: AtLeastOne = 16
+    pairs: AtLeastOne = 4
+    healthy: Number = 2
+    slice_loss_weight: Rate = 0.5
     precision: Precision = "bfloat16"
     # Features are computed again in the backward pass: half the time more, a tenth of the memory.
     activation_checkpointing: bool = True
-    checkpoint_every_steps: int = 20
+    checkpoint_every_steps: AtLeastOne = 20
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class TrainingConfig:
     """One run: the model it makes, its data, the optimisations."""
 
     name: str = "compact"
-    seed: int = 1
+    seed: Seed = 1
     model: ModelSettings = field(default_factory=lambda: PRESETS["compact"])
     data: DataSettings = field(default_factory=DataSettings)
     slice: SliceSettings = field(default_factory=SliceSettings)
@@ -159,9 +164,7 @@ def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
         of_model = flat(values.pop("model", {}))
         config = from_dict(TrainingConfig, {"model": PRESETS[preset], **values})
         config = replace(config, model=with_values(config.model, of_model))
-        config = with_values(config, _parsed(overrides))
-        check_values(config)
-        return config
+        return with_values(config, _parsed(overrides))
     except OSError as wrong:
         raise UsageError("config", f"The config {path} cannot be read: {wrong.strerror}.") from None
     except KeyError as wrong:
@@ -187,29 +190,6 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         inner = isinstance(value, dict)
         found |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return found
-
-
-def check_values(settings: Any, prefix: str = "") -> None:
-    """ValueError names the first setting, nested ones too, that is not of its type."""
-    for name, kind in get_type_hints(type(settings)).items():
-        value = getattr(settings, name)
-        if is_dataclass(value):
-            check_values(value, f"{prefix}{name}.")
-        elif not _fits(value, kind):
-            allowed = get_args(kind) if get_origin(kind) is Literal else (kind,)
-            takes = ", ".join(getattr(each, "__name__", repr(each)) for each in allowed)
-            raise ValueError(f"{prefix}{name} is {value!r}; it takes {takes}")
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is Literal:
-        return value in get_args(kind)
-    if get_origin(kind) is tuple:
-        item = get_args(kind)[0]
-        return isinstance(value, tuple) and all(_fits(each, item) for each in value)
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    return isinstance(value, int | float if kind is float else kind)
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -101,9 +101,60 @@ DAMAGES = {
     "no JSON": (lambda each: (each.folder / CARD_FILE).write_text("{"), "cannot be read"),
     "a list": (lambda each: (each.folder / CARD_FILE).write_text("[]"), "holds no settings"),
     "a later format": (lambda each: changed_card(each, format_version=2), "format version 2"),
-    "no settings": (lambda each: changed_card(each, settings=None), "not complete"),
+    "no settings": (lambda each: changed_card(each, settings=None), "settings is None"),
+    "no weights named": (lambda each: changed_card(each, weights=None), "not complete"),
+    "notes of another kind": (lambda each: changed_card(each, notes=3), "notes is 3"),
+    "classes of another kind": (
+        lambda each: changed_card(each, verified_on_real_ct=[1]),
+        r"verified_on_real_ct is \[1\]",
+    ),
     "unknown setting": (lambda each: changed_card(each, settings={"colour": 1}), "colour"),
 }
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "takes"),
+    [
+        ("patient_network.correlation", "nonsense", "'signed_sum', 'softmax', 'slices'"),
+        ("slice_network.backbone", "resnet5000", "'resnet50', 'efficientnet_lite0'"),
+        ("slice_network.attention", 1, "true or false"),
+        ("preprocessing.input_size", True, "a whole number from 32 to 4096"),
+        ("preprocessing.input_size", 256.0, "a whole number from 32 to 4096"),
+        ("preprocessing.input_size", 0, "a whole number from 32 to 4096"),
+        ("preprocessing.window_centers_hu", [], "1 to 16 of them"),
+        ("preprocessing.window_centers_hu", [-600, "-500"], "each a whole number"),
+        ("preprocessing.window_centers_hu", -600, "a list"),
+        ("preprocessing.window_width_hu", 0, "from 1 to 8000"),
+        ("assessment.temperature", 0.0, "a number over 0 to 1000"),
+        ("assessment.temperature", float("nan"), "a number over 0 to 1000"),
+        ("assessment.temperature", float("inf"), "a number over 0 to 1000"),
+        ("assessment.temperature", None, "a number over 0 to 1000"),
+        ("assessment.slab_temperature", "2", "a number over 0 to 1000"),
+        ("assessment.maximum_spread_over_windows", 1.5, r"from 0 to 1 or nothing \(null\)"),
+        ("assessment.neighbour_sigma_mm", -1.0, "from 0 to 100"),
+        ("localization.threshold", 50, "a number from 0 to 1"),
+        ("localization", 0.5, "threshold"),
+    ],
+)
+def test_a_setting_that_is_not_allowed_is_named_with_what_it_takes(a_bundle, key, value, takes):
+    card = json.loads((a_bundle.folder / CARD_FILE).read_text("utf-8"))
+    *groups, name = key.split(".")
+    place = card["settings"]
+    for each in groups:
+        place = place[each]
+    place[name] = value
+    (a_bundle.folder / CARD_FILE).write_text(json.dumps(card), "utf-8")
+    with pytest.raises(ModelRefused, match=takes) as refusal:
+        load_bundle(a_bundle.folder)
+    tuples = tuple(value) if isinstance(value, list) else value
+    assert f"{key} is {tuples!r}; it takes " in refusal.value.message
+
+
+def test_whole_numbers_serve_as_numbers_and_a_range_ends_where_it_says(a_bundle):
+    changed = {"assessment.temperature": 1000, "localization.threshold": 0}
+    assert with_values(SETTINGS, changed).assessment.temperature == 1000
+    with pytest.raises(ValueError, match=r"localization.threshold is -0\.1"):
+        with_values(SETTINGS, {"localization.threshold": -0.1})
 
 
 def flip_a_bit(path):

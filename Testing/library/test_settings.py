@@ -12,7 +12,7 @@ def test_settings_survive_json(preset):
 
 
 def test_an_unknown_setting_is_named_with_its_place():
-    with pytest.raises(ValueError, match=r"settings.slice_network has no bakcbone"):
+    with pytest.raises(ValueError, match=r"^slice_network has no bakcbone"):
         from_dict(ModelSettings, {"slice_network": {"bakcbone": "resnet50"}})
 
 

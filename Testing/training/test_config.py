@@ -40,7 +40,17 @@ def test_a_file_changes_one_setting_of_its_presets_model(tmp_path):
         ("", ["slice.epochs"], "write --set key=value"),
         ("", ["slice.epoch=3"], "no setting 'epoch'"),
         ("", ["slice.schedule=cosine"], "is 'cosine'; it takes 'one_cycle', 'steps'"),
-        ("slice: {epochs: many}", [], "slice.epochs is 'many'; it takes int"),
+        ("slice: {epochs: many}", [], "slice.epochs is 'many'; it takes a whole number"),
+        ("", ["slice.epochs=0"], "slice.epochs is 0; it takes a whole number from 1"),
+        (
+            "",
+            ["patient.feature_dropout=1.5"],
+            "feature_dropout is 1.5; it takes a number from 0 to 1",
+        ),
+        ("", ["model.patient_network.correlation=nonsense"], "it takes 'signed_sum'"),
+        ("model: {assessment: {temperature: .nan}}", [], "temperature is nan"),
+        ("data: {patient_backgrounds: [3]}", [], "each a text"),
+        ("data: {copies: 3}", [], "data.copies is 3; it takes in_volume, in_slice"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, text, override, sentence):
