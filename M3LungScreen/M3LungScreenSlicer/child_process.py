@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +52,12 @@ class ChildProcess(Protocol):
     def send(self, line: str) -> None:
         """Write `line` and a line break to its stdin; ignored where it has ended."""
 
+    def wait(self, seconds: float) -> None:
+        """Hear what it says next, for callers that have no event loop; at most `seconds`."""
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Come back when it has ended, or after `seconds`."""
+
     def kill(self) -> None:
         """End it and all its children at once; nothing is heard of it any more."""
 
@@ -66,12 +74,22 @@ class LineReader:
 
 
 class QtProcess:
-    """A ChildProcess by Qt's QProcess: its signals arrive in Slicer's event loop."""
+    """A ChildProcess by Qt's QProcess: its signals arrive in Slicer's event loop.
 
-    def __init__(self, program: str, arguments: Sequence[str], folder: Path) -> None:
+    `environment` is added to Slicer's own.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         import qt
 
         self._command = program, list(arguments)
+        self._environment = dict(environment or {})
         self._kind: Any = qt.QProcess
         self._process = self._kind()
         self._process.setWorkingDirectory(str(folder))
@@ -84,22 +102,37 @@ class QtProcess:
     def running(self) -> bool:
         return bool(self._process.processId())
 
+    @property
+    def pid(self) -> int:
+        """Its number in the system, 0 while it does not run."""
+        return int(self._process.processId())
+
     def start(self, on_line: OnLine, on_exit: OnExit) -> None:
         self._on_line, self._on_exit = on_line, on_exit
         self._process.connect("readyReadStandardOutput()", self._read_lines)
         self._process.connect("readyReadStandardError()", self._read_last_words)
         self._process.connect("finished(int,QProcess::ExitStatus)", self._finished)
         self._process.connect("errorOccurred(QProcess::ProcessError)", self._failed)
-        self._process.start(*self._command)
+        with added_to_environment(self._environment):
+            self._process.start(*self._command)
 
     def send(self, line: str) -> None:
         if self.running:
             self._process.write((line + "\n").encode())
 
+    def wait(self, seconds: float) -> None:
+        # Qt sends the signals of this process, and no others, while it waits.
+        self._process.waitForReadyRead(round(1000 * seconds))
+
+    def wait_for_end(self, seconds: float) -> None:
+        if self.running:
+            self._process.waitForFinished(round(1000 * seconds))
+
     def kill(self) -> None:
         self._on_line = self._on_exit = None
         if self.running:
-            end_tree(int(self._process.processId()))
+            end_tree(self.pid)
+            self._process.kill()
             self._process.waitForFinished(KILL_WAIT_MS)
 
     def _read_lines(self) -> None:
@@ -134,7 +167,51 @@ def _bytes(read: Any) -> bytes:
 
 def qt_worker(library_root: Path) -> QtProcess:
     """The library's worker under Slicer's Python, not yet started."""
-    return QtProcess(slicer_python(), WORKER_ARGUMENTS, library_root)
+    return QtProcess(slicer_python(), WORKER_ARGUMENTS, library_root, worker_environment())
+
+
+def worker_environment() -> dict[str, str]:
+    """One core stays free for Slicer's window, and a GPU is looked for without a CUDA context.
+
+    What the user has set is left as it is.
+    """
+    threads = str(max(1, core_count() - 1))
+    wanted = {
+        "OMP_NUM_THREADS": threads,  # PyTorch, NumPy and SciPy
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads,  # SimpleITK
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # nvidia-smi's order
+    }
+    return {name: value for name, value in wanted.items() if name not in os.environ}
+
+
+def core_count() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def added_to_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """`variables` are in os.environ meanwhile; a process started now inherits them."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def creation_flags() -> int:
+    """Of a process by subprocess: no console window on Windows."""
+    if sys.platform == "win32":
+        return subprocess.CREATE_NO_WINDOW
+    return 0
 
 
 def slicer_python() -> str:
@@ -150,9 +227,14 @@ def slicer_python() -> str:
 
 
 def end_tree(pid: int) -> None:
-    """Kill `pid` and its descendants; where it is a launcher, its child is Python."""
-    import psutil
+    """Kill `pid` and its descendants; where it is a launcher, its child is Python.
 
+    Does nothing while psutil itself is being installed; pip has no children.
+    """
+    try:
+        import psutil
+    except ImportError:
+        return
     try:
         process = psutil.Process(pid)
         family = [*process.children(recursive=True), process]

@@ -1,174 +1,181 @@
-"""PyTorch and the other packages: checked first, asked for, installed at the point of use."""
+"""PyTorch and the other packages: what is missing, what pip is told, and why it may not start."""
 
 from __future__ import annotations
 
+import importlib
+import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
+from . import packages
+
 REQUESTER = "M3LungScreen"
-# The range of requirements.txt's own line for torch is given to PyTorchUtils.
 TORCH_FAMILY = ("torch", "torchvision")
-# Slicer itself runs on these; another version could break it. 5.10 brings pydicom 2.4.
-SLICERS_OWN = ("numpy", "SimpleITK", "pydicom")
+# torchvision is needed by bundles with this backbone alone.
+RESNET, RESNET_REQUIREMENTS = "resnet", "requirements-resnet.txt"
+# The PyTorch extension's own tool: it picks the build for this machine's GPU. 0.8.1 knows CUDA 13.
+TORCH_CHOOSER = "light-the-torch>=0.8.1"
+# Wheels only: nobody has a compiler.
+PIP_OPTIONS = ("--only-binary=:all:", "--no-input", "--disable-pip-version-check")
+# This pip and later ones tell their progress in lines, one for each quarter of a second.
+PIP_TELLS_PROGRESS = "24.1"
 
 
 class InstallationRefused(Exception):
     """Nothing was installed; the message is one sentence with the way out."""
 
 
-def missing_packages(requirements: Path) -> list[str]:
-    """Lines of `requirements` that this Python does not satisfy; uses no network.
+@dataclass(frozen=True)
+class Plan:
+    """What is to be installed and how.
 
-    An empty list means that a run can start.
+    `missing` are requirements, `steps` the arguments of Python, one process after the
+    other. `folder` holds the wheels where nothing may be downloaded.
     """
-    return [str(each) for each in _requirements(requirements) if not _is_satisfied(each)]
+
+    missing: tuple[Any, ...]
+    steps: tuple[tuple[str, ...], ...]
+    folder: Path | None = None
+
+    @property
+    def names(self) -> str:
+        """What is missing, for a sentence."""
+        return ", ".join(map(str, self.missing))
 
 
-def ensure_packages(requirements: Path, with_torch: bool = True) -> None:
-    """Install what is missing, after asking; InstallationRefused says what to do otherwise.
+def missing_packages(requirements: Path, backbone: str = "") -> list[str]:
+    """Requirements that this Python does not satisfy; reads metadata, imports nothing.
 
-    torch and torchvision by the PyTorch extension's PyTorchUtils, the rest by
-    slicer.packaging (Slicer 5.12) or slicer.util.pip_install.
+    `backbone` is that of the chosen model. An empty list means that a run can start.
     """
-    wanted = _requirements(requirements)
-    torch = [each for each in wanted if each.name in TORCH_FAMILY] if with_torch else []
-    others = [each for each in wanted if each.name not in TORCH_FAMILY]
-    _leave_slicers_own(others)
-    if not all(map(_is_satisfied, torch)):
-        _install_torch({each.name: each for each in torch})
-    if not all(map(_is_satisfied, others)):
-        _install([each for each in others if not _is_satisfied(each)])
-    still = [str(each) for each in (*torch, *others) if not _is_satisfied(each)]
-    if still:
-        words = _(
-            "{packages} is still missing. Restart Slicer and try again, or install from a folder "
-            "of wheels."
-        )
-        raise InstallationRefused(words.format(packages=", ".join(still)))
+    return [str(each) for each in _missing(requirements, backbone)]
 
 
-def install_from_folder(folder: Path, requirements: Path) -> None:
+def plan(requirements: Path, backbone: str = "", with_torch: bool = True) -> Plan:
+    """How to install what is missing from the internet; InstallationRefused says why not."""
+    missing = _missing(requirements, backbone)
+    if not with_torch:
+        missing = [each for each in missing if each.name not in TORCH_FAMILY]
+    _check(missing)
+    torch = [str(each) for each in missing if each.name in TORCH_FAMILY]
+    others = [str(each) for each in missing if each.name not in TORCH_FAMILY]
+    steps = []
+    if torch:
+        _check_extension()
+        others.append(TORCH_CHOOSER)
+        # PyTorchUtils.installTorch runs the same, but it holds the window until it is done,
+        # adds torchvision and imports torch into Slicer.
+        steps.append(("-m", "light_the_torch", "install", *pip_options(), *torch))
+    if others:
+        steps.insert(0, ("-m", "pip", "install", *pip_options(), *others))
+    return Plan(tuple(missing), tuple(steps))
+
+
+def plan_from_folder(folder: Path, requirements: Path, backbone: str = "") -> Plan:
     """The same from a folder of wheels, for machines with no internet; nothing is downloaded."""
-    missing = missing_packages(requirements)
-    if not missing:
-        return
-    _leave_slicers_own(_requirements(requirements))
-    if not any(folder.glob("*.whl")):
+    missing = _missing(requirements, backbone)
+    _check(missing)
+    if missing and not any(folder.glob("*.whl")):
         words = _(
             "{folder} holds no .whl files. On a machine with internet and the same system, run "
             "'PythonSlicer -m pip download -d FOLDER -r {name}' and copy the folder."
         )
         raise InstallationRefused(words.format(folder=folder, name=requirements.name))
-    _pip(["--no-index", "--find-links", str(folder), *missing])
-    if missing_packages(requirements):
-        words = _(
-            "{folder} lacks wheels for Python {python} on this system. Download them with this "
-            "machine's PythonSlicer version."
-        )
-        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        raise InstallationRefused(words.format(folder=folder, python=python))
+    source = ("--no-index", "--find-links", str(folder))
+    step = ("-m", "pip", "install", *pip_options(), *source, *map(str, missing))
+    return Plan(tuple(missing), (step,) if missing else (), folder)
 
 
-def _leave_slicers_own(wanted: list[Any]) -> None:
-    """InstallationRefused where what Slicer brings would have to be replaced."""
-    for each in wanted:
-        if each.name in SLICERS_OWN and not _is_satisfied(each):
+def ask(plan: Plan) -> None:
+    """Ask the user once; InstallationRefused where the answer is no."""
+    import slicer.util
+
+    question = _("{requester} needs to install {packages} into Slicer's Python.")
+    words = [question.format(requester=REQUESTER, packages=plan.names)]
+    if any(each.name in TORCH_FAMILY for each in plan.missing):
+        size = _("PyTorch is a download of 0.2 GB, or of 2 to 3 GB with an NVIDIA GPU.")
+        words.append(size)
+    words.append(_("Install now?"))
+    if not slicer.util.confirmOkCancelDisplay(" ".join(words)):
+        raise InstallationRefused(_("Nothing was installed. Screen again when you want it."))
+
+
+def still_missing(plan: Plan) -> str:
+    """A sentence on what a pip that succeeded has not brought, '' where all is there."""
+    importlib.invalidate_caches()
+    missing = packages.unsatisfied(plan.missing)
+    if not missing:
+        return ""
+    words = _(
+        "{packages} is still missing. Restart Slicer and try again, or install from a folder of "
+        "wheels."
+    )
+    return words.format(packages=", ".join(map(str, missing)))
+
+
+def pip_options() -> tuple[str, ...]:
+    """What every pip is told, as far as the installed one knows it."""
+    from packaging.version import Version
+
+    tells = Version(packages.version_of("pip") or "0") >= Version(PIP_TELLS_PROGRESS)
+    return (*PIP_OPTIONS, f"--progress-bar={'raw' if tells else 'off'}")
+
+
+def _missing(path: Path, backbone: str) -> list[Any]:
+    more = [path.with_name(RESNET_REQUIREMENTS)] if RESNET in backbone else []
+    return packages.unsatisfied(packages.required(path, *more))
+
+
+def _check(missing: list[Any]) -> None:
+    """InstallationRefused where pip must not or cannot help."""
+    for each in missing:
+        if packages.is_slicers_own(each.name) and packages.version_of(each.name) is not None:
             words = _("This Slicer is too old: {package} is needed. Install Slicer 5.10 or later.")
             raise InstallationRefused(words.format(package=each))
+        if each.name == "torch":
+            _check_torch(each)
+    if _somebody_installs():
+        raise InstallationRefused(
+            _("Another module is installing packages. Wait until it is done, then try again.")
+        )
 
 
-def _requirements(path: Path) -> list[Any]:
-    from packaging.requirements import Requirement
+def _check_torch(wanted: Any) -> None:
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        words = _(
+            "PyTorch for Intel builds on macOS, which this Slicer is, ends at version 2.2.2 and "
+            "NumPy 1; {wanted} is needed, so nothing was installed. Screen in Slicer on Windows "
+            "or Linux, or on an Apple silicon Mac with the command line that the README describes."
+        )
+        raise InstallationRefused(words.format(wanted=wanted))
+    found = packages.version_of("torch")
+    if found is not None:
+        words = _(
+            "PyTorch {found} is installed, {wanted} is needed. Uninstall it in the module "
+            "'PyTorch Utils', restart Slicer and try again."
+        )
+        raise InstallationRefused(words.format(found=found, wanted=wanted.specifier))
 
-    lines = (line.strip() for line in path.read_text("utf-8").splitlines())
-    made = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return [each for each in made if each.marker is None or each.marker.evaluate()]
 
-
-def _is_satisfied(requirement: Any) -> bool:
+def _check_extension() -> None:
     try:
-        found = version(requirement.name)
-    except PackageNotFoundError:
-        return False
-    return requirement.specifier.contains(found, prereleases=True)
-
-
-def _install_torch(family: dict[str, Any]) -> None:
-    """By PyTorchUtils, which chooses the build for this machine's GPU."""
-    try:
-        import PyTorchUtils
+        import PyTorchUtils  # noqa: F401
     except ImportError:
         words = _(
             "PyTorch is missing. Install the extension 'PyTorch' from the Extensions Manager, "
             "restart Slicer and try again; or install from a folder of wheels."
         )
         raise InstallationRefused(words) from None
-    logic = PyTorchUtils.PyTorchUtilsLogic()
-    wanted = str(family["torch"].specifier)
-    if logic.torchInstalled() and not _is_satisfied(family["torch"]):
-        words = _(
-            "PyTorch {found} is installed, {wanted} is needed. Uninstall it in the module "
-            "'PyTorch Utils', restart Slicer and try again."
-        )
-        raise InstallationRefused(words.format(found=version("torch"), wanted=wanted))
-    try:
-        # Without a bound for torchvision an old one, without any build, may be found.
-        torch = logic.installTorch(
-            askConfirmation=True,
-            torchVersionRequirement=wanted,
-            torchvisionVersionRequirement=str(family["torchvision"].specifier),
-        )
-    except Exception as failed:
-        raise _pip_failed(failed) from failed
-    if torch is None:
-        raise InstallationRefused(_("PyTorch was not installed. Screen again when you want it."))
 
 
-def _install(requirements: list[Any]) -> None:
-    lines = [str(each) for each in requirements]
+def _somebody_installs() -> bool:
+    """Whether slicer.packaging (Slicer 5.12) is at work for another module."""
     try:
         from slicer import packaging
-    except ImportError:  # before Slicer 5.12
-        _ask_and_pip(lines)
-        return
-    try:
-        packaging.pip_ensure(lines, requester=REQUESTER)
-    except RuntimeError as declined:
-        raise _not_wanted() from declined
-    except Exception as failed:
-        raise _pip_failed(failed) from failed
-
-
-def _ask_and_pip(lines: list[str]) -> None:
-    import slicer.util
-
-    question = _("{requester} needs to install {packages}. Install now?")
-    words = question.format(requester=REQUESTER, packages=", ".join(lines))
-    if not slicer.util.confirmOkCancelDisplay(words):
-        raise _not_wanted()
-    _pip(lines)
-
-
-def _pip(arguments: list[str]) -> None:
-    import slicer.util
-
-    try:
-        slicer.util.pip_install(arguments)
-    except Exception as failed:
-        raise _pip_failed(failed) from failed
-
-
-def _not_wanted() -> InstallationRefused:
-    return InstallationRefused(_("Nothing was installed. Screen again when you want it."))
-
-
-def _pip_failed(failed: Exception) -> InstallationRefused:
-    words = _(
-        "The packages could not be installed. Check the connection or the proxy, or install from "
-        "a folder of wheels; the Python console says more ({error})."
-    )
-    return InstallationRefused(words.format(error=type(failed).__name__))
+    except ImportError:
+        return False
+    return bool(packaging.isPipInstallInProgress())

@@ -68,6 +68,15 @@ def unverified_classes(card: dict[str, Any]) -> tuple[str, ...]:
     return tuple(key for key in CLASS_KEYS if not verified.get(key))
 
 
+def backbone_of(folder: Path) -> str:
+    """The backbone that the card in `folder` names; '' where there is no card to read."""
+    card = _card_as_it_stands(folder)
+    networks = card.get("settings")
+    network = networks.get("slice_network") if isinstance(networks, dict) else None
+    # A card that names none means the library's default.
+    return str(network.get("backbone", "resnet50")) if isinstance(network, dict) else ""
+
+
 def _bundles_in(place: Path) -> Iterable[Path]:
     """`place` itself if it is a bundle, otherwise the bundles right under it, by name."""
     if (place / CARD_FILE).is_file():

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from .child_process import Exit, QtProcess, slicer_python
-from .installation import InstallationRefused, ensure_packages
+from .child_process import Exit, QtProcess, creation_flags, slicer_python
+from .installation import InstallationRefused, ask, plan
+from .installer import INSTALLER, Outcome, install_and_wait
 from .library import MODULE_FOLDER, library_root
-from .pipe_process import creation_flags
 
 CATEGORY = "M3LungScreen"
 RESOURCES = MODULE_FOLDER / "Resources"
@@ -136,21 +137,35 @@ def make(source: Any) -> None:
         load(sample)
         return
     try:
-        ensure_packages(RESOURCES / "requirements.txt", with_torch=False)
+        _after_installation(lambda: _start(sample))
     except InstallationRefused as refusal:
         slicer.util.errorDisplay(str(refusal))
+
+
+def _after_installation(go_on: Callable[[], None]) -> None:
+    """`go_on` once the packages are there; the window stays free while they are installed."""
+    import slicer.util
+
+    needed = plan(RESOURCES / "requirements.txt", with_torch=False)
+    if not needed.missing:
+        go_on()
         return
-    slicer.util.showStatusMessage(
-        _("Simulating {name}; this takes some seconds.").format(name=sample.name)
-    )
-    _start(sample)
+
+    def ended(outcome: Outcome) -> None:
+        if outcome.message:
+            slicer.util.errorDisplay(outcome.message, detailedText=outcome.details)
+        else:
+            go_on()
+
+    ask(needed)
+    INSTALLER.start(needed, slicer.util.showStatusMessage, ended)
 
 
 def simulated(sample: Sample) -> Path:
     """The cached file of a sample; waits while it is made, RuntimeError where it cannot be."""
     path = cached_file(sample)
     if not is_right(sample):
-        ensure_packages(RESOURCES / "requirements.txt", with_torch=False)
+        install_and_wait(plan(RESOURCES / "requirements.txt", with_torch=False))
         command = [slicer_python(), *_arguments(sample)]
         done = subprocess.run(
             command,
@@ -213,6 +228,9 @@ def _warn_where_it_differs(sample: Sample) -> None:
 def _start(sample: Sample) -> None:
     import slicer.util
 
+    slicer.util.showStatusMessage(
+        _("Simulating {name}; this takes some seconds.").format(name=sample.name)
+    )
     process = QtProcess(slicer_python(), _arguments(sample), library_root())
     _at_work.add(process)  # a process that nobody holds would be ended
 

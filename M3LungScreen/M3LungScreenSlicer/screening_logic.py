@@ -14,9 +14,10 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from .child_process import ChildProcess, qt_worker
-from .installation import missing_packages
+from .installation import InstallationRefused, Plan, missing_packages
+from .installer import INSTALLER, Installer, Outcome
 from .library import MODULE_FOLDER, library_root
-from .pipe_process import PipeProcess, pipe_worker
+from .models import backbone_of
 from .scene.results import add_result
 from .scene.scene_result import SceneResult
 from .scene.volumes import VolumeRefused, hand_over, screenable, why_not
@@ -36,7 +37,9 @@ class ScreeningFailed(RuntimeError):
 class ScreeningLogic:
     """Screens volumes of `scene`; `make_child` makes the process, by default Qt's.
 
-    Both are arguments so that tests give another. `folder` is where temporary files go.
+    Both are arguments so that tests give another, as is `installer`. `folder` is where
+    temporary files go. `status.state` says what goes on: nothing, a screening, or an
+    installation.
     """
 
     def __init__(
@@ -44,11 +47,11 @@ class ScreeningLogic:
         scene: Any,
         make_child: Callable[[], ChildProcess] | None = None,
         folder: Path | str | None = None,
+        installer: Installer = INSTALLER,
     ) -> None:
         self.scene = scene
-        root = library_root()
-        self._session = ScreeningSession(make_child or partial(qt_worker, root))
-        self._console = ScreeningSession(partial(pipe_worker, root))
+        self._session = ScreeningSession(make_child or partial(qt_worker, library_root()))
+        self._installer = installer
         self._parent_folder = folder
         self._exchange: Path | None = None
         self._runs = 0
@@ -56,7 +59,9 @@ class ScreeningLogic:
 
     @property
     def status(self) -> Status:
-        """Where the asynchronous screening stands."""
+        """Where the screening or the installation stands."""
+        if self._installer.running:  # begun here or by the sample data
+            return Status(State.INSTALLING, message=self._installer.line)
         return self._status
 
     def start(
@@ -73,11 +78,10 @@ class ScreeningLogic:
 
         `on_status` hears every change, the end too; on success `on_result` hears
         the nodes first, then `on_status` the state DONE. A volume that cannot be
-        screened ends in REFUSED at once. RuntimeError while a run is going on.
+        screened ends in REFUSED at once. RuntimeError while a run or an installation
+        is going on.
         """
-        if self._session.status.state.busy:
-            raise RuntimeError("A screening is running; cancel it first.")
-
+        self._check_free()
         try:
             request = self._request(volume, model, device, detail)
         except VolumeRefused as refusal:
@@ -94,7 +98,7 @@ class ScreeningLogic:
 
     def warm_up(self, on_status: OnStatus = lambda status: None) -> None:
         """Start the child before the first click, so that the click finds it warm."""
-        if not self._session.status.state.busy:
+        if not (self._session.status.state.busy or self._installer.running):
             self._session.on_change = partial(self._tell, on_status=on_status)
             self._session.warm_up()
 
@@ -102,14 +106,43 @@ class ScreeningLogic:
         """Stop the run; the scene is as it was before."""
         self._session.cancel()
 
+    def install(self, plan: Plan, on_status: OnStatus = lambda status: None) -> None:
+        """Carry out `plan` without waiting; the end is INSTALLED or NOT_INSTALLED.
+
+        `on_status` hears INSTALLING with each line of pip, then the end.
+        InstallationRefused while something else is going on.
+        """
+        if self._session.status.state.busy:
+            raise InstallationRefused(_("A screening is running. Cancel it or wait."))
+        self._session.rest()  # it may hold files that are to be replaced
+
+        def ended(outcome: Outcome) -> None:
+            state = State.NOT_INSTALLED if outcome.message else State.INSTALLED
+            how = Status(state, message=outcome.message, details=outcome.details)
+            self._tell(replace(how, replaced=outcome.replaced), on_status)
+
+        self._installer.start(plan, lambda line: on_status(self.status), ended)
+        if self._installer.running:
+            on_status(self.status)
+
+    def rest(self) -> None:
+        """End an idle child, with the memory that it holds on CPU and GPU; ignored in a run."""
+        self._session.rest()
+
     def close(self) -> None:
-        """End the child and delete the temporary files; a later start works again."""
+        """End the child and delete the temporary files; a later start works again.
+
+        An installation goes on; `stop_installing` ends it.
+        """
         self._session.close()
-        self._console.close()
         self._status = Status()
         if self._exchange is not None:
             shutil.rmtree(self._exchange, ignore_errors=True)
             self._exchange = None
+
+    def stop_installing(self) -> None:
+        """End an installation without a word; no package is left half written."""
+        self._installer.close()
 
     def screen(
         self,
@@ -119,25 +152,25 @@ class ScreeningLogic:
         detail: str = "full",
         on_status: OnStatus = lambda status: None,
     ) -> SceneResult:
-        """Screen and wait, for the console and scripts; the same child, without Qt.
+        """Screen and wait, for the console and scripts; in the same child as the panel.
 
         Raises ScreeningFailed with the sentence a person would have been shown.
         """
-        if missing := missing_packages(REQUIREMENTS):
-            words = _("{packages} is missing. Open the module and click Screen once to install it.")
-            raise ScreeningFailed(words.format(packages=", ".join(missing)))
+        self._check_console(model)
         found: list[SceneResult] = []
-        try:
-            request = self._request(volume, model, device, detail)
-        except VolumeRefused as refusal:
-            raise ScreeningFailed(str(refusal)) from refusal
-        self._console.on_change = on_status
-        self._console.start(request)
-        while self._console.status.state.busy and isinstance(self._console.child, PipeProcess):
-            self._console.child.pump(WAIT_SECONDS)
-        status = self._finish(volume, request, self._console.status, found.append)
+        ends: list[Status] = []
+
+        def hear(status: Status) -> None:
+            on_status(status)
+            ends.extend([] if status.state.busy else [status])
+
+        self.start(
+            volume, model, device=device, detail=detail, on_status=hear, on_result=found.append
+        )
+        while not ends and self._session.child is not None:
+            self._session.child.wait(WAIT_SECONDS)
         if not found:
-            raise ScreeningFailed(status.message)
+            raise ScreeningFailed(ends[0].message if ends else _("The screening was ended."))
         return found[0]
 
     def screen_all(
@@ -157,6 +190,21 @@ class ScreeningLogic:
                 outcomes[volume.GetID()] = refusal
         return outcomes
 
+    def _check_free(self) -> None:
+        if self._session.status.state.busy:
+            raise RuntimeError("A screening is running; cancel it first.")
+        if self._installer.running:
+            raise RuntimeError("Packages are being installed; wait until it is done.")
+
+    def _check_console(self, model: Path | str | None) -> None:
+        try:
+            self._check_free()
+        except RuntimeError as busy:
+            raise ScreeningFailed(str(busy)) from busy
+        if missing := missing_packages(REQUIREMENTS, backbone_of(_bundle(model))):
+            words = _("{packages} is missing. Open the module and click Screen once to install it.")
+            raise ScreeningFailed(words.format(packages=", ".join(missing)))
+
     def _request(self, volume: Any, model: Path | str | None, device: str, detail: str) -> Request:
         problem = why_not(volume)
         if problem:
@@ -167,8 +215,9 @@ class ScreeningLogic:
         except VolumeRefused:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        chosen = library_root() / SHIPPED_MODEL if model is None else Path(model)
-        return Request(handed.path, handed.geometry, chosen, folder / "result", device, detail)
+        return Request(
+            handed.path, handed.geometry, _bundle(model), folder / "result", device, detail
+        )
 
     def _run_folder(self) -> Path:
         parent = self._parent_folder or tempfile.gettempdir()
@@ -213,3 +262,7 @@ class ScreeningLogic:
     def _tell(self, status: Status, on_status: OnStatus) -> None:
         self._status = status
         on_status(status)
+
+
+def _bundle(model: Path | str | None) -> Path:
+    return library_root() / SHIPPED_MODEL if model is None else Path(model)

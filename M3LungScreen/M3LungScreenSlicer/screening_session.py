@@ -46,6 +46,9 @@ class State(Enum):
     REFUSED = "refused"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INSTALLING = "installing"  # these three are the logic's; no session is ever in them
+    INSTALLED = "installed"
+    NOT_INSTALLED = "not_installed"
 
     @property
     def busy(self) -> bool:
@@ -71,10 +74,11 @@ class Status:
 
     `step` is one of events.STEPS or '', `fraction` 0 to 1 of the whole run,
     `seconds_left` None while unknown. `message` is one sentence where the state is
-    refused, failed or cancelled, `kind` the word for programs beside it, `details`
-    the child's last lines. `notices` are sentences said on the way (a GPU that ran
-    out of memory). `provisional` is the event of that name as a dict, `result` the
-    folder that the child has written. `hello` is what the child said of itself:
+    refused, failed or cancelled, and pip's last line while installing; `kind` is the word
+    for programs beside it, `details` the child's last lines. `replaced` are packages that
+    Slicer had loaded when they were replaced. `notices` are sentences said on the way (a
+    GPU that ran out of memory). `provisional` is the event of that name as a dict, `result`
+    the folder that the child has written. `hello` is what the child said of itself:
     version, packages, devices (each with name, description, free_mb).
     """
 
@@ -85,6 +89,7 @@ class Status:
     message: str = ""
     kind: str = ""
     details: str = ""
+    replaced: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     provisional: dict[str, Any] | None = None
     result: Path | None = None
@@ -139,6 +144,11 @@ class ScreeningSession:
         self._waiting = None
         message = _("The scene is as it was.")
         self._change(Status(State.CANCELLED, message=message, kind="cancelled", hello=self._hello))
+
+    def rest(self) -> None:
+        """End the child if it is idle, with the memory that it holds; the next start makes one."""
+        if not self.status.state.busy:
+            self.close()
 
     def close(self) -> None:
         """End the child and its children; the session is idle and can start anew."""

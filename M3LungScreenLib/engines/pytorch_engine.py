@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.engines.nvidia import describe_gpu
 from M3LungScreenLib.errors import ModelRefused
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
@@ -22,10 +23,9 @@ def available_devices() -> list[str]:
 
 def describe_device(name: str) -> tuple[str, float | None]:
     """What a person calls it, and its free memory in MiB (None but on CUDA)."""
-    if name != "cuda":
-        return {"mps": "Apple GPU", "cpu": "CPU"}[name], None
-    free, _ = torch.cuda.mem_get_info()
-    return torch.cuda.get_device_name(), free / 2**20
+    if name == "cuda":
+        return describe_gpu()
+    return {"mps": "Apple GPU", "cpu": "CPU"}[name], None
 
 
 class SliceRunner:

@@ -101,7 +101,7 @@ def a_small_ct(scene, make_result, a_slice_view):
 def nothing_missing(window, monkeypatch):
     from M3LungScreenSlicer import installation
 
-    monkeypatch.setattr(installation, "missing_packages", lambda requirements: [])
+    monkeypatch.setattr(installation, "missing_packages", lambda *where: [])
 
 
 @pytest.fixture

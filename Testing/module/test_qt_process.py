@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "M3LungScreen" / "M3LungScreen.py"
-PATIENCE_S = 20
+PATIENCE_S = 90  # other work may share the cores
 # The clinician's window may stand still no longer than this while a run computes.
 LONGEST_BLOCK_S = 0.1
 

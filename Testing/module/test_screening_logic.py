@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from M3LungScreenSlicer.pipe_process import PipeProcess, pipe_worker
+from M3LungScreenSlicer.child_process import QtProcess, qt_worker
 from M3LungScreenSlicer.scene.results import result_of, results_in
 from M3LungScreenSlicer.screening_logic import ScreeningFailed, ScreeningLogic
 from M3LungScreenSlicer.screening_session import State
@@ -22,7 +22,7 @@ PATIENCE_S = 60
 
 
 class Driver:
-    """A ScreeningLogic whose child is pumped as Slicer's event loop would do it."""
+    """A ScreeningLogic whose child is heard without an event loop, as the console hears it."""
 
     def __init__(self, scene, folder, make_child=None):
         folder.mkdir(exist_ok=True)
@@ -30,7 +30,7 @@ class Driver:
         self.made = []
         self.heard = []
         self.results = []
-        self._make_child = make_child or (lambda: pipe_worker(ROOT))
+        self._make_child = make_child or (lambda: qt_worker(ROOT))
         self.logic = ScreeningLogic(scene, self._make, folder)
 
     def _make(self):
@@ -50,11 +50,16 @@ class Driver:
         end = time.monotonic() + PATIENCE_S
         while not is_it_so(self.logic.status):
             assert time.monotonic() < end, self.logic.status
-            self.child.pump(0.2)
+            self.child.wait(0.2)
         return self.logic.status
 
     def finish(self):
         return self.pump_until(lambda status: not status.state.busy)
+
+
+@pytest.fixture(autouse=True)
+def qt(window):
+    """Every child is run by Qt."""
 
 
 @pytest.fixture
@@ -117,8 +122,7 @@ def test_cancel_before_the_child_is_ready_starts_no_run(driver, a_ct):
     driver.start(a_ct)
     driver.logic.cancel()
     driver.pump_until(lambda status: status.hello is not None)
-    while driver.child.pump(0.5):
-        pass
+    driver.child.wait(0.5)
     assert driver.logic.status.state is State.CANCELLED
     assert driver.results == []
 
@@ -138,7 +142,7 @@ def test_a_killed_child_becomes_one_sentence_and_the_next_click_works(driver, sc
     assert driver.finish().state is State.DONE
     heard = len(driver.heard)
     psutil.Process(driver.child.pid).kill()  # an idle child is replaced without a word
-    driver.child.pump(PATIENCE_S)
+    driver.child.wait(PATIENCE_S)
     assert len(driver.heard) == heard
     driver.start(a_ct)
     assert len(driver.made) == 3
@@ -151,9 +155,7 @@ def test_closing_ends_the_childs_children_too(scene, tmp_path):
         'print(\'{"event": "hello", "pid": %d}\' % child.pid, flush=True)\n'
         "time.sleep(60)\n"
     )
-    driver = Driver(
-        scene, tmp_path / "t", lambda: PipeProcess(sys.executable, ["-c", script], ROOT)
-    )
+    driver = Driver(scene, tmp_path / "t", lambda: QtProcess(sys.executable, ["-c", script], ROOT))
     driver.logic.warm_up(driver.heard.append)
     hello = driver.pump_until(lambda status: status.hello is not None).hello
     grandchild = psutil.Process(hello["pid"])
@@ -196,7 +198,7 @@ ENDS = {
 @pytest.mark.parametrize("words", ENDS)
 def test_every_end_of_the_child_is_one_sentence(scene, a_ct, tmp_path, words):
     folder = tmp_path / "t"
-    driver = Driver(scene, folder, lambda: PipeProcess(sys.executable, ["-c", ENDS[words]], ROOT))
+    driver = Driver(scene, folder, lambda: QtProcess(sys.executable, ["-c", ENDS[words]], ROOT))
     driver.start(a_ct)
     status = driver.finish()
     assert status.state in (State.FAILED, State.REFUSED)
@@ -206,7 +208,7 @@ def test_every_end_of_the_child_is_one_sentence(scene, a_ct, tmp_path, words):
 
 
 def test_a_child_that_cannot_be_started_says_so(scene, a_ct, tmp_path):
-    driver = Driver(scene, tmp_path / "t", lambda: PipeProcess("no-such-python", [], ROOT))
+    driver = Driver(scene, tmp_path / "t", lambda: QtProcess("no-such-python", [], ROOT))
     driver.start(a_ct)
     status = driver.finish()
     assert status.state is State.FAILED
@@ -309,7 +311,7 @@ def test_the_console_screens_and_waits_and_takes_all_volumes_of_the_scene(scene,
 def test_the_console_is_told_what_has_to_be_installed_first(scene, a_ct, tmp_path, monkeypatch):
     from M3LungScreenSlicer import screening_logic
 
-    monkeypatch.setattr(screening_logic, "missing_packages", lambda path: ["torch>=2.8"])
+    monkeypatch.setattr(screening_logic, "missing_packages", lambda *where: ["torch>=2.8"])
     logic = ScreeningLogic(scene, folder=tmp_path)
     with pytest.raises(ScreeningFailed, match=r"torch>=2.8 is missing\. Open the module"):
         logic.screen(a_ct)

@@ -237,30 +237,6 @@ def test_the_last_words_of_a_crash_are_in_the_details(widget):
     assert widget.ui.detailsText.plainText == "line 1\nline 2"
 
 
-def test_missing_packages_are_asked_for_and_a_no_is_told(widget, monkeypatch):
-    from M3LungScreenSlicer import installation
-
-    def refuse(requirements):
-        raise installation.InstallationRefused("PyTorch is needed. Install it, then click Screen.")
-
-    monkeypatch.setattr(installation, "missing_packages", lambda requirements: ["torch"])
-    monkeypatch.setattr(installation, "ensure_packages", refuse)
-    widget.ui.screenButton.click()
-    assert "PyTorch is needed." in widget.ui.messageLabel.text
-    assert all(call[0] != "start" for call in widget.logic.calls)
-
-
-def test_packages_from_a_folder_are_installed(widget, monkeypatch, tmp_path):
-    from M3LungScreenSlicer import installation
-
-    asked = []
-    monkeypatch.setattr(installation, "install_from_folder", lambda *paths: asked.append(paths))
-    choose(monkeypatch, folder=tmp_path)
-    widget.ui.installButton.click()
-    assert asked == [(tmp_path, MODULE / "Resources" / "requirements.txt")]
-    assert "installed" in widget.ui.messageLabel.text
-
-
 def test_a_model_from_a_file_is_chosen_with_its_card(widget, monkeypatch, a_bundle_elsewhere):
     choose(monkeypatch, file=a_bundle_elsewhere / "model.json")
     widget.ui.openModelButton.click()

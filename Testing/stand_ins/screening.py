@@ -47,6 +47,17 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
         self.calls.append(("cancel",))
         self.tell(state=State.CANCELLED, message="The scene is as it was.", kind="cancelled")
 
+    def install(self, plan: Any, on_status: Any) -> None:
+        self.calls.append(("install", plan))
+        self._on_status = on_status
+        self.tell(state=State.INSTALLING)
+
+    def rest(self) -> None:
+        self.calls.append(("rest",))
+
+    def stop_installing(self) -> None:
+        self.calls.append(("stop_installing",))
+
     def close(self) -> None:
         self.calls.append(("close",))
         self.status = Status()

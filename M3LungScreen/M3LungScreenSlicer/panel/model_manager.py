@@ -12,7 +12,14 @@ from slicer.i18n import tr as _
 
 from M3LungScreenLib.classes import class_by_key
 
-from ..models import CARD_FILE, ModelChoice, list_models, open_model, unverified_classes
+from ..models import (
+    CARD_FILE,
+    ModelChoice,
+    backbone_of,
+    list_models,
+    open_model,
+    unverified_classes,
+)
 from .wording import bullets
 
 FOLDER_KEY = "M3LungScreen/ModelsFolder"
@@ -42,6 +49,11 @@ class ModelManager:
     def unverified(self) -> tuple[str, ...]:
         """Keys of the classes that the chosen model was never verified on."""
         return unverified_classes(self.current.card) if self.current else ()
+
+    @property
+    def backbone(self) -> str:
+        """That of the chosen model, which decides on the packages; '' where there is no model."""
+        return backbone_of(self.current.folder) if self.current else ""
 
     def refresh(self, folder: str = "") -> None:
         """Look again at what is on disk; keep `folder` chosen, or what was."""

@@ -31,14 +31,18 @@ class RunSection:
 
     def show_status(self, status: Status) -> None:
         """Button, progress and message of `status`."""
-        busy = status.state.busy
+        busy, installing = status.state.busy, status.state is State.INSTALLING
         self.ui.screenButton.text = _("Cancel") if busy else _("Screen")
         if busy:
             self.ui.screenButton.enabled = True
             self.ui.screenButton.toolTip = _("Stop. The scene stays as it was.")
+        if installing:
+            self.show_reason(wait_for_packages())
         for selector in ("inputSelector", "modelSelector", "deviceSelector"):
             getattr(self.ui, selector).enabled = not busy
-        self._show_progress(status, busy)
+        self.ui.installButton.enabled = not (busy or installing)
+        self.ui.restartButton.visible = bool(status.replaced)
+        self._show_progress(status, busy or installing)
         self._show_message(message_of(status), status.details)
 
     def show_message(self, message: str, details: str = "") -> None:
@@ -49,9 +53,13 @@ class RunSection:
         self.ui.progressBar.visible = busy
         self.ui.progressLabel.visible = busy
         # A busy indicator moves by itself until the first number is known.
-        self.ui.progressBar.maximum = 0 if status.state is State.STARTING else BAR_STEPS
+        unknown = status.state in (State.STARTING, State.INSTALLING)
+        self.ui.progressBar.maximum = 0 if unknown else BAR_STEPS
         self.ui.progressBar.value = round(BAR_STEPS * status.fraction)
-        self.ui.progressLabel.text = wording.step(status.step, status.seconds_left)
+        if status.state is State.INSTALLING:
+            self.ui.progressLabel.text = wording.installing(status.message)
+        else:
+            self.ui.progressLabel.text = wording.step(status.step, status.seconds_left)
 
     def _show_message(self, message: str, details: str) -> None:
         self.ui.messageLabel.text = message
@@ -65,14 +73,25 @@ class RunSection:
         self.ui.detailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
 
 
+def wait_for_packages() -> str:
+    """Why nothing else can be started during an installation."""
+    return _("Packages are being installed; you can go on with other work meanwhile.")
+
+
 def message_of(status: Status) -> str:
-    """Rich text: notices on the way, and why a run ended without a result."""
+    """Rich text: notices on the way, and how a run without a result or an installation ended."""
     lines = [f"• {escape(each)}" for each in status.notices]
     headings = {
         State.REFUSED: "⚠ <b>" + _("Not screened."),
         State.FAILED: "⚠ <b>" + _("The screening failed."),
         State.CANCELLED: "<b>" + _("Cancelled."),
+        State.NOT_INSTALLED: "⚠ <b>" + _("Not installed."),
     }
     if status.state in headings:
         lines.append(f"{headings[status.state]}</b> {escape(status.message)}")
+    if status.state is State.INSTALLED:
+        lines.append(_("The packages are installed."))
+    if status.replaced:
+        words = _("Slicer had {packages} loaded; restart it before you go on with other modules.")
+        lines.append(escape(words.format(packages=", ".join(status.replaced))))
     return "<br>".join(lines)

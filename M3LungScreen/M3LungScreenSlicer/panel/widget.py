@@ -9,11 +9,10 @@ from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from .. import installation
+from ..installation import Plan
 from ..scene import chart, results, slices, volumes
 from ..scene.scene_result import SceneResult
 from ..screening_session import State, Status
@@ -22,12 +21,14 @@ from .chart_view import ChartView
 from .devices import DeviceSelector
 from .display_section import DisplaySection, proposed_volume
 from .form_binding import FormBinding
+from .idle import IdleWatch
 from .model_manager import ModelManager
 from .overlay_section import OverlaySection
+from .package_section import PackageSection
 from .parameters import M3LungScreenParameterNode
 from .researcher_section import ResearcherSection
 from .review import ReviewSection
-from .run_section import RunSection
+from .run_section import RunSection, wait_for_packages
 from .save_section import SaveSection
 from .slice_section import SliceSection, brief
 from .verdict import VerdictPanel
@@ -48,6 +49,9 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result: SceneResult | None = None
         self._entry: dict[str, Any] | None = None
         self._choice_due = False
+        self._to_screen: Any = (
+            None  # the CT whose Screen was clicked before the packages were there
+        )
         self._told_of: Any = None  # the CT that the message below the button is about
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
@@ -76,21 +80,25 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._choose_volume()
         self._follower.follow()
         self._slice_moved()
+        self._idle.back()
         self._warm_up()
 
     def exit(self) -> None:
-        """Called each time the user opens another module; a run goes on."""
+        """Called each time the user opens another module; a run or an installation goes on."""
         self._drop_parameter_node()
+        self._idle.left()
         self._follower.rest()
         slice_views.write_at_edge(slice_views.axial_node(), "")
 
     def cleanup(self) -> None:
         """Called before the widget goes: no observer, no process and no text stays."""
         self._drop_parameter_node()
+        self._idle.stop()
         self._follower.rest()
         self._chart.hide()
         slice_views.write_at_edge(slice_views.axial_node(), "")
         self.removeObservers()
+        self.logic.stop_installing()
         self.logic.close()
 
     def onReload(self) -> None:
@@ -115,6 +123,14 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._run = RunSection(self.ui)
         self._display = DisplaySection(self.ui)
         self._models = ModelManager(self.ui, self._setter("model"))
+        self._packages = PackageSection(
+            self.ui,
+            Path(self.resourcePath("requirements.txt")),
+            lambda: self._models.backbone,
+            self._install,
+            self._run.show_message,
+        )
+        self._idle = IdleWatch(self.logic.rest)
         self._devices = DeviceSelector(self.ui, self._setter("device"))
         self._slice = SliceSection(self.ui, self._jump)
         self._overlays = OverlaySection(self.ui, self._run.show_message)
@@ -138,7 +154,6 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             "previousButton": lambda: self._jump(self._suspicious(-1)),
             "suspiciousButton": self._jump_to_most_suspicious,
             "nextButton": lambda: self._jump(self._suspicious(1)),
-            "installButton": self._install_from_folder,
         }.items():
             getattr(self.ui, button).connect("clicked(bool)", clicked)
         self.ui.chartCheckBox.connect("toggled(bool)", self._show_chart)
@@ -190,6 +205,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _why_not(self) -> str:
         """One sentence why Screen cannot be clicked, '' where it can."""
+        if self.logic.status.state is State.INSTALLING:
+            return wait_for_packages()
         return volumes.why_not(self._parameters.inputVolume) or self._models.why_not()
 
     def _choose_volume(self) -> None:
@@ -205,7 +222,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._run.show_status(self.logic.status)
         self._follower.rest()
         self._display.forget()
-        self._told_of = None
+        self._told_of = self._to_screen = None
         self._show_result(None)
         self.ui.chartCheckBox.checked = False
 
@@ -238,11 +255,18 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # Running
 
     def _screen_clicked(self) -> None:
-        if self.logic.status.state.busy:
+        state = self.logic.status.state
+        if state.busy:
             self.logic.cancel()
-            return
-        if not self._packages_are_there():
-            return
+        elif state is State.INSTALLING:
+            self._run.show_status(self.logic.status)
+        elif self._packages.complete:
+            self._screen()
+        else:
+            self._to_screen = self._parameters.inputVolume
+            self._packages.install_missing()
+
+    def _screen(self) -> None:
         model = self._models.current
         self._show_result(None)
         self.logic.start(
@@ -252,6 +276,21 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             on_status=self._status_changed,
             on_result=self._result_came,
         )
+
+    def _install(self, plan: Plan) -> None:
+        self.logic.install(plan, self._installation_changed)
+
+    def _installation_changed(self, status: Status) -> None:
+        """Also where the user is in another module by now."""
+        self._run.show_status(status)
+        if status.state is State.INSTALLING or self._parameters is None:
+            return
+        self._run.show_reason(self._why_not())
+        volume, self._to_screen = self._to_screen, None
+        if status.state is not State.INSTALLED or status.replaced:
+            return
+        if volume is not None and volume is self._parameters.inputVolume and not self._why_not():
+            self._screen()
 
     def _status_changed(self, status: Status) -> None:
         self._run.show_status(status)
@@ -278,36 +317,9 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._show_result(result)
             self._jump_to_most_suspicious()
 
-    def _packages_are_there(self) -> bool:
-        requirements = Path(self.resourcePath("requirements.txt"))
-        if not installation.missing_packages(requirements):
-            return True
-        try:
-            installation.ensure_packages(requirements)
-        except installation.InstallationRefused as refusal:
-            self._run.show_message(str(refusal))
-            return False
-        return True
-
-    def _install_from_folder(self) -> None:
-        folder = qt.QFileDialog.getExistingDirectory(
-            self.ui.installButton, _("A folder of Python wheels")
-        )
-        if not folder:
-            return
-        try:
-            installation.install_from_folder(
-                Path(folder), Path(self.resourcePath("requirements.txt"))
-            )
-            self._run.show_message(_("The packages are installed."))
-        except installation.InstallationRefused as refusal:
-            self._run.show_message(str(refusal))
-
     def _warm_up(self) -> None:
         """Start the child ahead of the click, where nothing has to be installed for it."""
-        if self.logic.status.state is not State.IDLE:
-            return
-        if not installation.missing_packages(Path(self.resourcePath("requirements.txt"))):
+        if not self.logic.status.state.busy and self._packages.complete:
             self.logic.warm_up(self._status_changed)
 
     # The result

@@ -20,6 +20,7 @@ Content = Mapping[str, Any]
 SIGNS = {"healthy": "●", "covid19": "▲", "h1n1": "◆", "cap": "■"}
 SIDES = ("right", "left", "total")
 SEVERITY_MAXIMUM = 24
+LONGEST_LINE = 90  # two lines of a narrow panel
 
 
 def share_text(share: float) -> str:
@@ -227,6 +228,13 @@ def step(name: str, seconds_left: float | None) -> str:
     if seconds_left is None:
         return f"{words}…"
     return _("{step}, about {time} left").format(step=words, time=duration(max(1.0, seconds_left)))
+
+
+def installing(line: str) -> str:
+    """pip's last line, shortened in the middle: its end tells how far a download is."""
+    half = LONGEST_LINE // 2
+    short = line if len(line) <= LONGEST_LINE else f"{line[:half]}…{line[-half:]}"
+    return _("Installing … {line}").format(line=short).strip()
 
 
 def provisional(event: Content) -> str:

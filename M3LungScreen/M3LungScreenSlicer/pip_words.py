@@ -1,0 +1,90 @@
+"""What pip says: how far it is, whether it is writing, and why it failed, in one sentence."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+PROGRESS = "Progress "
+# Once pip says this it writes packages; a process that is ended then leaves half of one.
+WRITING = "Installing collected packages"
+# "Retrying … after connection broken by" comes before "No matching distribution".
+CONNECTION_SIGNS = ("connection broken", "Timeout", "ProxyError", "SSLError", "ConnectionError")
+
+
+def with_progress(shown: str, line: str) -> str:
+    """What to show after pip's `line`; its raw 'Progress 5 of 20' becomes '…, 25 %'."""
+    if not line.startswith(PROGRESS):
+        return line.strip()
+    done, _of, total = line.removeprefix(PROGRESS).partition(" of ")
+    if not (done.strip().isdigit() and total.strip().isdigit() and int(total)):
+        return shown
+    before = shown.rpartition(", ")[0] if shown.endswith(" %") else shown
+    return f"{before}, {100 * int(done) // int(total)} %"
+
+
+def why_failed(said: str, folder: Path | None = None) -> str:
+    """One sentence from what a failed pip said, with what to do.
+
+    `folder` held the wheels, or was None where they came from the internet.
+    """
+    for signs, sentence in (
+        (("No space left on device", "Errno 28"), _disk_full),
+        (("Long Path support",), _long_paths),
+        (("Permission denied", "Access is denied", "WinError 5"), _not_writable),
+        (CONNECTION_SIGNS, _no_connection),
+        (("ResolutionImpossible", "conflicting dependencies"), _conflict),
+        (("No matching distribution", "Could not find a version"), lambda: _no_wheels(folder)),
+    ):
+        if any(sign.lower() in said.lower() for sign in signs):
+            return sentence()
+    return _(
+        "The packages could not be installed. Restart Slicer and try again, or install from a "
+        "folder of wheels; the details say more."
+    )
+
+
+def _disk_full() -> str:
+    return _("The disk is full. Make room, with CUDA PyTorch needs 8 GB, and try again.")
+
+
+def _long_paths() -> str:
+    return _(
+        "Windows allows no paths this long. Enable long paths in Windows, or install Slicer in a "
+        "folder with a short name, and try again."
+    )
+
+
+def _not_writable() -> str:
+    return _(
+        "Slicer's folder cannot be written, or a package is in use. Restart Slicer and install "
+        "before you open another module; Slicer must lie in a folder where you may write."
+    )
+
+
+def _no_connection() -> str:
+    return _(
+        "The packages cannot be downloaded. Check the connection or the proxy, or install from a "
+        "folder of wheels."
+    )
+
+
+def _conflict() -> str:
+    return _(
+        "The packages do not go with those that Slicer brings, which were kept as they are. Update "
+        "Slicer and try again."
+    )
+
+
+def _no_wheels(folder: Path | None) -> str:
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if folder is None:
+        words = _("There is no build for Python {python} on this system. Update Slicer.")
+        return words.format(python=python)
+    words = _(
+        "{folder} lacks wheels for Python {python} on this system. Download them with this "
+        "machine's PythonSlicer version."
+    )
+    return words.format(folder=folder, python=python)

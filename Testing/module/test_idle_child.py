@@ -1,0 +1,162 @@
+"""The idle child: when it ends, how many cores it takes, and that the console shares it."""
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def clock(monkeypatch, window):
+    """clock(seconds) moves on; memory is plenty unless clock.free says otherwise."""
+    from M3LungScreenSlicer.panel import idle
+
+    class Clock:
+        now, free = 1000.0, 0.9
+
+        def __call__(self, seconds):
+            self.now += seconds
+
+    made = Clock()
+    monkeypatch.setattr(idle, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(idle, "free_memory", lambda: made.free)
+    return made
+
+
+@pytest.fixture
+def watch(clock):
+    from M3LungScreenSlicer.panel.idle import IdleWatch
+
+    rested = []
+    made = IdleWatch(lambda: rested.append(clock.now))
+    made.rested = rested
+    made.back()
+    yield made
+    made.stop()
+
+
+def test_the_child_stays_while_the_module_is_open(watch, clock):
+    clock(3600)
+    watch.look()
+    assert watch.rested == []
+
+
+def test_the_child_ends_minutes_after_the_module_is_left(watch, clock):
+    from M3LungScreenSlicer.panel.idle import AWAY_MINUTES
+
+    watch.left()
+    clock(60 * AWAY_MINUTES - 1)
+    watch.look()
+    assert watch.rested == []
+    clock(2)
+    watch.look()
+    assert len(watch.rested) == 1
+
+
+def test_coming_back_in_time_keeps_it(watch, clock):
+    watch.left()
+    clock(200)
+    watch.back()
+    clock(200)
+    watch.look()
+    assert watch.rested == []
+
+
+def test_it_ends_at_once_where_memory_is_wanted(watch, clock):
+    clock.free = 0.05
+    watch.look()
+    assert len(watch.rested) == 1
+
+
+def test_the_share_of_free_memory_is_the_systems(window):
+    from M3LungScreenSlicer.panel.idle import free_memory
+
+    memory = psutil.virtual_memory()
+    assert free_memory() == pytest.approx(memory.available / memory.total, abs=0.1)
+
+
+def test_leaving_and_entering_the_module_tells_the_watch(widget, monkeypatch, clock):
+    from M3LungScreenSlicer.panel.idle import AWAY_MINUTES
+
+    widget.exit()
+    clock(60 * AWAY_MINUTES + 1)
+    widget._idle.look()
+    assert widget.logic.calls[-1] == ("rest",)
+    before = len(widget.logic.calls)
+    widget.enter()
+    assert ("warm_up",) in widget.logic.calls[before:]  # the next click finds it warm again
+
+
+@pytest.fixture
+def logic(scene, window, tmp_path):
+    from M3LungScreenSlicer.screening_logic import ScreeningLogic
+
+    made = ScreeningLogic(scene, folder=tmp_path)
+    yield made
+    made.close()
+
+
+def children():
+    return [each for each in psutil.Process().children() if "worker" in each.cmdline()]
+
+
+def test_a_resting_child_is_gone_and_the_console_screens_in_the_panels_child(logic, a_ct):
+    heard = []
+    logic.warm_up(heard.append)
+    (warm,) = children()
+    logic.screen(a_ct, detail="preview")
+    assert children() == [warm]
+    logic.rest()
+    assert psutil.wait_procs([warm], timeout=10)[1] == []
+    logic.screen(a_ct, detail="preview")
+    assert len(children()) == 1
+
+
+def test_a_child_at_work_does_not_rest(logic, a_ct):
+    logic.start(a_ct, detail="preview")
+    logic.rest()
+    assert len(children()) == 1
+    assert logic.status.state.busy
+
+
+def test_the_console_does_not_disturb_the_panels_run(logic, a_ct):
+    from M3LungScreenSlicer.screening_logic import ScreeningFailed
+
+    logic.start(a_ct, detail="preview")
+    with pytest.raises(ScreeningFailed, match="is running"):
+        logic.screen(a_ct)
+    assert logic.status.state.busy
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (8, "7")])
+def test_one_core_stays_free(monkeypatch, cores, threads):
+    from M3LungScreenSlicer import child_process
+
+    monkeypatch.setattr(child_process, "core_count", lambda: cores)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert child_process.worker_environment()["OMP_NUM_THREADS"] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert "OMP_NUM_THREADS" not in child_process.worker_environment()
+
+
+def test_the_child_computes_with_the_threads_that_it_is_given(window, monkeypatch):
+    from M3LungScreenSlicer import child_process
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(child_process, "core_count", lambda: 2)
+    given, lines = child_process.worker_environment(), []
+    script = "import os, torch; print(torch.get_num_threads(), os.environ['CUDA_DEVICE_ORDER'])"
+    process = child_process.QtProcess(sys.executable, ["-c", script], ROOT, given)
+    process.start(lines.append, lambda how: None)
+    for _ in range(120):
+        if lines:
+            break
+        process.wait(1)
+    process.kill()
+    assert lines == ["1 PCI_BUS_ID"]
+    assert "OMP_NUM_THREADS" not in os.environ  # Slicer's own is as it was
