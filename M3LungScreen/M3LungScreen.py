@@ -44,7 +44,7 @@ class M3LungScreen(ScriptedLoadableModule):
         parent.title = _("M3LungScreen")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         parent.dependencies = []
-        parent.contributors = ["The M3LungScreen developers"]
+        parent.contributors = ["The M3LungScreen developers (M3LungScreen project)"]
         parent.helpText = _(
             "Screens a loaded chest CT for pneumonia: healthy, COVID-19, H1N1 or "
             "community-acquired pneumonia; how sure, where, how much of each lung, and whether to "

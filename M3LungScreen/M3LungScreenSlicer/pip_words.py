@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -15,9 +16,12 @@ CONNECTION_SIGNS = ("connection broken", "Timeout", "ProxyError", "SSLError", "C
 
 
 def with_progress(shown: str, line: str) -> str:
-    """What to show after pip's `line`; its raw 'Progress 5 of 20' becomes '…, 25 %'."""
+    """What to show after pip's `line`; its raw 'Progress 5 of 20' becomes '…, 25 %'.
+
+    Of an address the file's name is enough.
+    """
     if not line.startswith(PROGRESS):
-        return line.strip()
+        return re.sub(r"https?://\S*/", "", line.strip())
     done, _of, total = line.removeprefix(PROGRESS).partition(" of ")
     if not (done.strip().isdigit() and total.strip().isdigit() and int(total)):
         return shown

@@ -381,6 +381,16 @@ def test_every_failure_of_pip_is_one_sentence_with_a_way_out(said, words):
     assert why_failed(said).endswith(".")
 
 
+def test_of_an_address_the_files_name_is_shown():
+    from M3LungScreenSlicer.pip_words import with_progress
+
+    line = "  Downloading https://download.pytorch.org/whl/cu130/torch-2.9.0.whl (1812.4 MB)"
+    shown = with_progress("", line)
+    assert with_progress(shown, "Progress 41 of 100") == (
+        "Downloading torch-2.9.0.whl (1812.4 MB), 41 %"
+    )
+
+
 def test_progress_that_is_none_changes_nothing():
     from M3LungScreenSlicer.pip_words import with_progress
 

@@ -76,6 +76,82 @@ def test_icon_and_screenshots_are_files_of_the_repository_that_the_index_names()
     }
 
 
+def test_contributors_have_an_institution():
+    from M3LungScreenSlicer import library
+
+    text = (ROOT / "CMakeLists.txt").read_text("utf-8")
+    (told,) = re.findall(r'EXTENSION_CONTRIBUTORS "(.+)"', text)
+    assert all(re.fullmatch(r"[^()]+ \([^()]+\)", each) for each in told.split("), ("))
+    module = (library.MODULE_FOLDER / "M3LungScreen.py").read_text("utf-8")
+    assert f'parent.contributors = ["{told}"]' in module
+
+
+def test_cmake_is_asked_for_as_slicer_5_10_asks_for_it():
+    first = (ROOT / "CMakeLists.txt").read_text("utf-8").splitlines()[0]
+    assert first == "cmake_minimum_required(VERSION 3.20.6...3.22.6 FATAL_ERROR)"
+
+
+def test_what_the_index_checks_of_the_entry_and_the_repository():
+    entry = json.loads((ROOT / "M3LungScreen.json").read_text("utf-8"))
+    assert entry["category"] == "Quantification"  # one of the accepted list
+    assert entry["scm_url"].startswith("https://")
+    assert "Slicer" in entry["scm_url"].rpartition("/")[2]
+    assert (ROOT / "LICENSE").is_file()
+    cmake = (ROOT / "CMakeLists.txt").read_text("utf-8")
+    (told,) = re.findall(r'set\(EXTENSION_DESCRIPTION "(.+)"\)', cmake)
+    assert len(told) < 300
+
+
+def readme():
+    return (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_pictures_of_the_readme_are_files_of_the_repository():
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme())
+    assert len(pictures) >= 4
+    assert all((ROOT / each).is_file() for each in pictures)
+
+
+def test_the_tutorial_names_buttons_and_samples_that_there_are(scene, window):
+    from M3LungScreenSlicer.sample_data import SAMPLES
+
+    form = (ROOT / "M3LungScreen" / "Resources" / "UI" / "M3LungScreen.ui").read_text("utf-8")
+    shown = set(re.findall(r"<string>(.*?)</string>", form))
+    samples = {each.name for each in SAMPLES}
+    _, tutorial = readme().split("### Tutorial", 1)
+    tutorial, _ = tutorial.split("### ", 1)
+    steps = re.findall(r"^\d\. ", tutorial, re.MULTILINE)
+    named = re.findall(r"\*\*(.+?)\*\*", tutorial)
+    assert len(steps) >= 6
+    assert named[0] in samples
+    assert set(named) <= shown | samples
+    assert {each for each in samples if each in tutorial} == samples
+
+
+def test_the_way_without_internet_names_files_that_there_are():
+    for name in ("requirements.txt", "requirements-resnet.txt"):
+        assert name in readme()
+        assert (ROOT / "M3LungScreen" / "Resources" / name).is_file()
+
+
+MOST_REPOSITORY_MB = 100  # the Extensions Index takes no more
+LARGEST_FILE_MB = 13  # the shipped weights
+
+
+def test_the_repository_is_small_enough_for_the_index():
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True)
+
+    counted = git("count-objects", "-v")
+    if counted.returncode:
+        pytest.skip("no git checkout")
+    kib = {name: int(number) for name, number in re.findall(r"(\S+): (\d+)", counted.stdout)}
+    assert (kib["size-pack"] + kib["size"]) / 1024 < MOST_REPOSITORY_MB
+    tracked = [ROOT / name for name in git("ls-files").stdout.splitlines()]
+    sizes = {path: path.stat().st_size for path in tracked if path.is_file()}
+    assert max(sizes.values()) < LARGEST_FILE_MB * 2**20
+
+
 def test_the_modules_requirements_are_the_libraries_lower_bounds():
     import tomllib
 
@@ -122,7 +198,7 @@ def test_the_installed_library_screens_a_simulated_ct(installed, tmp_path):
 
 
 def test_the_installed_module_finds_its_library_and_screens_a_node(
-    installed, scene, a_patient, tmp_path, monkeypatch
+    installed, scene, window, a_patient, tmp_path, monkeypatch
 ):
     volume = a_patient.volume
     ct = add_volume(scene, volume.hu, ijk_to_ras_of(volume.geometry))
