@@ -22,10 +22,11 @@ from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Training.atomic_files import write_atomically
 from Training.config import add_config_arguments, config_of, run_script
 from Training.learning.compatibility import TRAINED_WITH, check_trained
-from Training.learning.loop import BEST, BEST_FIGURES, CHECKPOINT
-from Training.learning.optimisation import choose_device, load_weights
+from Training.learning.fabric import choose_device
+from Training.learning.run import BEST, BEST_FIGURES, CHECKPOINT
+from Training.learning.slice_level import validate
+from Training.learning.weights import load_weights
 from Training.sources.learning_data import data_of
-from Training.train_slice import validate
 
 Weights = Mapping[str, Tensor]
 

@@ -9,9 +9,6 @@ the split is refused. What was read is kept beside the index until that is writt
 """
 
 import argparse
-import csv
-import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +26,8 @@ from Training.datasets.dataset import Dataset
 from Training.datasets.examination import Examined, examine_kept
 from Training.datasets.exclusions import Excluded, exclude, is_control
 from Training.datasets.folders import FOLDERS
-from Training.datasets.index_file import LABELS_MARK, Case, terms_file, without_split
+from Training.datasets.index_file import without_split
+from Training.datasets.index_writer import write_index, write_terms
 from Training.datasets.joined import NAME as JOINED
 from Training.datasets.joined import joined
 from Training.datasets.leaks import check_leaks
@@ -40,7 +38,6 @@ from Training.datasets.splits import check_sizes, split_cases
 from Training.datasets.stoic import STOIC
 from Training.datasets.table import table_one, table_text
 
-COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", "age", "sex")
 DATASETS = (FOLDERS, COVID_CT_MD, CC_CCII, MOSMED, STOIC, RICORD_1A, RICORD_1B, LIDC_IDRI)
 LAYOUTS = {each.name: each for each in DATASETS}
 
@@ -117,28 +114,6 @@ def with_splits(examined: Sequence[Examined], seed: int) -> list[Examined]:
     return [replace(each, case=case) for each, case in zip(examined, cases, strict=True)]
 
 
-def write_index(path: Path, cases: Sequence[Case]) -> None:
-    """The index that `read_index` reads, whole or absent; paths below its folder are relative.
-
-    Raises UsageError where there is no case.
-    """
-    if not cases:
-        raise UsageError("index", "No case is left for the index. See who was left out, and why.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(_line(each, path.parent) for each in cases)
-    part.replace(path)
-
-
-def write_terms(index: Path, dataset: Dataset) -> None:
-    """What the card of a model trained on this index has to name."""
-    told = {"dataset": dataset.name, "licence": dataset.licence, "citation": dataset.citation}
-    terms_file(index).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
 def terms(dataset: Dataset) -> str:
     """Licence, citation and quirks, for people."""
     notes = [f"Note: {each}" for each in dataset.notes]
@@ -159,26 +134,6 @@ def exclusions_text(excluded: Sequence[Excluded]) -> str:
             if each.reason == reason
         ]
     return "\n".join(lines)
-
-
-def _line(case: Case, folder: Path) -> tuple[str, ...]:
-    labels = case.slice_labels
-    return (
-        case.case_id,
-        _relative(case.path, folder),
-        case.patient_class,
-        case.split or "",
-        LABELS_MARK + "".join(map(str, labels)) if labels is not None else "",
-        _relative(case.mask, folder) if case.mask else "",
-        f"{case.age:g}" if case.age is not None else "",
-        case.sex or "",
-    )
-
-
-def _relative(path: Path, folder: Path) -> str:
-    # Links stay links: what they point to may be elsewhere on another machine.
-    whole, base = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
-    return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
 
 
 if __name__ == "__main__":

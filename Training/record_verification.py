@@ -13,6 +13,7 @@ from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.errors import UsageError
 from Training.config import run_script
+from Training.model_card import verification_note
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -49,16 +50,6 @@ def record(bundle: Bundle, figures: dict[str, Any]) -> Bundle:
         card=card,
         dtype=bundle.card["weights"]["dtype"],
     )
-
-
-def verification_note(counts: dict[str, int]) -> str:
-    """What the panel says of the classes: on how many real patients the verdict was right."""
-    tried = [f"{each.name} ({counts[each.key]})" for each in CLASSES if counts[each.key]]
-    never = [each.name for each in CLASSES if not counts[each.key]]
-    told = f"Right on this many real patients: {', '.join(tried)}; too few to rely on. " * bool(
-        tried
-    )
-    return told + f"Never verified on real CT: {', '.join(never)}." * bool(never)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from M3LungScreenLib.classes import CLASSES
 from Training.config import DataSettings, run_script
 from Training.datasets.dataset import Dataset
 from Training.datasets.index_file import SPLITS, Case
-from Training.index import write_index, write_terms
+from Training.datasets.index_writer import write_index, write_terms
 from Training.sources.backgrounds import names_in
 from Training.sources.simulated_slices import CALIBRATION, ILL, Pair, Source, chest_of, make_pair
 

@@ -8,7 +8,7 @@ On several GPUs: torchrun --nproc_per_node 4 -m Training.train_patient …
 """
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,36 +16,24 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Training.config import (
-    ScheduleSettings,
     TrainingConfig,
     add_config_arguments,
     config_of,
     run_script,
 )
-from Training.evaluation.metrics import patient_errors
 from Training.learning.compatibility import check_trained
-from Training.learning.loop import BEST, Losses, Run, Share, fit, make_fabric
-from Training.learning.optimisation import (
-    balanced_order,
-    batches,
-    bundled_weights,
-    choose_device,
-    load_weights,
-    steps_per_epoch,
-    weights_sha256,
-)
-from Training.learning.patient_batches import drawn, whole
+from Training.learning.fabric import choose_device, make_fabric
+from Training.learning.loop import fit
+from Training.learning.patient_level import PatientLevel, make_network
+from Training.learning.run import BEST, Run
+from Training.learning.weights import load_weights, weights_sha256
 from Training.sources.learning_data import data_of
 from Training.sources.patient_features import PatientFeatures, features_folder, features_of
-
-PatientBatch = tuple[Tensor, Tensor, Tensor]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,15 +54,6 @@ def main(arguments: list[str] | None = None) -> None:
     run = train(fabric, network, training, validation, config, folder, parsed.resume, origin)
     if fabric.is_global_zero:
         print(f"best cross-entropy on {len(validation)} validation patients: {-run.best:.3f}")
-
-
-def make_network(config: TrainingConfig, init: Path | None) -> PatientNetwork:
-    """The network with random weights, or with those of a bundle."""
-    torch.manual_seed(config.seed)
-    network = PatientNetwork(config.model.patient_network)
-    if init is not None:
-        network.load_state_dict(bundled_weights(init, "patient"))
-    return network
 
 
 def standardise(network: PatientNetwork, training: list[PatientFeatures]) -> None:
@@ -115,80 +94,6 @@ def train(
     relevant = {k: v for k, v in asdict(config).items() if k != "joint"}
     relevant["origin"] = dict(origin or {})
     return fit(Run.start(fabric, level, network, folder, relevant), level, resume)
-
-
-class PatientLevel:
-    """What the loop is told of the patient level."""
-
-    def __init__(
-        self,
-        network: PatientNetwork,
-        training: list[PatientFeatures],
-        validation: list[PatientFeatures],
-        config: TrainingConfig,
-    ) -> None:
-        self.network, self.training, self.validation = network, training, validation
-        self.config = config
-        self.classes = np.array([each.class_index for each in training])
-        self.steps_per_epoch = steps_per_epoch(self.classes, config.patient.batch)
-        # An epoch takes seconds.
-        self.checkpoint_every_steps = self.steps_per_epoch
-        self.groups: list[tuple[nn.Module, float]] = [(network, config.patient.learning_rate)]
-
-    @property
-    def schedule(self) -> ScheduleSettings:
-        return self.config.patient
-
-    def batches(self, epoch: int, first: int, share: Share) -> Iterable[PatientBatch]:
-        share.check(batch=self.config.patient.batch)
-        order = balanced_order(self.classes, self.config.seed, epoch)
-        for place, chosen in enumerate(batches(order, self.config.patient.batch)):
-            if place >= first:
-                seed = (self.config.seed, epoch * self.steps_per_epoch + place)
-                yield self._batch([self.training[i] for i in chosen], seed, share)
-
-    def _batch(
-        self, patients: list[PatientFeatures], seed: tuple[int, int], share: Share
-    ) -> PatientBatch:
-        """The whole batch is drawn by every process, that it is the same for any number."""
-        standardised = self.network.settings.standardised
-        usual = self.network.feature_mean.cpu().numpy() if standardised else 0.0
-        arrays = drawn(patients, seed, self.config.patient.feature_dropout, usual)
-        features, mask, classes = (torch.from_numpy(each) for each in arrays)
-        return share.of(features), share.of(mask), share.of(classes)
-
-    def parts(self, batch: PatientBatch) -> list[tuple[PatientBatch, float]]:
-        return [(batch, 1.0)]
-
-    def prepare(self) -> None:
-        self.network.train()
-
-    def losses(self, network: nn.Module, part: PatientBatch) -> Losses:
-        device = next(self.network.parameters()).device
-        features, mask, classes = (each.to(device) for each in part)
-        return {"loss": F.cross_entropy(network(features, mask).logits, classes)}
-
-    def validate(self) -> tuple[float, dict[str, float]]:
-        # Cross-entropy, for accuracy goes on rising where the answers are merely louder.
-        metrics = validate(self.network, self.validation)
-        return -metrics["cross_entropy"], metrics
-
-
-@torch.inference_mode()
-def validate(network: PatientNetwork, patients: list[PatientFeatures]) -> dict[str, float]:
-    """Accuracy, cross-entropy and the paper's three errors (IV-B) on whole patients."""
-    network.eval()
-    features, mask = whole(patients)
-    device = next(network.parameters()).device
-    inputs = (torch.from_numpy(each).to(device) for each in (features, mask))
-    truth = torch.tensor([each.class_index for each in patients])
-    return figures(network(*inputs).logits.cpu(), truth)
-
-
-def figures(logits: Tensor, truth: Tensor) -> dict[str, float]:
-    """Accuracy, the three errors and cross-entropy of `logits` `[B, 4]`."""
-    errors = patient_errors(truth.numpy(), logits.argmax(1).numpy())
-    return {**errors, "cross_entropy": float(F.cross_entropy(logits, truth))}
 
 
 if __name__ == "__main__":

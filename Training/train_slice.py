@@ -9,40 +9,27 @@ On several GPUs: torchrun --nproc_per_node 4 -m Training.train_slice …
 """
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from M3LungScreenLib.networks.backbones import imagenet_weights
-from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
+from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Training.config import (
-    ScheduleSettings,
     TrainingConfig,
     add_config_arguments,
     config_of,
     run_script,
 )
-from Training.evaluation.metrics import auc
-from Training.learning.augmentation import NONE, apply
-from Training.learning.loop import Losses, Run, Share, fit, in_training, make_fabric
-from Training.learning.optimisation import (
-    bundled_weights,
-    load_weights,
-    pooled_truth,
-    steps_per_epoch,
-)
-from Training.learning.slice_batches import SliceBatch, on_device, slice_batches
+from Training.learning.fabric import make_fabric
+from Training.learning.loop import fit
+from Training.learning.run import Run
+from Training.learning.slice_level import SliceLevel, make_network
 from Training.sources.learning_data import data_of
-from Training.sources.simulated_slices import Rows, SliceSamples
-
-VALIDATION_BATCH = 32
+from Training.sources.simulated_slices import SliceSamples
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,20 +48,6 @@ def main(arguments: list[str] | None = None) -> None:
     if fabric.is_global_zero:
         best = ", ".join(f"{name} {value:.3f}" for name, value in run.metrics.items())
         print(f"best epoch on {len(validation)} validation slices with a lesion: {best}")
-
-
-def make_network(
-    config: TrainingConfig, init: Path | None, backbone_weights: Path | None
-) -> SliceNetwork:
-    """The network with ImageNet weights, or with those of a bundle or of a run's best.pt."""
-    settings = config.model.slice_network
-    if init is None:
-        torch.manual_seed(config.seed)
-        return SliceNetwork(settings, imagenet_weights(settings.backbone, backbone_weights))
-    network = SliceNetwork(settings)
-    is_file = init.suffix == ".pt"
-    network.load_state_dict(load_weights(init) if is_file else bundled_weights(init, "slice"))
-    return network
 
 
 def train(
@@ -96,116 +69,6 @@ def train(
     relevant = {k: v for k, v in asdict(config).items() if k not in ("patient", "joint")}
     relevant["origin"] = dict(origin or {})
     return fit(Run.start(fabric, level, network, folder, relevant), level, resume)
-
-
-class SliceLevel:
-    """What the loop is told of the slice level."""
-
-    def __init__(
-        self,
-        network: SliceNetwork,
-        training: SliceSamples,
-        validation: SliceSamples,
-        config: TrainingConfig,
-    ) -> None:
-        self.network, self.training, self.validation = network, training, validation
-        self.config = config
-        self.steps_per_epoch = steps_per_epoch(training.classes, config.slice.pairs)
-        self.checkpoint_every_steps = config.slice.checkpoint_every_steps
-        freeze(network, config.slice.frozen_stages)
-        heads = nn.ModuleList(each for each in (network.lesion_head, network.class_head) if each)
-        rate, factor = config.slice.learning_rate, config.slice.head_learning_rate_factor
-        self.groups: list[tuple[nn.Module, float]] = [
-            (network.backbone, rate),
-            (heads, rate * factor),
-        ]
-
-    @property
-    def schedule(self) -> ScheduleSettings:
-        return self.config.slice
-
-    def batches(self, epoch: int, first: int, share: Share) -> Iterable[SliceBatch]:
-        return slice_batches(self.training, self.config, epoch, first, share)
-
-    def parts(self, batch: SliceBatch) -> list[tuple[SliceBatch, float]]:
-        size = self.config.slice.micro_batch or len(batch)
-        rows = [slice(start, start + size) for start in range(0, len(batch), size)]
-        parts = [batch.part(each) for each in rows]
-        return [(part, len(part) / len(batch)) for part in parts]
-
-    def prepare(self) -> None:
-        in_training(self.network, self.config.slice.frozen_batch_norm)
-
-    def losses(self, network: nn.Module, part: SliceBatch) -> Losses:
-        device = next(self.network.parameters()).device
-        window_width_hu = self.config.model.preprocessing.window_width_hu
-        images, truth, classes, known = on_device(part, window_width_hu, device)
-        return loss_terms(network(images), truth, classes, known, self.config.slice.map_loss_weight)
-
-    def validate(self) -> tuple[float, dict[str, float]]:
-        metrics = validate(self.network, self.validation, self.config)
-        return metrics["slice_auc"] + metrics["disease_accuracy"], metrics
-
-
-def freeze(network: SliceNetwork, stages: int) -> None:
-    """Keep the first `stages` stages of the backbone as they are."""
-    for stage in network.backbone.stages()[:stages]:
-        stage.requires_grad_(False)
-
-
-def loss_terms(
-    out: SliceOutput, truth: Tensor, classes: Tensor, known: Tensor, map_loss_weight: float
-) -> Losses:
-    """Cross-entropy of both heads, equal weights (III-B), and of the map where it is asked.
-
-    The map's counts where the truth is `known`. All are means over images, so that those of
-    parts of a batch add up.
-    """
-    terms = {"class_loss": F.cross_entropy(out.class_logits, classes)}
-    if out.lesion_logits is not None:
-        terms["lesion_loss"] = F.cross_entropy(out.lesion_logits, (classes > 0).long())
-    if out.map_logits is not None and map_loss_weight > 0:
-        target = pooled_truth(truth, out.map_logits.shape[-1])
-        cells = F.binary_cross_entropy_with_logits(out.map_logits, target, reduction="none")
-        terms["map_loss"] = map_loss_weight * (cells.mean(dim=(1, 2)) * known).mean()
-    total = torch.stack(list(terms.values())).sum()
-    return {"loss": total, **terms}
-
-
-def validate(
-    network: SliceNetwork, samples: SliceSamples, config: TrainingConfig
-) -> dict[str, float]:
-    """Slice AUC (lesions against slices without) and the share of diseases called right."""
-    rows = (samples.ill, samples.clean, samples.healthy)
-    found = [answers(network, each, config) for each in rows if len(each)]
-    p, multi = (np.concatenate(each) for each in zip(*found, strict=True))
-    is_ill = np.arange(len(p)) < len(samples)
-    called = multi[: len(samples), 1:].argmax(1) + 1
-    return {
-        "slice_auc": auc(is_ill, p),
-        "sensitivity": float((p[is_ill] > 0.5).mean()),
-        "false_slices": float((p[~is_ill] > 0.5).mean()),
-        "disease_accuracy": float((called == samples.classes).mean()),
-    }
-
-
-@torch.inference_mode()
-def answers(
-    network: SliceNetwork, rows: Rows, config: TrainingConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """P(lesion) `[n]` and the four classes' `[n, 4]`, in the middle window."""
-    network.eval()
-    device, width = next(network.parameters()).device, config.model.preprocessing.window_width_hu
-    p_lesion, classes = [], []
-    for start in range(0, len(rows), VALIDATION_BATCH):
-        hu = rows[np.arange(start, min(start + VALIDATION_BATCH, len(rows)))]
-        images = apply(torch.from_numpy(hu).to(device), [NONE] * len(hu), width)
-        out: SliceOutput = network(images)
-        multi, two = out.class_logits.softmax(1), out.lesion_logits
-        lesion = 1 - multi[:, 0] if two is None else two.softmax(1)[:, 1]
-        classes.append(multi.cpu().numpy())
-        p_lesion.append(lesion.cpu().numpy())
-    return np.concatenate(p_lesion), np.concatenate(classes)
 
 
 if __name__ == "__main__":

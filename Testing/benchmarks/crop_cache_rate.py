@@ -19,11 +19,13 @@ import numpy as np
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.slices import slices_with_discs
 from Training.config import TrainingConfig, load_config
-from Training.learning.loop import Run, Share, make_fabric
+from Training.learning.fabric import make_fabric
+from Training.learning.level import Share
+from Training.learning.run import Run
 from Training.learning.slice_batches import SliceBatch, slice_batches
+from Training.learning.slice_level import SliceLevel
 from Training.sources.indexed_data import StoredRows
 from Training.sources.simulated_slices import SliceSamples
-from Training.train_slice import SliceLevel
 
 COMPACT = Path(__file__).parents[2] / "Training/configs/compact.yaml"
 CASES, SLICES_OF_A_CASE = 12, 40

@@ -19,11 +19,13 @@ from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.slices import slices_with_discs
 from Training.config import TrainingConfig, load_config
-from Training.finetune_joint import JointLevel, JointNetwork
-from Training.learning.loop import Level, Run, Share, make_fabric
+from Training.learning.fabric import make_fabric
+from Training.learning.joint_level import JointLevel, JointNetwork
+from Training.learning.level import Level, Share
+from Training.learning.patient_level import PatientLevel
+from Training.learning.run import Run
+from Training.learning.slice_level import SliceLevel
 from Training.sources.patient_features import PatientCrops, PatientFeatures
-from Training.train_patient import PatientLevel
-from Training.train_slice import SliceLevel
 
 PAPER = Path(__file__).parents[2] / "Training/configs/paper.yaml"
 SLICES_OF_A_PATIENT = 100

@@ -12,8 +12,8 @@ from Training import average_weights
 from Training.average_weights import mean_of
 from Training.config import load_config
 from Training.learning.compatibility import check_trained
-from Training.learning.loop import BEST, BEST_FIGURES, CHECKPOINT
-from Training.learning.optimisation import load_weights
+from Training.learning.run import BEST, BEST_FIGURES, CHECKPOINT
+from Training.learning.weights import load_weights
 
 
 def test_a_mean_is_taken_tensor_by_tensor_and_counters_are_the_lasts():

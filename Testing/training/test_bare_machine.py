@@ -17,7 +17,7 @@ for name in {absent!r}.split():
     sys.modules[name] = None  # importing it is an ImportError
 from pathlib import Path
 import Training.average_weights, Training.train_patient, Training.train_slice
-from Training.learning.loop import make_fabric
+from Training.learning.fabric import make_fabric
 make_fabric("cpu", "float32", Path({folder!r}))
 from Training.config import TrainingConfig
 from Training.sources.simulated_slices import Source, make_pair, make_slices

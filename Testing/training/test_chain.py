@@ -18,9 +18,10 @@ from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
 from Testing.stand_ins.slices import SIZE
-from Training import export, train_patient, train_slice
+from Training import export, model_card, train_patient, train_slice
 from Training.config import load_config
-from Training.learning.loop import BEST, LOG
+from Training.learning import slice_level
+from Training.learning.run import BEST, LOG
 from Training.sources.learning_data import SimulatedData
 
 
@@ -55,7 +56,7 @@ def test_the_lesion_head_is_calibrated_on_the_validation_slices(a_finished_chain
     network.load_state_dict(torch.load(a_finished_chain / "run/slice" / BEST, weights_only=True))
     samples = SimulatedData(config, a_finished_chain / "cache", None).slices(validation=True)
     p_ill, p_free = (
-        train_slice.answers(network, rows, config)[0]
+        slice_level.answers(network, rows, config)[0]
         for rows in (samples.ill, np.concatenate([samples.clean, samples.healthy]))
     )
     before, after = (
@@ -82,11 +83,11 @@ def test_the_card_knows_the_weights_of_a_file_by_their_digest(a_finished_chain):
     weights = a_finished_chain / "run/slice" / BEST
     config = load_config(SMOKE, SMALL)
     data = SimulatedData(config, a_finished_chain / "cache", None)
-    card = export.make_card(config, data, {}, weights)
+    card = model_card.make_card(config, data, {}, weights)
     digest = sha256(weights.read_bytes()).hexdigest()
     assert card["training_data"]["initial_weights"] == {"weights": BEST, "sha256": digest}
     with pytest.raises(UsageError, match=r"no weights .*none\.pt"):
-        export.make_card(config, data, {}, weights.with_name("none.pt"))
+        model_card.make_card(config, data, {}, weights.with_name("none.pt"))
 
 
 @pytest.mark.parametrize("setting", ["slice_network.pooling=mean", "preprocessing.margin_px=3"])
@@ -111,7 +112,7 @@ def test_tensorboard_shows_the_losses_of_the_log(a_finished_chain, level):
 
 def test_training_goes_on_from_a_bundle(a_finished_chain):
     config = load_config(SMOKE, SMALL)
-    network = train_slice.make_network(config, a_finished_chain / "bundle", None)
+    network = slice_level.make_network(config, a_finished_chain / "bundle", None)
     weights = load_bundle(a_finished_chain / "bundle").weights("slice")
     assert np.array_equal(network.class_head.weight.detach().numpy(), weights["class_head.weight"])
 
@@ -136,10 +137,10 @@ def test_a_patient_level_does_not_go_on_over_another_slice_level(a_finished_chai
 
 def test_card_without_git_has_no_revision(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert export._revision() == "unknown"
+    assert model_card._revision() == "unknown"
 
 
 def test_revision_is_that_of_the_checkout_wherever_one_stands(monkeypatch, tmp_path):
-    here = export._revision()
+    here = model_card._revision()
     monkeypatch.chdir(tmp_path)
-    assert export._revision() == here
+    assert model_card._revision() == here

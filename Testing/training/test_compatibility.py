@@ -11,7 +11,7 @@ from M3LungScreenLib.errors import UsageError
 from Training.config import TrainingConfig
 from Training.finetune_joint import make_network
 from Training.learning.compatibility import check_trained
-from Training.learning.loop import CHECKPOINT
+from Training.learning.run import CHECKPOINT
 
 SmallConfig = Callable[..., TrainingConfig]
 POOLING = "model.slice_network.pooling=mean"

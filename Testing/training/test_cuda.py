@@ -18,8 +18,9 @@ from M3LungScreenLib.preprocessing import apply_windows
 from Testing.stand_ins.slices import slices_with_discs
 from Training import train_slice
 from Training.config import DataSettings, TrainingConfig, load_config
+from Training.learning import slice_level
 from Training.learning.augmentation import apply, draw
-from Training.learning.loop import make_fabric
+from Training.learning.fabric import make_fabric
 from Training.sources.simulated_slices import Source, make_pair, make_slices
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +79,7 @@ def test_augmentation_without_noise_is_the_same_on_both_devices():
 def test_the_slice_level_learns_on_cuda_and_resumes(precision, tmp_path):
     config = small_config("slice.epochs=4", f"slice.precision={precision}")
     fabric, samples = make_fabric("cuda", config.slice.precision), slices_with_discs(12)
-    network = train_slice.make_network(config, SHIPPED, None)
+    network = slice_level.make_network(config, SHIPPED, None)
     run = train_slice.train(fabric, network, samples, samples, config, tmp_path)
     assert next(network.parameters()).device.type == "cuda"
     losses = [

@@ -15,8 +15,9 @@ from Training.datasets.exclusions import NO_LESION, SECOND, UNFIT, exclude
 from Training.datasets.folders import FOLDERS
 from Training.datasets.headers import age_in_years, dicom_person, read_tags
 from Training.datasets.index_file import Case, read_index, read_terms
+from Training.datasets.index_writer import write_index
 from Training.datasets.table import table_one, table_text
-from Training.index import main, write_index
+from Training.index import main
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from Testing.stand_ins.chests import a_small_chest, write_volume
 from Training.config import TrainingConfig
 from Training.datasets.folders import FOLDERS
 from Training.datasets.index_file import Case, read_terms
-from Training.index import main, write_index
-from Training.learning.loop import Share
+from Training.datasets.index_writer import write_index
+from Training.index import main
+from Training.learning.level import Share
 from Training.learning.slice_batches import slice_batches
 from Training.sources.indexed_data import IndexedData, StoredRows
 

@@ -11,7 +11,7 @@ import torch
 
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
 from Testing.stand_ins.killed import ROOT, kill_when
-from Training.learning.loop import BEST, LOG
+from Training.learning.run import BEST, LOG
 
 STAGES = ("train_slice", "train_patient", "finetune_joint")
 OVERRIDES = (

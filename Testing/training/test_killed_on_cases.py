@@ -16,7 +16,7 @@ from Testing.stand_ins.killed import kill_when
 from Training import calibrate, evaluate, index, train_patient, train_slice
 from Training.atomic_files import work_beside
 from Training.evaluation import bootstrap
-from Training.learning.loop import BEST
+from Training.learning.run import BEST
 
 CLASSES = ("Healthy", "COVID-19", "H1N1", "CAP")
 KEYS = ("healthy", "covid19", "h1n1", "cap")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
-from Training.learning.loop import BEST, LOG
+from Training.learning.run import BEST, LOG
 
 ROOT = Path(__file__).parents[2]
 # AdamW divides by gradients near nothing, where rounding is all there is.

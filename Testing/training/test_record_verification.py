@@ -7,7 +7,8 @@ from M3LungScreenLib.bundle import load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import ModelSettings
-from Training.record_verification import record, verification_note
+from Training.model_card import verification_note
+from Training.record_verification import record
 
 
 @pytest.fixture(params=["float16", "float32"])

@@ -9,8 +9,11 @@ import torch
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from Training import train_patient
-from Training.learning.loop import BEST, CHECKPOINT, LOG, Share, make_fabric
+from Training.learning import patient_level
+from Training.learning.fabric import make_fabric
+from Training.learning.level import Share
 from Training.learning.patient_batches import drawn
+from Training.learning.run import BEST, CHECKPOINT, LOG
 from Training.sources.patient_features import PatientFeatures, features_folder
 
 FABRIC = make_fabric("cpu")
@@ -37,7 +40,7 @@ def test_the_patient_level_learns_what_is_easy(small_config, tmp_path):
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     network = network_of(config)
     network.load_state_dict(best)
-    assert train_patient.validate(network, PATIENTS)["accuracy"] > 0.8
+    assert patient_level.validate(network, PATIENTS)["accuracy"] > 0.8
 
 
 def test_the_best_epoch_by_validation_is_kept(small_config, tmp_path, monkeypatch):
@@ -47,7 +50,7 @@ def test_the_best_epoch_by_validation_is_kept(small_config, tmp_path, monkeypatc
         after.append({name: value.clone() for name, value in network.state_dict().items()})
         return {"cross_entropy": next(entropies)}
 
-    monkeypatch.setattr(train_patient, "validate", scripted)
+    monkeypatch.setattr(patient_level, "validate", scripted)
     config = small_config(*SMALL, "patient.epochs=3")
     train_patient.train(FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path)
     best = torch.load(tmp_path / "best.pt", weights_only=True)
@@ -60,7 +63,7 @@ def test_a_killed_run_resumes_to_the_same_weights(small_config, tmp_path, monkey
     config = small_config(*SMALL, "patient.epochs=4")
     whole = network_of(config)
     train_patient.train(FABRIC, whole, PATIENTS, PATIENTS, config, tmp_path / "whole")
-    validate, calls = train_patient.validate, []
+    validate, calls = patient_level.validate, []
 
     def killed_at_the_third(*each):
         calls.append(each)
@@ -68,7 +71,7 @@ def test_a_killed_run_resumes_to_the_same_weights(small_config, tmp_path, monkey
             raise KeyboardInterrupt
         return validate(*each)
 
-    monkeypatch.setattr(train_patient, "validate", killed_at_the_third)
+    monkeypatch.setattr(patient_level, "validate", killed_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         train_patient.train(
             FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path / "cut"
@@ -119,7 +122,7 @@ def test_features_are_kept_apart_by_all_that_shapes_them(small_config, tmp_path)
 
 def test_processes_share_the_patients_of_one(small_config):
     config = small_config(*SMALL, "patient.batch=4", "patient.feature_dropout=0.3")
-    level = train_patient.PatientLevel(network_of(config), PATIENTS, PATIENTS, config)
+    level = patient_level.PatientLevel(network_of(config), PATIENTS, PATIENTS, config)
     whole = list(level.batches(1, 0, Share()))
     first, second = (list(level.batches(1, 0, Share(rank, 2))) for rank in range(2))
     for (all_of, mask, classes), a, b in zip(whole, first, second, strict=True):

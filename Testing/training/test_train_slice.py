@@ -12,8 +12,11 @@ from torch import nn
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.slices import slices_with_discs
 from Training import train_slice
-from Training.learning.loop import BEST, CHECKPOINT, Run, Share, in_training, make_fabric
-from Training.learning.optimisation import balanced_order
+from Training.learning import slice_level
+from Training.learning.epochs import balanced_order
+from Training.learning.fabric import make_fabric
+from Training.learning.level import Share, in_training
+from Training.learning.run import BEST, CHECKPOINT, Run
 from Training.learning.slice_batches import EpochOfSlices, gather, on_device, slice_batches
 
 FABRIC = make_fabric("cpu")
@@ -22,7 +25,7 @@ FABRIC = make_fabric("cpu")
 def test_the_slice_level_learns_what_is_easy(small_config, tmp_path):
     config = small_config("slice.epochs=4", "slice.pairs=6", "slice.checkpoint_every_steps=1")
     samples = slices_with_discs(12)
-    network = train_slice.make_network(config, None, None)
+    network = slice_level.make_network(config, None, None)
     run = train_slice.train(FABRIC, network, samples, samples, config, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
@@ -163,7 +166,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(small_config, untrai
     for size in (0, 2, 3):
         config = small_config(f"slice.micro_batch={size}", "slice.frozen_batch_norm=true")
         network = untrained(config)
-        level = train_slice.SliceLevel(network, samples, samples, config)
+        level = slice_level.SliceLevel(network, samples, samples, config)
         level.prepare()
         batch = gather(samples, np.array([0, 1, 5]), np.array([2]), 0, config)
         for part, share in level.parts(batch):
@@ -182,7 +185,7 @@ def test_a_map_without_truth_is_not_taught(small_config, untrained):
     out = network(images)
 
     def map_loss(known, truth):
-        return train_slice.loss_terms(out, truth, classes, known, 1.0)["map_loss"]
+        return slice_level.loss_terms(out, truth, classes, known, 1.0)["map_loss"]
 
     unknown = torch.tensor([False, True, True, True, True])
     other = truth.clone()
@@ -201,7 +204,7 @@ def test_an_epoch_shows_every_class_as_often():
 def test_frozen_stages_keep_their_weights_and_statistics(small_config, untrained):
     config, samples = small_config("slice.epochs=1", "slice.pairs=3"), slices_with_discs(6)
     network = untrained(config)
-    train_slice.freeze(network, 3)
+    slice_level.freeze(network, 3)
     in_training(network)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network(a_batch(samples, [0, 4], [1], config)[0])
@@ -225,6 +228,6 @@ def test_frozen_batch_norm_keeps_all_statistics(small_config, untrained):
 def test_a_run_starts_from_the_best_weights_of_another(small_config, untrained, tmp_path):
     config = small_config()
     torch.save(untrained(config).state_dict(), tmp_path / "best.pt")
-    network = train_slice.make_network(config, tmp_path / "best.pt", None)
+    network = slice_level.make_network(config, tmp_path / "best.pt", None)
     pairs = zip(network.parameters(), untrained(config).parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)

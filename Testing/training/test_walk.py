@@ -14,7 +14,7 @@ from Testing.stand_ins.dicom import write_series
 from Testing.stand_ins.disc_cache import SMALL, SMOKE
 from Training import calibrate, evaluate, export, finetune_joint, index, train_patient, train_slice
 from Training.config import load_config
-from Training.learning.loop import BEST
+from Training.learning.run import BEST
 
 CLASSES = ("Healthy", "COVID-19", "H1N1", "CAP")
 PATIENTS = 6

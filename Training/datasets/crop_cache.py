@@ -24,9 +24,9 @@ from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.preprocessing import Crop, crop_hu
 from M3LungScreenLib.settings import PreprocessingSettings
 from Training.datasets.index_file import HEALTHY, Case, files_of, stats_of
+from Training.datasets.masks import read_mask
 from Training.datasets.shards import end_with_parent, keyed_folder
 from Training.datasets.slice_images import read_case_ct
-from Training.evaluation.masks import read_mask
 
 # Raised when what an entry holds changes, or how lungs and crops are found.
 VERSION = 1

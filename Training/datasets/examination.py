@@ -16,7 +16,7 @@ from M3LungScreenLib.suitability import check_lungs
 from Training.atomic_files import write_atomically
 from Training.datasets.headers import dicom_files, read_tags
 from Training.datasets.index_file import Case, stats_of
-from Training.evaluation.masks import read_mask
+from Training.datasets.masks import read_mask
 
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 

@@ -22,8 +22,9 @@ from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import to_dict
 from Training.atomic_files import kept_name, write_atomically
 from Training.datasets.index_file import HEALTHY, Case, splits_there
+from Training.datasets.masks import read_mask
 from Training.datasets.slice_images import read_case_ct
-from Training.evaluation.masks import MapFigures, map_figures, read_mask
+from Training.evaluation.map_figures import MapFigures, map_figures
 from Training.evaluation.thresholds import Overlaps, overlaps
 
 RUN_FILE = "run.json"

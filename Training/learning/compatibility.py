@@ -10,7 +10,7 @@ import torch
 
 from M3LungScreenLib.errors import UsageError
 from Training.config import TrainingConfig, flat
-from Training.learning.loop import CHECKPOINT
+from Training.learning.run import CHECKPOINT
 
 # The model's settings that a level's weights depend on; the others are chosen after training.
 TRAINED_WITH = "settings.json"  # beside weights that have no checkpoint: the mean of several

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from Training.config import TrainingConfig
 from Training.learning.augmentation import Augmentation, apply, draw, place
-from Training.learning.loop import Share
-from Training.learning.optimisation import balanced_order, steps_per_epoch
+from Training.learning.epochs import balanced_order, steps_per_epoch
+from Training.learning.level import Share
 from Training.sources.simulated_slices import SliceSamples
 
 

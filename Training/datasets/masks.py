@@ -1,7 +1,5 @@
-"""Truth masks of whole volumes, and how maps and labels agree with them."""
+"""Truth masks of whole volumes."""
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,21 +8,6 @@ import SimpleITK as sitk
 from M3LungScreenLib.ct import AXIAL, CTVolume
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.reading import read_image
-from M3LungScreenLib.result import Result
-from Training.evaluation.metrics import auc, dice, pointing_game
-
-
-@dataclass(frozen=True)
-class MapFigures:
-    """Of one case; None where there is no lesion, or nothing else, to tell apart.
-
-    `dice` is the label map's, `pixel_auc` the location map's over the lungs and the
-    mask, `pointing_game` over the slices with lesion.
-    """
-
-    dice: float | None
-    pixel_auc: float | None
-    pointing_game: float | None
 
 
 def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
@@ -48,19 +31,6 @@ def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
             f"The mask {path.name} lies elsewhere than the CT. Save it in the CT's geometry.",
         )
     return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(image, AXIAL)) != 0)
-
-
-def map_figures(mask: np.ndarray, result: Result) -> MapFigures:
-    """How the result's arrays agree with `mask`, bool of their shape."""
-    arrays = result.arrays
-    asked = (arrays.lungs > 0) | mask
-    location = arrays.lesion_location_map
-    figures = (
-        dice(mask, arrays.lesions > 0),
-        auc(mask[asked], location[asked]),
-        pointing_game(mask, location),
-    )
-    return MapFigures(*(None if math.isnan(each) else each for each in figures))
 
 
 def _same_place(image: sitk.Image, volume: CTVolume) -> bool:
