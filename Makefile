@@ -61,24 +61,14 @@ build/calibration/index.csv: $(MARK)training $(CHESTS)
 	$(BIN)/python -m Training.simulate_index -o $(@D) --bodies $(BODIES) \
 	  $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
 
-# Each step goes on from its last checkpoint where it was stopped. The compact slice level is
-# trained in four parts, each on from the best weights of the one before.
+# Each step resumes from its last checkpoint.
 LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(2) --resume \
   $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
-ON_FROM = --init runs/$(1)/slice/best.pt
 # glibc would give large blocks back and ask for them again in each step: a fifth of its time.
 train: export MALLOC_MMAP_MAX_ = 0
 train: export MALLOC_TRIM_THRESHOLD_ = 100000000000
 train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder] [PACKAGES=: without PyPI]
-ifeq ($(CONFIG),compact)
-	$(call LEARN,train_slice,compact-first)
-	$(call LEARN,train_slice,compact-second) $(call ON_FROM,compact-first)
-	$(call LEARN,train_slice,compact-third) $(call ON_FROM,compact-second)
-	$(call LEARN,train_slice,compact-fourth) $(call ON_FROM,compact-third)
-	$(call LEARN,average_weights,compact) runs/compact-third runs/compact-fourth
-else
 	$(call LEARN,train_slice,$(CONFIG))
-endif
 	$(call LEARN,train_patient,$(CONFIG))
 	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle
 	$(BIN)/python -m Training.calibrate runs/$(CONFIG)/bundle --data build/calibration/index.csv \

@@ -12,6 +12,7 @@ import yaml
 from M3LungScreenLib.allowed_values import Range
 from M3LungScreenLib.errors import M3LungScreenError, UsageError
 from M3LungScreenLib.settings import PRESETS, ModelSettings, Share, from_dict, with_values
+from Training.stages import Stage, config_of_stage, flat, read_stages
 
 Number = Annotated[int, Range(0, 1_000_000)]  # of things; some may be none
 AtLeastOne = Annotated[int, Range(1, 1_000_000)]
@@ -141,7 +142,10 @@ class JointSettings(ScheduleSettings):
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One run: the model it makes, its data, the optimisations."""
+    """One run: its model, its data and how each level is trained.
+
+    `stages` are trained one after the other; without any the slice level is trained once.
+    """
 
     name: str = "compact"
     seed: Seed = 1
@@ -150,6 +154,7 @@ class TrainingConfig:
     slice: SliceSettings = field(default_factory=SliceSettings)
     patient: PatientSettings = field(default_factory=PatientSettings)
     joint: JointSettings = field(default_factory=JointSettings)
+    stages: tuple[Stage, ...] = ()
 
 
 def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
@@ -161,16 +166,34 @@ def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
     try:
         values: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
         preset = values.pop("preset", "compact")
-        of_model = flat(values.pop("model", {}))
+        of_model, stages = flat(values.pop("model", {})), values.pop("stages", [])
         config = from_dict(TrainingConfig, {"model": PRESETS[preset], **values})
         config = replace(config, model=with_values(config.model, of_model))
-        return with_values(config, _parsed(overrides))
+        changed = _parsed(overrides)
+        config = with_values(config, changed)
+        config = replace(config, stages=read_stages(stages, changed))
+        _check_stages(config)
+        return config
     except OSError as wrong:
         raise UsageError("config", f"The config {path} cannot be read: {wrong.strerror}.") from None
     except KeyError as wrong:
         raise UsageError("config", f"No preset {wrong}; there are {', '.join(PRESETS)}.") from None
     except (ValueError, TypeError, yaml.YAMLError) as wrong:
         raise UsageError("config", f"The config {path} does not fit: {wrong}.") from None
+
+
+def _check_stages(config: TrainingConfig) -> None:
+    """ValueError for a setting that does not fit, or a mean of networks that differ."""
+    found: dict[str, TrainingConfig] = {}
+    for stage in config.stages:
+        try:
+            found[stage.name] = config_of_stage(config, stage)
+        except ValueError as wrong:
+            raise ValueError(f"stage {stage.name!r}: {wrong}") from None
+        if any(found[each].model != found[stage.name].model for each in stage.mean_of):
+            raise ValueError(f"stage {stage.name!r} is a mean of stages with other model settings")
+    if config.stages and found[config.stages[-1].name].model != config.model:
+        raise ValueError("the last stage changes model settings, which the patient level needs")
 
 
 def _parsed(overrides: list[str]) -> dict[str, Any]:
@@ -181,15 +204,6 @@ def _parsed(overrides: list[str]) -> dict[str, Any]:
             raise ValueError(f"--set {each} has no '='; write --set key=value")
         values[key.strip()] = yaml.safe_load(value)
     return values
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings with dotted keys."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        inner = isinstance(value, dict)
-        found |= flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
-    return found
 
 
 def run_script(main: Callable[[], None]) -> None:

@@ -85,7 +85,8 @@ def train(
     """
     network = level.network
     kept = {out / "slice": network.slices, out / "patient": network.patients}
-    config = {**asdict(level.config), "origin": dict(origin or {})}
+    config = {k: v for k, v in asdict(level.config).items() if k != "stages"}
+    config["origin"] = dict(origin or {})
     run = Run.start(fabric, level, network, out / "joint", config, kept)
     return fit(run, level, resume)
 

@@ -91,7 +91,7 @@ def train(
     `origin` tells of the features: a run goes on with those that it began with.
     """
     level = PatientLevel(network, training, validation, config)
-    relevant = {k: v for k, v in asdict(config).items() if k != "joint"}
+    relevant = {k: v for k, v in asdict(config).items() if k not in ("joint", "stages")}
     relevant["origin"] = dict(origin or {})
     return fit(Run.start(fabric, level, network, folder, relevant), level, resume)
 

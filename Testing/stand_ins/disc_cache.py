@@ -20,7 +20,7 @@ def fill_cache(cache: Path, *overrides: str) -> None:
     slices = slices_folder(cache, data, config.model.preprocessing)
     patients = patients_folder(cache, config)
     for folder in (slices, patients):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
     for held_out in (False, True):
         for source in slice_sources(data, [], held_out):
             made = vars(slices_with_discs(4, source.seed))

@@ -9,8 +9,8 @@ from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
 from Training import average_weights
-from Training.average_weights import mean_of
 from Training.config import load_config
+from Training.learning.averaging import mean_of
 from Training.learning.compatibility import check_trained
 from Training.learning.run import BEST, BEST_FIGURES, CHECKPOINT
 from Training.learning.weights import load_weights

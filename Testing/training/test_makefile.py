@@ -90,21 +90,13 @@ def test_training_gathers_first_where_the_data_are(a_checkout: Path) -> None:
     assert sum("--backgrounds build/backgrounds" in each for each in asked) == 4
 
 
-def test_the_parts_of_the_compact_slice_level_follow_each_other(a_checkout: Path) -> None:
+def test_compact_is_trained_by_one_command_a_level(a_checkout: Path) -> None:
     assert make(a_checkout, "train").returncode == 0
     asked = (a_checkout / "asked").read_text().splitlines()
-    slices = [each for each in asked if "Training.train_slice" in each]
-    parts = [f"compact-{each}" for each in ("first", "second", "third", "fourth")]
-    for part, before, line in zip(parts, [None, *parts], slices, strict=False):
-        assert f"{part}.yaml --out runs/{part} " in line
-        assert ("--init" in line) == (before is not None)
-        assert before is None or f"--init runs/{before}/slice/best.pt" in line
     scripts = [each.split()[1].removeprefix("Training.") for each in asked if "-m Training" in each]
-    last = ["train_slice"] * 4 + ["average_weights", "train_patient", "export", "calibrate"]
-    assert scripts[-8:] == last
-    mean = next(each for each in asked if "Training.average_weights" in each)
-    assert "--out runs/compact " in mean
-    assert mean.endswith("runs/compact-third runs/compact-fourth")
+    assert scripts[-4:] == ["train_slice", "train_patient", "export", "calibrate"]
+    slices = next(each for each in asked if "Training.train_slice" in each)
+    assert "compact.yaml --out runs/compact --resume" in slices
 
 
 @pytest.mark.parametrize(("config", "fetched"), [("compact", True), ("smoke", False)])

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from M3LungScreenLib.errors import UsageError
-from Training.config import TrainingConfig, flat
+from Training.config import TrainingConfig
 from Training.learning.run import CHECKPOINT
+from Training.stages import flat
 
 # The model's settings that a level's weights depend on; the others are chosen after training.
 TRAINED_WITH = "settings.json"  # beside weights that have no checkpoint: the mean of several

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from M3LungScreenLib.errors import UsageError
 from Training.atomic_files import write_text
-from Training.config import flat
 from Training.learning.level import Level, Losses
 from Training.learning.optimisation import make_optimiser, make_schedule
+from Training.stages import flat
 
 CHECKPOINT = "checkpoint.pt"
 BEST, BEST_FIGURES = "best.pt", "best.json"
