@@ -16,7 +16,7 @@ BIN := .venv/bin
 MARK = $(BIN)/.installed-
 
 .DEFAULT_GOAL := help
-.PHONY: help screen test test-all lint training-cache train bench clean
+.PHONY: help screen test test-all lint training-cache train texts bench clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle f
 	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle
 	$(BIN)/python -m Training.calibrate runs/$(CONFIG)/bundle --data build/calibration/index.csv \
 	  --least-temperature 1 --resume
+
+texts: $(MARK)test ## every text a person may read, with its file and line
+	@$(BIN)/python -m Testing.texts
 
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	$(BIN)/python -m Testing.benchmarks.screening
