@@ -17,6 +17,7 @@ import numpy as np
 
 from M3LungScreenLib.errors import ModelRefused
 from M3LungScreenLib.settings import ModelSettings, from_dict, to_dict
+from M3LungScreenLib.writing import not_written, writer_errors
 
 FORMAT_VERSION = 1
 CARD_FILE = "model.json"
@@ -92,30 +93,44 @@ def save_bundle(
     Floating-point weights are stored as `dtype`; `card` adds what people should know
     (training data with licences, metrics, verified classes), and may be that of another
     bundle: weights, settings and names are those given here. A bundle in the same place is
-    replaced; another folder that is not empty raises ModelRefused.
+    replaced; another folder that is not empty raises ModelRefused. UsageError
+    'output_not_written' where the disk refuses.
     """
-    from safetensors.numpy import save_file
-
     folder = Path(folder)
     _check_place(folder)
+    weights = _prefixed("slice", slice_weights, dtype) | _prefixed(
+        "patient", patient_weights, dtype
+    )
+    head = {"format_version": FORMAT_VERSION, "name": name, "version": version}
+    head |= {"weights": {"file": WEIGHTS_FILE, "dtype": dtype}, "settings": to_dict(settings)}
+    try:
+        _write(folder, weights, head, card)
+    except OSError as wrong:
+        raise not_written(folder, wrong) from wrong
+    return load_bundle(folder)
+
+
+def _write(
+    folder: Path,
+    weights: dict[str, np.ndarray],
+    head: dict[str, Any],
+    card: Mapping[str, Any],
+) -> None:
+    """Both files beside `folder`, then moved into it; what a `card` says of `head` is not kept."""
+    from safetensors.numpy import save_file
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        stored = _prefixed("slice", slice_weights, dtype) | _prefixed(
-            "patient", patient_weights, dtype
-        )
-        save_file(stored, beside / WEIGHTS_FILE)
+        with writer_errors(beside / WEIGHTS_FILE):
+            save_file(weights, beside / WEIGHTS_FILE)
         (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner alone
-        weights = {"file": WEIGHTS_FILE, "dtype": dtype, "sha256": _sha256(beside / WEIGHTS_FILE)}
-        head = {"format_version": FORMAT_VERSION, "name": name, "version": version}
-        head |= {"weights": weights, "settings": to_dict(settings)}
-        # It stands first, and what an older card says of it does not count.
+        head["weights"] |= {"sha256": _sha256(beside / WEIGHTS_FILE)}
         text = json.dumps({**head, **card, **head}, indent=2, ensure_ascii=False)
         (beside / CARD_FILE).write_text(text + "\n", "utf-8")
         _move_files(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return load_bundle(folder)
 
 
 def _settings(plain: Any, path: Path) -> ModelSettings:

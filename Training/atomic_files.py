@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from M3LungScreenLib.writing import writer_errors
+
 
 def work_beside(out: Path) -> Path:
     """Where the cases of a run into `out` are kept while it goes on."""
@@ -27,4 +29,14 @@ def write_text(path: Path, text: str) -> None:
     """Text that is whole or absent; what was there stays until then."""
     part = path.with_suffix(".part")
     part.write_text(text, "utf-8")
+    os.replace(part, path)
+
+
+def save_tensors(state: Any, path: Path) -> None:
+    """What torch saves, whole or absent; OSError where the disk refuses."""
+    import torch
+
+    part = path.with_suffix(".part")
+    with writer_errors(part):
+        torch.save(state, part)
     os.replace(part, path)

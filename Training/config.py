@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import yaml
 
 from M3LungScreenLib.allowed_values import Range
 from M3LungScreenLib.errors import M3LungScreenError, UsageError
 from M3LungScreenLib.settings import PRESETS, ModelSettings, Share, from_dict, with_values
+from M3LungScreenLib.writing import REFUSALS, not_written
 from Training.stages import Stage, config_of_stage, flat, read_stages
 
 Number = Annotated[int, Range(0, 1_000_000)]  # of things; some may be none
@@ -211,8 +212,16 @@ def run_script(main: Callable[[], None]) -> None:
     try:
         main()
     except M3LungScreenError as refusal:
-        print(refusal, file=sys.stderr)
-        sys.exit(refusal.exit_status)
+        _end(refusal)
+    except OSError as wrong:
+        if wrong.errno not in REFUSALS:
+            raise
+        _end(not_written(wrong.filename or "The output", wrong))
+
+
+def _end(refusal: M3LungScreenError) -> NoReturn:
+    print(refusal, file=sys.stderr)
+    sys.exit(refusal.exit_status)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

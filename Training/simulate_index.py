@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from tqdm.contrib.concurrent import process_map
 
 from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.outputs.nrrd import write_nrrd
 from Training.config import DataSettings, run_script
 from Training.datasets.dataset import Dataset
 from Training.datasets.index_file import SPLITS, Case
@@ -104,7 +105,7 @@ def _write(
 def _save(array: np.ndarray, spacing_mm: tuple[float, float, float], path: Path) -> None:
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(spacing_mm)
-    sitk.WriteImage(image, path, useCompression=True)
+    write_nrrd(image, path)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import argparse
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import SimpleITK as sitk
 
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.outputs.nrrd import write_nrrd
 from M3LungScreenLib.simulation.patient import SimulatedPatient, simulate_patient
+from M3LungScreenLib.writing import not_written
 
 LARGEST_MATRIX = 1024
 
@@ -83,15 +86,21 @@ def _write(targets: list[Path], images: list[sitk.Image]) -> None:
     with ExitStack() as folders:
         ready = []
         for target, image in zip(targets, images, strict=True):
-            try:
+            with _written(target):
                 folder = tempfile.TemporaryDirectory(prefix=".simulate-", dir=target.parent)
                 ready.append(Path(folders.enter_context(folder)) / target.name)
-                sitk.WriteImage(image, str(ready[-1]), useCompression=True)
-            except (OSError, RuntimeError) as error:
-                message = f"{target} cannot be written; choose another place."
-                raise UsageError("cannot_write", message) from error
+                write_nrrd(image, ready[-1])
         for path, target in zip(ready, targets, strict=True):
-            path.replace(target)
+            with _written(target):
+                path.replace(target)
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as wrong:
+        raise not_written(target, wrong) from wrong
 
 
 def _summary(patient: SimulatedPatient, targets: list[Path]) -> str:

@@ -20,6 +20,7 @@ from M3LungScreenLib.outputs.montage import draw_montage
 from M3LungScreenLib.outputs.nrrd import write_nrrd
 from M3LungScreenLib.outputs.tables import slices_csv
 from M3LungScreenLib.result import SCHEMA_VERSION, Result
+from M3LungScreenLib.writing import not_written, writer_errors
 
 RESULT_FILE = "result.json"
 ATTENTION_FILE = "attention.npz"
@@ -133,11 +134,7 @@ def complete_or_absent(folder: str | Path, output: Output = RESULT) -> Iterator[
             yield new
             _put_in_place(new, place)
     except OSError as wrong:
-        why = wrong.strerror or wrong
-        raise UsageError(
-            "output_not_written",
-            f"The result could not be written to {folder}: {why}. Make room or name another place.",
-        ) from wrong
+        raise not_written(folder, wrong) from wrong
 
 
 def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -> None:
@@ -146,12 +143,16 @@ def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -
         if volumes == "nrrd":
             write_nrrd(image, folder / f"{name}.nrrd")
         else:
-            sitk.GetArrayViewFromImage(image).tofile(folder / f"{name}.raw")
+            # numpy's tofile does not ask whether its last bytes were written.
+            (folder / f"{name}.raw").write_bytes(sitk.GetArrayViewFromImage(image).data)
     if volumes == "raw":
         by_slice: dict[str, Any] = {str(k): each for k, each in result.attention.items()}
-        np.savez_compressed(folder / ATTENTION_FILE, **by_slice)
+        with writer_errors(folder / ATTENTION_FILE):
+            np.savez_compressed(folder / ATTENTION_FILE, **by_slice)
     (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
-    draw_montage(result).save(folder / "montage.png")
+    montage = draw_montage(result)
+    with writer_errors(folder / "montage.png"):
+        montage.save(folder / "montage.png")
     (folder / "report.html").write_text(report_html(result), "utf-8")
     seconds = time.perf_counter() - start
     timing = replace(result.timing_s, write=seconds, total=result.timing_s.total + seconds)

@@ -6,17 +6,20 @@ direction by a last bit. So the vector is chosen for which the division comes ou
 right; where there is none, the nearest is off by some 1e-16.
 """
 
+import os
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from M3LungScreenLib.writing import refused, writer_errors
+
 STEPS = (0, 1, -1, 2, -2, 3, -3)  # units in the last place that are tried
 
 
 def write_nrrd(image: sitk.Image, path: Path) -> None:
-    """Write a 3D image compressed; `path` ends in .nrrd."""
+    """Write a 3D image compressed; `path` ends in .nrrd. OSError where the disk refuses."""
     matrix = np.reshape(image.GetDirection(), (3, 3))
     vectors = [
         axis_vector(spacing, matrix[:, axis]) for axis, spacing in enumerate(image.GetSpacing())
@@ -24,7 +27,18 @@ def write_nrrd(image: sitk.Image, path: Path) -> None:
     stored = sitk.Image(image)
     stored.SetSpacing((1.0, 1.0, 1.0))  # so that the writer multiplies nothing
     stored.SetDirection(np.column_stack(vectors).ravel().tolist())
-    sitk.WriteImage(stored, str(path), useCompression=True)
+    with writer_errors(path):
+        sitk.WriteImage(stored, str(path), useCompression=True)
+    _check_end(path, sitk.GetArrayViewFromImage(image).nbytes)
+
+
+def _check_end(path: Path, size: int) -> None:
+    """OSError where the end is missing: ITK does not ask whether its last bytes were written."""
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        # A gzip stream ends in the size of what it holds (RFC 1952).
+        if int.from_bytes(file.read(), "little") != size % 2**32:
+            raise refused(path)
 
 
 def axis_vector(spacing_mm: float, direction: np.ndarray) -> np.ndarray:

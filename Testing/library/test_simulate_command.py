@@ -60,17 +60,3 @@ def test_what_cannot_be_done_is_refused_and_nothing_written(tmp_path, monkeypatc
         simulated(*arguments)
     assert refusal.value.exit_status == 2
     assert not list(tmp_path.iterdir())
-
-
-def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
-    out = tmp_path / "case.nrrd"
-    out.write_text("before")
-
-    def fail(*_arguments, **_options):
-        raise RuntimeError("disk full")
-
-    monkeypatch.setattr(simulate.sitk, "WriteImage", fail)
-    with pytest.raises(UsageError, match="cannot be written"):
-        simulated("-o", out)
-    assert out.read_text() == "before"
-    assert [path.name for path in tmp_path.iterdir()] == ["case.nrrd"]

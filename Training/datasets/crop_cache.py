@@ -152,10 +152,13 @@ def _write(case: Case, settings: PreprocessingSettings, folder: Path) -> None:
 def _write_crops(
     path: Path, volume: np.ndarray, crops: list[tuple[int, Crop]], size: int, kind: type
 ) -> None:
-    out = np.lib.format.open_memmap(path, "w+", kind, (len(crops), size, size))
-    for place, (k, crop) in enumerate(crops):
-        out[place] = crop_hu(volume[k], crop, size)
-    out.flush()
+    # Crop by crop, and not into mapped memory: there a full disk kills the process.
+    shape = (len(crops), size, size)
+    described = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, described)
+        for k, crop in crops:
+            file.write(crop_hu(volume[k], crop, size).astype(kind).tobytes())
 
 
 def _content_hash(case: Case, folder: Path) -> str:

@@ -1,6 +1,5 @@
 """The mean of slice levels' weights."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
-from Training.atomic_files import write_atomically
+from Training.atomic_files import save_tensors, write_atomically
 from Training.config import TrainingConfig
 from Training.learning.compatibility import TRAINED_WITH, check_trained
 from Training.learning.run import BEST, BEST_FIGURES, CHECKPOINT
@@ -43,9 +42,7 @@ def average_runs(
     folder = out / "slice"
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / TRAINED_WITH, asdict(config))
-    beside = folder / f"{BEST}.part"
-    torch.save(weights, beside)
-    os.replace(beside, folder / BEST)
+    save_tensors(weights, folder / BEST)
     write_atomically(folder / BEST_FIGURES, figures)
     return figures
 

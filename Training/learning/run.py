@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 
 from M3LungScreenLib.errors import UsageError
-from Training.atomic_files import write_text
+from Training.atomic_files import save_tensors, write_text
 from Training.learning.level import Level, Losses
 from Training.learning.optimisation import make_optimiser, make_schedule
 from Training.stages import flat
@@ -134,9 +133,7 @@ class Run:
         if not self.fabric.is_global_zero:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        torch.save(state, beside)
-        os.replace(beside, path)
+        save_tensors(state, path)
 
     def check_new(self) -> None:
         """UsageError where the weights of a run would be written over that is not gone on with."""

