@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from M3LungScreenLib.completeness import check_complete, unreadable
 from M3LungScreenLib.ct import CTVolume, Geometry
-from M3LungScreenLib.dicom.reading import read_dicom_file, read_dicom_folder
+from M3LungScreenLib.dicom.reading import read_dicom
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.suitability import check_geometry, check_pixels, check_values
 
@@ -16,22 +16,20 @@ SUFFIXES = (".nrrd", ".nii", ".nii.gz", ".mha", ".mhd")
 def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     """A CT from a DICOM folder, one DICOM file, .nrrd, .nii, .nii.gz, .mha or .mhd.
 
-    `series` (UID or number) names one of several in a folder; without it the axial
-    CT with the most slices is taken and the others are named in a warning. Raises
-    InputRefused with what is wrong and what to do, UsageError for an unknown series.
+    `series` (UID, number, or the index that a message prints) names one of several in a
+    folder; without it the fittest axial CT is taken, and the others are named in a
+    warning. Raises InputRefused with what is wrong and what to do, UsageError for an
+    unknown series.
     """
     path = Path(path)
     # Refusals are ours to word: ITK's own warnings would go to stderr.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    if path.is_dir():
-        found = read_dicom_folder(path, series)
-        return _checked(found.image, "dicom_series", found.series_uid_sha256, found.warnings)
-    if not path.is_file():
+    if not path.exists():
         raise InputRefused("not_found", f"There is no file or folder {path}. Check the name.")
-    if path.name.lower().endswith(SUFFIXES):
+    if path.is_file() and path.name.lower().endswith(SUFFIXES):
         return _checked(read_image(path), "file")
-    found = read_dicom_file(path)
-    return _checked(found.image, "dicom_file", found.series_uid_sha256, found.warnings)
+    found = read_dicom(path, series)
+    return _checked(found.image, found.kind, found.series_uid_sha256, found.warnings)
 
 
 def read_image(path: Path) -> sitk.Image:

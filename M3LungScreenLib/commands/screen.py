@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="DICOM folder or file, .nrrd .nii .mha .mhd")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="folder of the bundle")
-    parser.add_argument("--series", help="UID or number of the series in a DICOM folder")
+    parser.add_argument("--series", help="DICOM series by UID, number or a message's [index]")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--detail", choices=("full", "preview"), default="full")
     parser.add_argument("--progress", choices=PROGRESS_STYLES, default="bar")

@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from M3LungScreenLib.classes import CLASSES, PatientClass
-from M3LungScreenLib.dicom.series import find_series
+from M3LungScreenLib.dicom.choice import find_scans
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.simulation.patient import simulate_patient
 from Testing.stand_ins.dicom import write_series
@@ -103,7 +103,7 @@ def lay_out_real(data: Path, folder: Path) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(data / "ct" / name)
         lesion = {Path(each["file"]).name: each["lesion"] for each in rows if each["case"] == name}
-        head_first = find_series(link)[0].slices[::-1]
+        head_first = find_scans(link)[0].from_feet[::-1]
         labels[k, : len(head_first)] = [int(lesion[each.path.name]) for each in head_first]
         lines.append((k, "", "", link.name))
     np.save(folder / "Slice-level-labels.npy", labels)

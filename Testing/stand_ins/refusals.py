@@ -1,9 +1,11 @@
-"""The form that every refusal of an input has."""
+"""The form that every refusal of an input has, and what a reader may say else."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.reading import read_ct
 
@@ -17,3 +19,15 @@ def refusal(path: Path, series: str | None = None) -> InputRefused:
     assert message.endswith(".")
     assert "itk" not in message.lower()
     return caught.value
+
+
+def codes(volume: CTVolume) -> list[str]:
+    """The codes of a volume's warnings, without that of small test chests' coarse pixels."""
+    return sorted(code for code, _ in volume.warnings if code != "coarse_pixels")
+
+
+@pytest.fixture
+def nothing_on_stderr(capfd) -> Iterator[None]:
+    """Readers in C++ write there behind Python's back."""
+    yield
+    assert capfd.readouterr().err == ""

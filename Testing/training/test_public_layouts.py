@@ -13,7 +13,8 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from M3LungScreenLib.dicom.series import DicomSlice, find_series
+from M3LungScreenLib.dicom.choice import find_scans
+from M3LungScreenLib.dicom.frames import Frame
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.chests import a_small_chest, write_volume
 from Testing.stand_ins.dicom import write_series
@@ -22,7 +23,6 @@ from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset
 from Training.datasets.examination import examine
 from Training.datasets.exclusions import NO_LESION
-from Training.datasets.headers import read_tags
 from Training.datasets.index_file import Case, read_index
 from Training.datasets.lidc import LIDC_IDRI
 from Training.datasets.mosmed import MOSMED
@@ -109,7 +109,7 @@ def test_labels_of_real_covid_ct_md_cases_are_those_of_their_files(tmp_path: Pat
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).symlink_to(data / "ct" / name)
         lesion = {Path(each["file"]).name: each["lesion"] for each in rows if each["case"] == name}
-        head_first = find_series(data / "ct" / name)[0].slices[::-1]
+        head_first = find_scans(data / "ct" / name)[0].from_feet[::-1]
         labels[k, : len(head_first)] = [int(lesion[each.path.name]) for each in head_first]
     header = ("Label Index", "Diagnosis", "Relative Path", "Folder/ID")
     write_csv(tmp_path / "Index.csv", header, (0, "", "", "covid-P001"), (1, "", "", "cap-001"))
@@ -283,8 +283,8 @@ def a_ricord(tmp_path: Path) -> Path:
     long = first / RICORD_STUDY / "3.000000-0.625mm bone alg-26970"
     write_series(long, a_small_chest(2, slices=24), number=3)
     write_series(second / RICORD_STUDY / "2.000000-ROUTINE-97101", a_small_chest(3))
-    outlined = find_series(first / RICORD_STUDY / "2.000000-ROUTINE-97100")[0].slices
-    negative = find_series(second / RICORD_STUDY)[0].slices[0]
+    outlined = find_scans(first / RICORD_STUDY / "2.000000-ROUTINE-97100")[0].from_feet
+    negative = find_scans(second / RICORD_STUDY)[0].first
     names = ("Infectious opacity", "Atelectasis", "Negative for pneumonia")
     told = {
         "labelGroups": [{"labels": [{"id": each[:1], "name": each} for each in names]}],
@@ -295,7 +295,7 @@ def a_ricord(tmp_path: Path) -> Path:
                     a_mark("I", outlined[4]),
                     a_mark("I", outlined[7], drawn=False),
                     a_mark("A", outlined[0]),
-                    {"labelId": "N", "StudyInstanceUID": study_of(negative)},
+                    {"labelId": "N", "StudyInstanceUID": negative.study_uid},
                 ]
             }
         ],
@@ -304,17 +304,13 @@ def a_ricord(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def study_of(one: DicomSlice) -> str:
-    return read_tags(one.path, "StudyInstanceUID")["StudyInstanceUID"]
-
-
-def a_mark(label: str, one: DicomSlice, drawn: bool = True) -> dict[str, object]:
+def a_mark(label: str, one: Frame, drawn: bool = True) -> dict[str, object]:
     """What MD.ai exports of one outline; some have no points."""
     return {
         "labelId": label,
-        "StudyInstanceUID": study_of(one),
+        "StudyInstanceUID": one.study_uid,
         "SeriesInstanceUID": one.series_uid,
-        **read_tags(one.path, "SOPInstanceUID"),
+        "SOPInstanceUID": one.sop_uid,
         "data": {"vertices": [[30, 20], [32, 20], [31, 24]]} if drawn else None,
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from M3LungScreenLib.classes import CLASSES
-from M3LungScreenLib.dicom.series import is_dicom
+from M3LungScreenLib.dicom.files import is_dicom
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.reading import SUFFIXES
 from Training.datasets.dataset import Dataset, subfolders, wrong_layout

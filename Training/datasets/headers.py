@@ -10,7 +10,7 @@ from pathlib import Path
 import pydicom
 import SimpleITK as sitk
 
-from M3LungScreenLib.dicom.series import DAMAGED, is_dicom
+from M3LungScreenLib.dicom.files import DAMAGED, is_dicom
 from M3LungScreenLib.errors import InputRefused
 
 Person = tuple[float | None, str | None]

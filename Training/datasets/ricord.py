@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from M3LungScreenLib.dicom.series import DicomSeries, find_series
+from M3LungScreenLib.dicom.choice import find_scans
+from M3LungScreenLib.dicom.scan import Scan
 from M3LungScreenLib.errors import UsageError
 from Training.datasets.dataset import Dataset
-from Training.datasets.headers import read_tags
 from Training.datasets.index_file import Case
 from Training.datasets.tcia import ct_cases
 
@@ -76,23 +76,18 @@ def _labelled(case: Case, outlines: Outlines) -> Case:
     """The series that was outlined, not the longest one, with its labels from feet to head."""
     if not outlines.slices and not outlines.negative:
         return case
-    found = [each for each in find_series(case.path) if each.is_chest_candidate]
+    found = [each for each in find_scans(case.path) if each.flaw is None]
     outlined = next((each for each in found if each.uid in outlines.slices), None)
     if outlined is not None:
         labels = _labels(outlined, outlines.slices[outlined.uid])
-        return replace(case, path=outlined.slices[0].path.parent, slice_labels=labels)
-    if found and _study(found[0]) in outlines.negative:
-        return replace(case, slice_labels=(0,) * found[0].slice_count)
+        return replace(case, path=outlined.first.path.parent, slice_labels=labels)
+    if found and found[0].first.study_uid in outlines.negative:
+        return replace(case, slice_labels=(0,) * len(found[0].frames))
     return case
 
 
-def _labels(series: DicomSeries, marked: set[str]) -> tuple[int, ...]:
-    names = (read_tags(each.path, "SOPInstanceUID")["SOPInstanceUID"] for each in series.slices)
-    return tuple(int(each in marked) for each in names)
-
-
-def _study(series: DicomSeries) -> str:
-    return read_tags(series.slices[0].path, "StudyInstanceUID")["StudyInstanceUID"]
+def _labels(scan: Scan, marked: set[str]) -> tuple[int, ...]:
+    return tuple(int(each.sop_uid in marked) for each in scan.from_feet)
 
 
 RICORD_1A = Dataset(

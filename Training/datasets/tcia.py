@@ -6,7 +6,8 @@ MIDRC-RICORD-1A/MIDRC-RICORD-1A-419639-000082/<study>/<series>/1-001.dcm
 from collections.abc import Iterator
 from pathlib import Path
 
-from M3LungScreenLib.dicom.series import read_header
+from M3LungScreenLib.dicom.fitness import is_ct
+from M3LungScreenLib.dicom.frames import Frame, look_at
 from Training.datasets.dataset import subfolders, wrong_layout
 from Training.datasets.headers import dicom_files, dicom_person
 from Training.datasets.index_file import Case
@@ -35,6 +36,10 @@ def ct_cases(folder: Path, collection: str, patient_class: str) -> Iterator[Case
 
 def _has_ct(study: Path) -> bool:
     """By one file a series, the first whose header can be read."""
-    headers = (map(read_header, dicom_files(each)) for each in subfolders(study))
-    firsts = (next(filter(None, each), None) for each in headers)
-    return any(first is not None and first.modality == "CT" for first in firsts)
+    firsts = (_first_frames(each) for each in subfolders(study))
+    return any(is_ct(frames[0]) for frames in firsts if frames)
+
+
+def _first_frames(series: Path) -> list[Frame]:
+    seen = map(look_at, dicom_files(series))
+    return next((each for each in seen if isinstance(each, list)), [])

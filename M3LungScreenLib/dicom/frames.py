@@ -1,0 +1,281 @@
+"""One record for each frame: of a single-frame file, or of a multi-frame object."""
+
+import math
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from M3LungScreenLib.dicom.files import DAMAGED, is_dicom, read_dataset
+
+_PHASES = (
+    "TemporalPositionIndex",
+    "TemporalPositionIdentifier",
+    "TemporalPositionTimeOffset",
+    "NominalPercentageOfCardiacPhase",
+    "NominalCardiacTriggerDelayTime",
+    "NominalPercentageOfRespiratoryPhase",
+    "TriggerTime",
+)
+_NAMES = ("SeriesDescription", "ProtocolName", "BodyPartExamined")
+_FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+TAGS = [
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "PatientID", "StudyInstanceUID"),
+    *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName"),
+    *("BodyPartExamined", "ImageType", "AcquisitionNumber", "AcquisitionTime", "ContentTime"),
+    *("InstanceNumber", "FrameOfReferenceUID", "ConcatenationUID", "ConvolutionKernel", "KVP"),
+    *("StackID", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient"),
+    *("ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "RescaleIntercept"),
+    *("RescaleSlope", "RescaleType", "VolumeBasedCalculationTechnique"),
+    *_PHASES,
+    *_FUNCTIONAL_GROUPS,
+]
+_OF_FRAMES = ("FrameType", "FrameAcquisitionNumber")  # in functional groups alone
+_TAG_OF = {each: int(tag_for_keyword(each) or 0) for each in (*TAGS, *_OF_FRAMES)}
+# A number above is a damaged one.
+_MOST_FRAMES = 100_000
+
+DICOMDIR = "1.2.840.10008.1.3.10"
+
+Numbers = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the header says of one frame; '' or None where it says nothing.
+
+    `orientation` and `position_mm` in LPS, `pixel_spacing_mm` rows then columns;
+    `wrong` names tags that should be numbers and are not, with what they hold.
+    """
+
+    path: Path
+    index: int  # of the frame in its file, from 0
+    sop_class: str
+    sop_class_name: str
+    sop_uid: str
+    modality: str
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    series_number: str
+    names: str  # of the series, the protocol and the body part
+    body_part: str
+    image_type: tuple[str, ...]
+    acquisition: str
+    acquired: str  # the time
+    instance: str
+    frame_of_reference: str
+    object_uid: str  # of the multi-frame object
+    kernel: str
+    kilovolts: str
+    stack: str
+    phase: tuple[str, ...]
+    thickness_mm: float | None
+    orientation: Numbers | None
+    position_mm: Numbers | None
+    pixel_spacing_mm: Numbers | None
+    matrix: tuple[int, int]
+    is_grey: bool
+    bits: int
+    slope: float | None
+    intercept: float | None
+    rescale_type: str
+    calculation: str  # of a derived volume, such as MAX_IP
+    is_place_assumed: bool
+    wrong: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class NoImage:
+    """A DICOM file without pixels, such as a report or a structure set."""
+
+    path: Path
+    modality: str
+    sop_class_name: str
+
+    def __str__(self) -> str:
+        name = self.sop_class_name or "no image"
+        return f"{self.modality} ({name})" if self.modality else name
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A DICOM file whose header cannot be read, or a file that may not be opened."""
+
+    path: Path
+    is_locked: bool = False
+
+
+def look_at(path: Path) -> list[Frame] | NoImage | Damaged | None:
+    """The frames of a DICOM file, or what else it is; None where it is no DICOM."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return Damaged(path, is_locked=True)
+    except OSError:
+        return None  # a link that leads nowhere, a socket
+    if not is_dicom(path):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's; what matters of odd values is noted
+        try:
+            data = read_dataset(path, TAGS)
+            is_image = "Rows" in data and "Columns" in data
+            return _frames_of(path, data) if is_image else _no_image(path, data)
+        except DAMAGED:
+            return Damaged(path)
+
+
+def _no_image(path: Path, data: Dataset) -> NoImage | Damaged:
+    if "SOPClassUID" not in data and "Modality" not in data:
+        is_directory = data.file_meta.get("MediaStorageSOPClassUID") == DICOMDIR
+        return NoImage(path, "", "DICOMDIR") if is_directory else Damaged(path)
+    return NoImage(path, str(data.get("Modality", "")), UID(str(data.get("SOPClassUID", ""))).name)
+
+
+def _frames_of(path: Path, data: Dataset) -> list[Frame]:
+    count = int(data.get("NumberOfFrames") or 1)
+    shared, each_frame = (list(data.get(name) or []) for name in _FUNCTIONAL_GROUPS)
+    if count > _MOST_FRAMES or (each_frame and len(each_frame) != count):
+        raise ValueError(f"{count} frames, but {len(each_frame)} functional groups")
+    whole = [*_macros(shared[0] if shared else None), data]
+    return [
+        _frame(path, i, count, _Values([*_macros(each_frame[i] if each_frame else None), *whole]))
+        for i in range(count)
+    ]
+
+
+def _macros(group: Dataset | None) -> list[Dataset]:
+    """The datasets of a functional group: positions, measures, rescale and so on."""
+    items = () if group is None else (group[tag] for tag in group.keys())  # noqa: SIM118
+    return [each.value[0] for each in items if each.VR == "SQ" and each.value]
+
+
+class _Values:
+    """Values by keyword, of the first dataset that has them; what is no number is noted."""
+
+    def __init__(self, places: list[Dataset]) -> None:
+        self._whole = places[-1]
+        self._where: dict[int, Dataset] = {}
+        for place in places:
+            for tag in place.keys():  # noqa: SIM118
+                self._where.setdefault(int(tag), place)
+        self.wrong: list[tuple[str, str]] = []
+
+    def get(self, keyword: str) -> object:
+        tag = _TAG_OF[keyword]
+        place = self._where.get(tag)
+        return None if place is None else place[tag].value
+
+    def is_of_frame(self, keyword: str) -> bool:
+        """Whether a functional group says it, not the whole object."""
+        return self._where.get(_TAG_OF[keyword], self._whole) is not self._whole
+
+    def text(self, *keywords: str) -> str:
+        """The first of these that is said."""
+        for keyword in keywords:
+            try:
+                value = self.get(keyword)
+            except DAMAGED:
+                continue
+            if value not in (None, ""):
+                return str(value).strip()
+        return ""
+
+    def words(self, keyword: str) -> tuple[str, ...]:
+        return tuple(str(each).strip().upper() for each in _parts(self.get(keyword)))
+
+    def numbers(self, keyword: str, count: int) -> Numbers | None:
+        try:
+            value = self.get(keyword)
+            numbers = tuple(float(each) for each in _parts(value))
+            if len(numbers) == count and all(map(math.isfinite, numbers)):
+                return numbers
+        except DAMAGED:
+            value = self._raw(keyword)
+        said = "\\".join(map(str, _parts(value)))
+        if said:
+            self.wrong.append((keyword, said))
+        return None
+
+    def number(self, keyword: str) -> float | None:
+        numbers = self.numbers(keyword, 1)
+        return numbers[0] if numbers else None
+
+    def _raw(self, keyword: str) -> Any:
+        raw = self._where[_TAG_OF[keyword]].get_item(_TAG_OF[keyword])
+        value = getattr(raw, "value", b"")
+        return value.decode("latin-1").strip() if isinstance(value, bytes) else value
+
+
+def _parts(value: Any) -> list[Any]:
+    """The values of an element that are there."""
+    is_several = isinstance(value, Iterable) and not isinstance(value, str)
+    return [each for each in (value if is_several else [value]) if each not in (None, "")]
+
+
+def _frame(path: Path, index: int, count: int, said: _Values) -> Frame:
+    orientation = said.numbers("ImageOrientationPatient", 6)
+    position, is_assumed = _position(said, index, count, orientation)
+    return Frame(
+        path=path,
+        index=index,
+        sop_class=said.text("SOPClassUID"),
+        sop_class_name=UID(said.text("SOPClassUID")).name,
+        sop_uid=said.text("SOPInstanceUID"),
+        modality=said.text("Modality").upper(),
+        patient_id=said.text("PatientID"),
+        study_uid=said.text("StudyInstanceUID"),
+        series_uid=said.text("SeriesInstanceUID"),
+        series_number=said.text("SeriesNumber") or "?",
+        names=" ".join(said.text(each) for each in _NAMES),
+        body_part=said.text("BodyPartExamined"),
+        image_type=said.words("FrameType") or said.words("ImageType"),
+        acquisition=said.text("FrameAcquisitionNumber", "AcquisitionNumber"),
+        acquired=said.text("AcquisitionTime", "ContentTime"),
+        instance=said.text("InstanceNumber"),
+        frame_of_reference=said.text("FrameOfReferenceUID"),
+        object_uid=said.text("ConcatenationUID", "SOPInstanceUID") if count > 1 else "",
+        kernel=said.text("ConvolutionKernel"),
+        kilovolts=said.text("KVP"),
+        stack=said.text("StackID"),
+        phase=tuple(said.text(each) for each in _PHASES),
+        thickness_mm=said.number("SliceThickness"),
+        orientation=orientation,
+        position_mm=position,
+        pixel_spacing_mm=said.numbers("PixelSpacing", 2),
+        matrix=(int(said.text("Rows")), int(said.text("Columns"))),
+        is_grey=said.text("SamplesPerPixel") in ("", "1")
+        and said.text("PhotometricInterpretation") in ("", "MONOCHROME1", "MONOCHROME2"),
+        bits=int(said.text("BitsAllocated") or 16),
+        slope=1.0 if not said.text("RescaleSlope") else said.number("RescaleSlope"),
+        intercept=said.number("RescaleIntercept"),
+        rescale_type=said.text("RescaleType").upper(),
+        calculation=said.text("VolumeBasedCalculationTechnique").upper(),
+        is_place_assumed=is_assumed,
+        wrong=tuple(said.wrong),
+    )
+
+
+def _position(
+    said: _Values, index: int, count: int, orientation: Numbers | None
+) -> tuple[Numbers | None, bool]:
+    """The frame's own position. Of many frames with one, by the distance that the header tells.
+
+    Plain CT storage has no place for more than one position.
+    """
+    position = said.numbers("ImagePositionPatient", 3)
+    if position is None or count == 1 or said.is_of_frame("ImagePositionPatient"):
+        return position, False
+    step = said.number("SpacingBetweenSlices")
+    if orientation is None or not step:
+        return None, False
+    normal = np.cross(orientation[:3], orientation[3:])
+    return tuple(np.asarray(position) + index * step * normal), True
