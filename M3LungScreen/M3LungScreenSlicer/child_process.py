@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-LAST_LINES = 40
+LAST_LINES = 200  # a traceback of pip is long, and its cause stands before it
 KILL_WAIT_MS = 2000
 WORKER_ARGUMENTS = ("-m", "M3LungScreenLib", "worker")
 

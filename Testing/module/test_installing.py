@@ -364,6 +364,25 @@ def test_no_network_is_told_as_that(install):
     assert "cannot be downloaded" in outcome.message
 
 
+def test_the_cause_before_a_long_traceback_is_found(window, tmp_path):
+    """light-the-torch 0.8.1 ends in a traceback where PyTorch's server cannot be reached."""
+    from M3LungScreenSlicer.child_process import QtProcess
+    from M3LungScreenSlicer.installation import Plan
+    from M3LungScreenSlicer.installer import Installer
+
+    script = (
+        "import sys\n"
+        "print('WARNING: Retrying after connection broken by X', file=sys.stderr)\n"
+        "print('  File x, line 1\\n    call()\\n' * 60, file=sys.stderr)\n"
+        "sys.exit('TypeError: build_source() missing 1 required keyword-only argument')\n"
+    )
+    made, ends = Installer(lambda _, folder: QtProcess(sys.executable, ["-c", script], folder)), []
+    made.start(Plan((), (("-m", "light_the_torch"),)), lambda line: None, ends.append)
+    made.wait()
+    assert "cannot be downloaded" in ends[0].message
+    assert "build_source" in ends[0].details
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
