@@ -77,13 +77,17 @@ class Installer:
         """Whether an installation is going on."""
         return self._run is not None
 
+    def check_free(self) -> None:
+        """InstallationRefused while an installation is going on."""
+        if self._run is not None:
+            raise InstallationRefused(_("Packages are being installed. Wait until it is done."))
+
     def start(self, plan: Plan, on_line: OnLine, on_end: OnEnd) -> None:
         """Install; `on_line` hears each line of pip, `on_end` the outcome, once.
 
         InstallationRefused while another installation is going on.
         """
-        if self._run is not None:
-            raise InstallationRefused(_("Packages are being installed. Wait until it is done."))
+        self.check_free()
         folder = tempfile.TemporaryDirectory(prefix="M3LungScreen-pip-")
         lines = "\n".join(constraints(plan.missing))
         (Path(folder.name) / "constraints.txt").write_text(f"{lines}\n", "utf-8")

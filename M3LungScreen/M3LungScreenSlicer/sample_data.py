@@ -157,6 +157,7 @@ def _after_installation(go_on: Callable[[], None]) -> None:
         else:
             go_on()
 
+    INSTALLER.check_free()
     ask(needed)
     INSTALLER.start(needed, slicer.util.showStatusMessage, ended)
 

@@ -262,7 +262,7 @@ def test_a_folder_of_wheels_is_installed_in_the_same_state(widget, pip, tmp_path
     assert not widget.ui.screenButton.enabled
 
 
-def test_sample_data_and_panel_share_one_installation(widget, pip, monkeypatch, window):
+def test_sample_data_and_panel_share_one_installation(widget, pip, monkeypatch, answers):
     import slicer
     from M3LungScreenSlicer import sample_data
 
@@ -274,7 +274,7 @@ def test_sample_data_and_panel_share_one_installation(widget, pip, monkeypatch, 
     source = type("Source", (), {"sample": sample_data.SAMPLES[0]})
     sample_data.make(source)
     sample_data.make(source)
-    assert len(pip.started) == 1
+    assert len(pip.started) == len(answers["asked"]) == 1
     assert "Wait until it is done" in shown[0]
     pip.last.say("Collecting tqdm")
     assert told == ["Collecting tqdm"]
