@@ -5,7 +5,15 @@ be run with other windows than it was trained with.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import (
+    MISSING,
+    asdict,
+    dataclass,
+    field,
+    fields,
+    is_dataclass,
+    replace,
+)
 from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from M3LungScreenLib.allowed_values import Count, Range, check_values
@@ -164,6 +172,9 @@ def _made(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     if unknown:
         names = f"{', '.join(sorted(unknown))}; it has {', '.join(hints)}"
         raise ValueError(f"{where or 'settings'} has no {names}")
+    lacking = [name for name in _needed(cls) if name not in values]
+    if lacking:
+        raise ValueError(f"{where or 'settings'} lacks {', '.join(lacking)}")
     made: dict[str, Any] = {}
     for name, value in values.items():
         kind, key = hints[name], f"{where}.{name}" if where else name
@@ -172,6 +183,11 @@ def _made(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         else:
             made[name] = tuple(value) if isinstance(value, list) else value
     return cls(**made)
+
+
+def _needed(cls: Any) -> list[str]:
+    """The fields without a default."""
+    return [e.name for e in fields(cls) if e.default is MISSING and e.default_factory is MISSING]
 
 
 def _with_value(settings: Any, key: str, value: Any) -> Any:

@@ -7,20 +7,19 @@
     out  {"event": "hello", …}, then the events of events.py with the number of their run
 
 `volume` is a raw file of int16 HU, mapped and never copied over a pipe; `geometry` has
-the fields of ct.Geometry. The end of stdin ends the process, so that it outlives no
-parent. stdout carries nothing but lines; what anything else prints goes to stderr.
+the fields of ct.Geometry. A line that is none of these is answered by an error of the kind
+'command', and the next one is read. The end of stdin, or of the parent, ends the process
+(commands/worker.py). stdout carries nothing but lines; what anything else prints goes to stderr.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
@@ -56,61 +55,39 @@ from M3LungScreenLib.outputs.folder import check_target, write
 from M3LungScreenLib.provenance import package_versions
 from M3LungScreenLib.reading import check_image
 from M3LungScreenLib.screening import screen
+from M3LungScreenLib.worker_commands import Inbox, Malformed, Run, Screen
 
-Command = dict[str, Any]
+
+class NobodyListens(BaseException):
+    """stdout is broken: nothing that is done from here on can be told."""
 
 
 def serve(lines: Iterable[str], out: TextIO) -> int:
     """Carry out the commands of `lines` until 'quit' or their end; returns the exit status."""
     try:
         _tell(out, Hello(package_versions(), describe_devices()))
+        inbox = Inbox(lines)
+        engines = EngineShelf()
+        for command in inbox:
+            cancelled = partial(inbox.cancelled, command.run)
+            carry_out(command, engines, partial(_tell, out, run=command.run), cancelled)
     except ImportError as missing:
         message = f"A package is missing ({missing.name}). Install the packages and try again."
         _tell(out, Failed("packages_missing", message))
         return 1
-    inbox = Inbox(lines)
-    engines = EngineShelf()
-    for command in inbox:
-        run = command.get("run")
-        carry_out(command, engines, partial(_tell, out, run=run), partial(inbox.cancelled, run))
+    except NobodyListens:
+        return 1
     return 0
 
 
-def _tell(out: TextIO, event: Event, run: int | None = None) -> None:
+def _tell(out: TextIO, event: Event, run: Run = None) -> None:
+    """One line; NobodyListens where it cannot be written."""
     told = json.loads(to_json(event))
-    out.write(json.dumps(told if run is None else {**told, "run": run}) + "\n")
-    out.flush()
-
-
-class Inbox:
-    """Commands in order; a thread reads them, so that 'cancel' is heard during a run.
-
-    Iteration ends after 'quit' or the end of the lines; what runs then is cancelled.
-    """
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._waiting: SimpleQueue[Command | None] = SimpleQueue()
-        self._cancelled: set[Any] = set()
-        self._closed = threading.Event()
-        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
-
-    def __iter__(self) -> Iterator[Command]:
-        return iter(self._waiting.get, None)
-
-    def cancelled(self, run: Any) -> bool:
-        return self._closed.is_set() or run in self._cancelled
-
-    def _read(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            command = json.loads(line)
-            if command.get("command") == "quit":
-                break
-            if command.get("command") == "cancel":
-                self._cancelled.add(command.get("run"))
-            else:
-                self._waiting.put(command)
-        self._closed.set()
-        self._waiting.put(None)
+    try:
+        out.write(json.dumps(told if run is None else {**told, "run": run}) + "\n")
+        out.flush()
+    except (OSError, ValueError) as broken:  # ValueError: closed
+        raise NobodyListens from broken
 
 
 class EngineShelf:
@@ -135,12 +112,15 @@ class EngineShelf:
 
 
 def carry_out(
-    command: Command, engines: EngineShelf, listen: Listener, cancelled: Callable[[], bool]
+    command: Screen | Malformed,
+    engines: EngineShelf,
+    listen: Listener,
+    cancelled: Callable[[], bool],
 ) -> None:
     """One command; whatever goes wrong becomes an event, and the next command works."""
     try:
-        if command.get("command") != "screen":
-            raise UsageError("command", f"There is no command {command.get('command')!r}.")
+        if isinstance(command, Malformed):
+            raise UsageError("command", command.message)
         listen(Finished(str(screen_mapped(command, engines, listen, cancelled))))
     except M3LungScreenError as refusal:
         listen(Failed(refusal.kind, refusal.message))
@@ -151,20 +131,20 @@ def carry_out(
 
 
 def screen_mapped(
-    command: Command, engines: EngineShelf, listen: Listener, cancelled: Callable[[], bool]
+    command: Screen, engines: EngineShelf, listen: Listener, cancelled: Callable[[], bool]
 ) -> Path:
     """Screen the mapped volume of a 'screen' command and write its result folder."""
-    out = Path(command["out"])
+    out = Path(command.out)
     check_target(out)
     listen(Progress("read", 0, 1))
-    bundle = load_bundle(command["model"])
-    volume = map_volume(Path(command["volume"]), _geometry(command["geometry"]))
+    bundle = load_bundle(command.model)
+    volume = map_volume(Path(command.volume), Geometry(**vars(command.geometry)))
     listen(Progress("read", 1, 1))
-    engine = engines.engine_for(bundle, command.get("device", "auto"), listen)
+    engine = engines.engine_for(bundle, command.device, listen)
     result = screen(
         volume,
         bundle,
-        detail=command.get("detail", "full"),
+        detail=command.detail,
         progress=listen,
         cancelled=cancelled,
         engine=engine,
@@ -189,7 +169,3 @@ def map_volume(path: Path, geometry: Geometry) -> CTVolume:
     return check_image(
         geometry.with_array(np.memmap(path, np.int16, "r").reshape(geometry.size[::-1]))
     )
-
-
-def _geometry(fields: dict[str, Any]) -> Geometry:
-    return Geometry(**{name: tuple(values) for name, values in fields.items()})

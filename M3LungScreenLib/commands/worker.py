@@ -3,8 +3,19 @@
 import argparse
 import os
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+
+import psutil
 
 from M3LungScreenLib.worker import serve
+
+# How often the parent is looked for: where others inherited its end of the pipe, stdin stays open.
+POLL_S = 1.0
+# A cancelled run cleans up between two batches of slices; then the process ends in any case.
+GRACE_S = 20.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,5 +26,45 @@ def run(arguments: argparse.Namespace) -> int:
     """Keeps stdout for the lines alone: what a library prints, or its C code, goes to stderr."""
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    return serve(sys.stdin, lines)
+    # Bytes that are no UTF-8 spoil their own line alone.
+    sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    return serve(lines_of_parent(sys.stdin), lines)
+
+
+def lines_of_parent(stdin: Iterable[str]) -> Iterator[str]:
+    """Lines until `stdin` or the parent ends; soon after that the process ends in any case."""
+    waiting: SimpleQueue[str | None] = SimpleQueue()
+    for read in (_read, _follow):
+        threading.Thread(target=read, args=(stdin, waiting), daemon=True).start()
+    try:
+        yield from iter(waiting.get, None)
+    finally:
+        last = threading.Timer(GRACE_S, os._exit, (1,))
+        last.daemon = True
+        last.start()
+
+
+def _read(stdin: Iterable[str], waiting: SimpleQueue[str | None]) -> None:
+    try:
+        for line in stdin:
+            waiting.put(line)
+    finally:
+        waiting.put(None)
+
+
+def _follow(_: Iterable[str], waiting: SimpleQueue[str | None]) -> None:
+    parent_lives = _parent_lives()
+    while parent_lives():
+        time.sleep(POLL_S)
+    waiting.put(None)
+
+
+def _parent_lives() -> Callable[[], bool]:
+    """Asks whether the process that is now the parent is still there."""
+    first = os.getppid()
+    if sys.platform != "win32":
+        return lambda: os.getppid() == first  # an orphan is given another one
+    try:
+        return psutil.Process(first).is_running
+    except psutil.NoSuchProcess:
+        return lambda: False

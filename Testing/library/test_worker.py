@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from M3LungScreenLib import worker
 from M3LungScreenLib.engines import choice, fallback_engine
 from M3LungScreenLib.engines.fallback_engine import FallbackEngine
 from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
 from M3LungScreenLib.simulation.patient import simulate_patient
+from M3LungScreenLib.worker_commands import Cancel, Malformed, Quit, Screen, command_of
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "Resources" / "Models" / "compact"
@@ -129,10 +133,11 @@ def test_the_engine_is_kept_for_the_same_model_and_device(a_command, engines):
 
 
 def test_what_goes_wrong_is_told_and_the_next_run_works(a_command, engines, tmp_path):
+    place = a_command()["geometry"]
     events = served(
         {"command": "dance", "run": 1},
         a_command(run=2, model=str(tmp_path)),
-        a_command(run=3, geometry={"size": [96, 96, 31]}),
+        a_command(run=3, geometry=place | {"size": [96, 96, 31]}),
         a_command(run=4, volume=str(tmp_path / "nothing.raw")),
         a_command(run=5),
     )
@@ -141,6 +146,197 @@ def test_what_goes_wrong_is_told_and_the_next_run_works(a_command, engines, tmp_
     assert ends[4]["event"] == "crash"
     assert "FileNotFoundError" in ends[4]["details"]
     assert ends[5]["event"] == "result"
+
+
+GOOD = {
+    "command": "screen",
+    "run": 1,
+    "volume": "v.raw",
+    "geometry": {
+        "size": [96, 96, 30],
+        "spacing_mm": [1, 1.5, 8],
+        "origin_mm": [0, 0, -3.5],
+        "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1],
+    },
+    "model": "m",
+    "out": "o",
+}
+BAD_LINES = {
+    "": "",
+    "no JSON": "screen please",
+    "cut": '{"command": "screen", "run": 1',
+    "a list": "[1, 2]",
+    "a number": "3",
+    "nested": "[" * 100_000,
+    "no command": '{"run": 1}',
+    "command of another type": '{"command": ["screen"], "run": 1}',
+    "a run to cancel that is a list": '{"command": "cancel", "run": [1]}',
+}
+BAD_FIELDS = {
+    "volume": [None, 3, ["v"]],
+    "model": [None, True],
+    "out": [None, {}],
+    "device": [None, 0],
+    "detail": ["quick", None],
+    "run": [[1], {"a": 1}, 1.5],
+    "geometry": [
+        None,
+        "here",
+        [1],
+        {},
+        {"size": [96, 96, 30]},
+        *(
+            {**GOOD["geometry"], **wrong}
+            for wrong in (
+                {"size": [96, 96]},
+                {"size": [96, 96, 0]},
+                {"size": [96, 96, "30"]},
+                {"spacing_mm": [1, 1, -8]},
+                {"spacing_mm": [1, 1, float("nan")]},
+                {"origin_mm": [0, 0, float("inf")]},
+                {"direction": [1, 0, 0]},
+            )
+        ),
+    ],
+}
+
+
+@given(st.text() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
+def test_no_line_breaks_the_reading(line):
+    assert command_of(line).__class__ in (Screen, Cancel, Quit, Malformed)
+
+
+@pytest.mark.parametrize("key", BAD_FIELDS)
+def test_a_field_that_is_missing_or_of_another_type_is_named(key):
+    assert isinstance(command_of(json.dumps(GOOD)), Screen)
+    for value in BAD_FIELDS[key]:
+        told = command_of(json.dumps({**GOOD, key: value}))
+        assert isinstance(told, Malformed), value
+        assert key in told.message
+        assert told.run == (None if key == "run" else 1)
+    without = {name: value for name, value in GOOD.items() if name != key}
+    if key in ("volume", "geometry", "model", "out"):
+        assert f"lacks {key}" in command_of(json.dumps(without)).message
+
+
+def test_a_malformed_line_is_an_error_and_the_worker_goes_on(a_command, engines):
+    lines = [*BAD_LINES.values(), json.dumps(a_command(run=9))]
+    out = io.StringIO()
+    assert worker.serve(WaitingLines([f"{each}\n" for each in lines], out), out) == 0
+    _, *events = map(json.loads, out.getvalue().splitlines())
+    told, run = events[: len(BAD_LINES)], events[len(BAD_LINES) :]
+    assert {(each["event"], each["kind"]) for each in told} == {("error", "command")}
+    assert (run[-1]["event"], run[-1]["run"]) == ("result", 9)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_lines_that_cannot_be_read_end_the_worker():
+    def broken():
+        yield json.dumps({"command": "dance"}) + "\n"
+        raise OSError("the pipe broke")
+
+    out = io.StringIO()
+    assert worker.serve(broken(), out) == 0
+    assert json.loads(out.getvalue().splitlines()[-1])["kind"] == "command"
+
+
+# --- the real process: it ends with its parent
+
+# Without torch, with a run that takes for ever or ignores that it was cancelled.
+CHILD = """
+import argparse, sys, time
+import M3LungScreenLib.commands.worker as command, M3LungScreenLib.worker as worker
+worker.describe_devices = lambda: ()
+def screen(command, engines, listen, cancelled):
+    listen(worker.Progress("read", 0, 1))
+    while {deaf} or not cancelled():
+        time.sleep(0.05)
+    raise worker.Cancelled
+worker.screen_mapped = screen
+command.POLL_S, command.GRACE_S = 0.1, 1.0
+sys.exit(command.run(argparse.Namespace()))
+"""
+RUN = json.dumps(GOOD) + "\n"
+
+
+def child(deaf=False, **options):
+    script = CHILD.format(deaf=deaf)
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def heard(process):
+    return json.loads(process.stdout.readline())
+
+
+@pytest.mark.parametrize("running", ["no", "yes", "deaf"])
+def test_the_end_of_stdin_ends_the_process(running):
+    with child(deaf=running == "deaf") as process:
+        assert heard(process)["event"] == "hello"
+        process.stdin.write("nonsense\n" + RUN * (running != "no"))
+        process.stdin.flush()
+        assert heard(process)["kind"] == "command"
+        if running != "no":
+            assert heard(process)["event"] == "progress"
+        process.stdin.close()
+        assert process.wait(10) == int(running == "deaf")
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_broken_stdout_ends_the_process(running):
+    with child(stderr=subprocess.DEVNULL) as process:
+        assert heard(process)["event"] == "hello"
+        if running:
+            process.stdin.write(RUN)
+            process.stdin.flush()
+            assert heard(process)["event"] == "progress"
+        process.stdout.close()
+        if running:
+            process.stdin.write('{"command": "cancel", "run": 1}\n')
+        else:
+            process.stdin.write("nonsense\n")
+        process.stdin.flush()
+        assert process.wait(10) == 1
+
+
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True)
+child.stdout.readline()
+# Somebody else has the pipe's other end, too: stdin stays open when the parent is killed.
+heir = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"],
+                        close_fds=False, pass_fds=[child.stdin.fileno()])
+child.stdin.write(sys.argv[2]); child.stdin.flush()
+if sys.argv[2]:
+    child.stdout.readline()
+print(child.pid, heir.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's.")
+@pytest.mark.parametrize("running", ["no", "yes", "deaf"])
+def test_a_killed_parent_whose_pipe_lives_on_takes_the_process_with_it(running):
+    script = CHILD.format(deaf=running == "deaf")
+    command = [sys.executable, "-c", PARENT, script, RUN * (running != "no")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        pid, heir = map(int, parent.stdout.readline().split())
+        try:
+            process = psutil.Process(pid)
+            assert process.is_running()
+            parent.kill()
+            parent.wait(10)
+            gone, _ = psutil.wait_procs([process], 10)
+            assert gone or process.status() == psutil.STATUS_ZOMBIE
+        finally:
+            psutil.Process(heir).kill()
 
 
 def test_a_device_that_is_not_there_is_refused(a_command):

@@ -1,0 +1,125 @@
+"""What the parent asks of the worker: lines of JSON, each checked before anything is done."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from queue import SimpleQueue
+from typing import Annotated, Any, Literal
+
+from M3LungScreenLib.allowed_values import Count, Range
+from M3LungScreenLib.settings import from_dict
+
+Run = int | str | None
+Three = Count(3, 3)
+
+
+@dataclass(frozen=True)
+class GeometryFields:
+    """Those of ct.Geometry."""
+
+    size: Annotated[tuple[Annotated[int, Range(1, 65536)], ...], Three]
+    spacing_mm: Annotated[tuple[Annotated[float, Range(0, 1000, over=True)], ...], Three]
+    origin_mm: Annotated[tuple[float, ...], Three]
+    direction: Annotated[tuple[float, ...], Count(9, 9)]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Screen the raw int16 file `volume` with the bundle `model`, write the folder `out`."""
+
+    volume: str
+    geometry: GeometryFields
+    model: str
+    out: str
+    device: str = "auto"
+    detail: Literal["full", "preview"] = "full"
+    run: Run = None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop `run`, be it under way or yet to come."""
+
+    run: Run = None
+
+
+@dataclass(frozen=True)
+class Quit:
+    """Stop what runs, and end."""
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A line that asks for nothing that can be done; `run` where it tells one."""
+
+    message: str
+    run: Run = None
+
+
+Command = Screen | Cancel | Quit | Malformed
+KINDS: dict[Any, type[Screen] | type[Cancel] | type[Quit]] = {
+    "screen": Screen,
+    "cancel": Cancel,
+    "quit": Quit,
+}
+
+
+def command_of(line: str) -> Command:
+    """The command in a line of JSON; Malformed says what is wrong with it. Raises nothing."""
+    run: Run = None
+    try:
+        plain = json.loads(line)
+        if not isinstance(plain, dict):
+            raise ValueError(f"it holds {plain!r:.60} instead of an object")
+        told = plain.get("run")
+        run = told if type(told) in (int, str) else None
+        return _checked(plain)
+    except (ValueError, RecursionError) as wrong:
+        return Malformed(f"The worker cannot carry out a line that it was sent: {wrong}.", run)
+
+
+def _checked(plain: dict[str, Any]) -> Command:
+    name = plain.get("command")
+    kind = KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"command is {name!r:.60}; it takes {', '.join(KINDS)}")
+    known = {each.name for each in fields(kind)}
+    return from_dict(kind, {key: value for key, value in plain.items() if key in known})
+
+
+class Inbox:
+    """Commands in order; a thread reads them, so that 'cancel' is heard during a run.
+
+    Iteration ends after 'quit', at the end of the lines, or by `close`; what runs then is
+    cancelled.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._waiting: SimpleQueue[Screen | Malformed | None] = SimpleQueue()
+        self._cancelled: set[Run] = set()
+        self.closed = threading.Event()
+        threading.Thread(target=self._read, args=(lines,), daemon=True).start()
+
+    def __iter__(self) -> Iterator[Screen | Malformed]:
+        return iter(self._waiting.get, None)
+
+    def cancelled(self, run: Run) -> bool:
+        return self.closed.is_set() or run in self._cancelled
+
+    def close(self) -> None:
+        """As if the lines had ended."""
+        self.closed.set()
+        self._waiting.put(None)
+
+    def _read(self, lines: Iterable[str]) -> None:
+        try:
+            for command in map(command_of, lines):
+                if isinstance(command, Quit):
+                    break
+                if isinstance(command, Cancel):
+                    self._cancelled.add(command.run)
+                else:
+                    self._waiting.put(command)
+        finally:  # whatever ends the reading, the worker does not wait for ever
+            self.close()
