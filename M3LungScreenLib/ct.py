@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.fill import mark_outside
+from M3LungScreenLib.hounsfield import check_numbers, rounded_hu
+
 if TYPE_CHECKING:  # needed by images alone: a simulated volume does without
     import SimpleITK as sitk
 
 AXIAL = "LPS"
+# Directions rounded to two decimals still pass; a gantry tilt of a degree does not.
+LARGEST_COSINE_BETWEEN_AXES = 0.015
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,18 @@ class Geometry:
         image.SetDirection(self.direction)
         return image
 
-    @property
-    def is_axial(self) -> bool:
-        """Whether x, y, z are exactly L, P, S."""
-        return tuple(self.direction) == (1, 0, 0, 0, 1, 0, 0, 0, 1)
+    def check(self) -> None:
+        """UsageError unless this is a place: sizes, lengths and axes at right angles."""
+        lengths = (self.size, self.spacing_mm, self.origin_mm)
+        if any(len(each) != 3 for each in lengths) or len(self.direction) != 9:
+            raise _no_place(f"size, spacing and origin are 3 numbers, direction 9: {self}")
+        if not all(each > 0 and np.isfinite(each) for each in self.spacing_mm):
+            raise _no_place(f"a spacing is more than 0 mm, this one is {self.spacing_mm}")
+        if not np.isfinite(self.origin_mm).all():
+            raise _no_place(f"the origin is {self.origin_mm}")
+        axes = np.reshape(np.array(self.direction, float), (3, 3))
+        if not np.abs(axes.T @ axes - np.eye(3)).max() <= LARGEST_COSINE_BETWEEN_AXES:
+            raise _no_place("the direction's axes are not of length 1 and at right angles")
 
     @property
     def orientation(self) -> str:
@@ -82,9 +96,10 @@ def lps_to_ras(position_mm: Sequence[float]) -> tuple[float, float, float]:
 class CTVolume:
     """HU in LPS axial order with the geometry it was stored in.
 
-    `hu` int16 `[slice, row, column]`, read-only; `geometry` lies where `hu` lies;
-    `kind` says what was read ('dicom_series', 'dicom_file', 'file', 'array');
-    `series_uid_sha256` is a digest of the DICOM series UID, None for files.
+    `hu` int16 `[slice, row, column]`, read-only, `fill.OUTSIDE_HU` where the scan saw
+    nothing; `geometry` lies where `hu` lies; `kind` says what was read
+    ('dicom_series', 'dicom_file', 'file', 'array'); `series_uid_sha256` is a digest of
+    the DICOM series UID, None for files.
     """
 
     hu: np.ndarray
@@ -102,15 +117,13 @@ class CTVolume:
         series_uid_sha256: str | None = None,
         warnings: tuple[tuple[str, str], ...] = (),
     ) -> CTVolume:
-        """A volume from a 3D image of HU in any orientation; HU are rounded to int16."""
+        """A volume from a 3D image of HU in any orientation; raises as `stored_in`."""
         import SimpleITK as sitk
 
-        axial = sitk.DICOMOrient(image, AXIAL)
-        array = sitk.GetArrayFromImage(axial)
-        if array.dtype != np.int16:
-            array = np.clip(np.rint(array), -32768, 32767).astype(np.int16)
-        array.flags.writeable = False
-        return cls(array, Geometry.of(axial), Geometry.of(image), kind, series_uid_sha256, warnings)
+        if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+            raise _not_a_volume(sitk.GetArrayViewFromImage(image).shape)
+        values = sitk.GetArrayViewFromImage(image)
+        return cls.stored_in(Geometry.of(image), values, kind, series_uid_sha256, warnings)
 
     @classmethod
     def from_array(
@@ -123,15 +136,42 @@ class CTVolume:
         """A volume from HU `[slice, row, column]` and the geometry they lie in.
 
         `spacing_mm` and `origin_mm` are x, y, z as SimpleITK gives them; any
-        orientation is accepted.
+        orientation is accepted. Raises as `stored_in`.
         """
+        hu = np.asarray(hu)
+        if hu.ndim != 3 or not hu.size:
+            raise _not_a_volume(hu.shape)
         size = hu.shape[::-1]
         place = Geometry(size, tuple(spacing_mm), tuple(origin_mm), tuple(direction))  # type: ignore[arg-type]
-        if place.is_axial and hu.dtype == np.int16:
-            axial = hu.copy()
-            axial.flags.writeable = False
-            return cls(axial, place, place)
-        return cls.from_image(place.with_array(hu), kind="array")
+        return cls.stored_in(place, hu)
+
+    @classmethod
+    def stored_in(
+        cls,
+        stored: Geometry,
+        values: np.ndarray,
+        kind: str = "array",
+        series_uid_sha256: str | None = None,
+        warnings: tuple[tuple[str, str], ...] = (),
+    ) -> CTVolume:
+        """A volume from values `[z, y, x]` of any real type that lie in `stored`.
+
+        HU are rounded to int16, fill is marked. Raises UsageError for what is no array
+        of numbers or no place, InputRefused for values without a number in the body.
+        """
+        stored.check()
+        axial, geometry = _axial(values, stored)
+        hu = rounded_hu(axial)
+        mark_outside(hu)
+        check_numbers(hu)
+        hu.flags.writeable = False
+        return cls(hu, geometry, stored, kind, series_uid_sha256, warnings)
+
+    @cached_property
+    def scanned(self) -> slice:
+        """The slices from the first to the last that show anything: padding is none."""
+        shown = [k for k, each in enumerate(self.hu) if each.min() < each.max()]
+        return slice(shown[0], shown[-1] + 1) if shown else slice(0, self.slice_count)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -162,3 +202,44 @@ class CTVolume:
 
         image = sitk.DICOMOrient(self.geometry.with_array(array), self.stored.orientation)
         return self.stored.with_array(sitk.GetArrayFromImage(image))
+
+
+def _axial(values: np.ndarray, stored: Geometry) -> tuple[np.ndarray, Geometry]:
+    """`values` `[z, y, x]` as a view in the order nearest to LPS axial, and where that lies."""
+    import SimpleITK as sitk
+
+    axes = np.reshape(np.array(stored.direction, float), (3, 3))
+    nearest = sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(stored.orientation)
+    signs = np.reshape(nearest, (3, 3))
+    order = [int(np.abs(row).argmax()) for row in signs]  # the stored axis of L, P, S
+    flipped = [signs[i, axis] < 0 for i, axis in enumerate(order)]
+    corner = [0.0, 0.0, 0.0]
+    for axis, flip in zip(order, flipped, strict=True):
+        corner[axis] = stored.size[axis] - 1.0 if flip else 0.0
+    turned = axes[:, order] * np.where(flipped, -1.0, 1.0)
+    geometry = Geometry(
+        tuple(stored.size[axis] for axis in order),  # type: ignore[arg-type]
+        tuple(stored.spacing_mm[axis] for axis in order),  # type: ignore[arg-type]
+        stored.position_mm(corner) if any(flipped) else stored.origin_mm,
+        tuple(float(each) for each in turned.ravel()),
+    )
+    view = values.transpose([2 - axis for axis in reversed(order)])
+    steps = tuple(slice(None, None, -1 if flip else 1) for flip in reversed(flipped))
+    return view[steps], geometry
+
+
+def _not_a_volume(shape: Sequence[int]) -> UsageError:
+    size = " × ".join(map(str, shape)) or "one number"
+    return UsageError(
+        "not_a_volume",
+        f"A CT volume has three dimensions, [slice, row, column], and values in each; this "
+        f"array is {size}. Pass one volume, a single slice as [1, row, column].",
+    )
+
+
+def _no_place(reason: str) -> UsageError:
+    return UsageError(
+        "not_a_place",
+        f"The volume cannot be placed: {reason}. Pass spacing, origin and direction as the CT's "
+        "own file gives them.",
+    )
