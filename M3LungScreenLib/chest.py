@@ -9,7 +9,7 @@ from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.lungs import PARTS, segment_lungs
 from M3LungScreenLib.preprocessing import Crop, find_crops
 from M3LungScreenLib.settings import PreprocessingSettings
-from M3LungScreenLib.suitability import check_lungs, is_slab
+from M3LungScreenLib.suitability import check_lungs, is_slab, suitable
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,14 @@ def prepare(
     settings: PreprocessingSettings,
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Chest:
-    """Find the lungs and crop every slice to them (III-A); InputRefused without lungs.
+    """Check the CT, find its lungs and crop every slice to them (III-A).
 
-    `tell` hears how many parts of the work are done, of how many.
+    `tell` hears how many parts of the work are done, of how many. Raises InputRefused
+    as `suitable`, and where there are no lungs.
     """
     total = PARTS + 1
     tell(0, total)
+    volume = suitable(volume)
     lungs = segment_lungs(volume, lambda part: tell(part, total))
     warnings = (*volume.warnings, *check_lungs(lungs, volume))
     crops = find_crops(volume, lungs, settings)

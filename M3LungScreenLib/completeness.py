@@ -1,8 +1,7 @@
 """Whether a file holds all the pixels its header promises.
 
-ITK refuses a short raw .nrrd and .dcm, but takes a compressed .nrrd without its
-end, fills a short NIfTI file with old memory, and writes of a short MetaImage to
-stderr: these are looked at before ITK reads them.
+ITK refuses a short raw .nrrd and .dcm, but takes a compressed .nrrd without its end
+and writes of a short MetaImage to stderr: these are looked at before ITK reads them.
 """
 
 import gzip
@@ -10,8 +9,6 @@ import math
 import re
 import zlib
 from pathlib import Path
-
-import SimpleITK as sitk
 
 from M3LungScreenLib.errors import InputRefused
 
@@ -37,11 +34,9 @@ def check_complete(path: Path) -> None:
     """InputRefused 'truncated' or 'unreadable' where pixels of `path` are missing."""
     name = path.name.lower()
     try:
-        if name.endswith((".nii", ".nii.gz")):
-            _check_nifti(path)
-        elif name.endswith((".mha", ".mhd")):
+        if name.endswith((".mha", ".mhd")):
             _check_meta(path)
-        elif name.endswith(".nrrd"):
+        elif name.endswith((".nrrd", ".nhdr")):
             _check_nrrd(path)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, zlib.error):
         raise unreadable(path.name) from None
@@ -53,17 +48,6 @@ def unreadable(name: str) -> InputRefused:
         f"{name} cannot be read: it is damaged, cut short or in an unknown format. Copy it again "
         "from where it came.",
     )
-
-
-def _check_nifti(path: Path) -> None:
-    packed = path.suffix.lower() == ".gz"
-    found = _unpacked_size(path) if packed else path.stat().st_size
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    number = {key: float(reader.GetMetaData(key)) for key in ("bitpix", "vox_offset", "dim[0]")}
-    sizes = [int(reader.GetMetaData(f"dim[{i + 1}]")) for i in range(int(number["dim[0]"]))]
-    _compare(path, path, math.prod(sizes) * number["bitpix"] / 8, found - number["vox_offset"])
 
 
 def _check_nrrd(path: Path) -> None:
@@ -83,7 +67,7 @@ def _unpacked_size(path: Path, start: int = 0) -> int:
 
 
 def _check_meta(path: Path) -> None:
-    header, start = _meta_header(path)
+    header, start = meta_header(path)
     where = header["ElementDataFile"]
     if where.upper().startswith("LIST") or "%" in where:
         return
@@ -91,10 +75,10 @@ def _check_meta(path: Path) -> None:
     data = path if local else path.with_name(where)
     begin = start if local else max(0, int(header.get("HeaderSize", 0)))
     found = data.stat().st_size - begin if data.is_file() else 0
-    _compare(path, data, _meta_bytes(header), found)
+    compare_bytes(path, data, _meta_bytes(header), found)
 
 
-def _meta_header(path: Path) -> tuple[dict[str, str], int]:
+def meta_header(path: Path) -> tuple[dict[str, str], int]:
     """The header's keys, and where LOCAL pixels begin; KeyError where it is no whole header."""
     header: dict[str, str] = {}
     start = 0
@@ -121,7 +105,8 @@ def _meta_bytes(header: dict[str, str]) -> float:
     return voxels * channels * _META_BYTES.get(header["ElementType"], 1)
 
 
-def _compare(path: Path, data: Path, expected: float, found: float) -> None:
+def compare_bytes(path: Path, data: Path, expected: float, found: float) -> None:
+    """InputRefused 'truncated' where `data` holds less than the header `path` promises."""
     if found >= expected:
         return
     place = "the file" if data == path else data.name

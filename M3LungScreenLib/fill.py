@@ -91,8 +91,7 @@ def _candidates(hu: np.ndarray) -> list[int]:
     return sorted(
         value
         for value in found
-        if value == NO_VALUE_HU
-        or (value != OUTSIDE_HU and not AIR_HU[0] <= value <= AIR_HU[1])
+        if value == NO_VALUE_HU or (value != OUTSIDE_HU and not AIR_HU[0] <= value <= AIR_HU[1])
     )
 
 
@@ -104,8 +103,8 @@ def _judge(hu: np.ndarray, value: int) -> _Candidate:
         if not same.any():
             continue
         inside = _region(each, value)
-        region += np.count_nonzero(inside)
-        within += np.count_nonzero(_flat(each) & same & ~inside)
+        region += _count(inside)
+        within += _count(_flat(each) & same & ~inside)
         beside.append(each[_grown(inside, 1) & ~inside])
     next_to = np.concatenate(beside).astype(np.int32)
     next_to = next_to[next_to > OUTSIDE_HU] - value
@@ -114,20 +113,20 @@ def _judge(hu: np.ndarray, value: int) -> _Candidate:
         region=region,
         within=within,
         beside=len(next_to),
-        above=np.count_nonzero(next_to > 0),
-        near_above=np.count_nonzero((next_to > 0) & (next_to <= NEAR_HU)),
-        below=np.count_nonzero(next_to < 0),
-        near_below=np.count_nonzero((next_to < 0) & (next_to >= -NEAR_HU)),
+        above=_count(next_to > 0),
+        near_above=_count((next_to > 0) & (next_to <= NEAR_HU)),
+        below=_count(next_to < 0),
+        near_below=_count((next_to < 0) & (next_to >= -NEAR_HU)),
     )
 
 
 def _with_tissue_left(hu: np.ndarray, fills: list[_Candidate]) -> list[_Candidate]:
     """`fills` but for those that would leave the scan without soft tissue."""
     low, high = SOFT_TISSUE_HU
-    soft = sum(np.count_nonzero((each >= low) & (each <= high)) for each in hu)
+    soft = sum(_count((each >= low) & (each <= high)) for each in hu)
     for each in fills:
         soft -= each.region * (low <= each.value <= high)
-    seen = sum(np.count_nonzero(each > OUTSIDE_HU) for each in hu)
+    seen = sum(_count(each > OUTSIDE_HU) for each in hu)
     seen -= sum(each.region for each in fills if each.value > OUTSIDE_HU)
     if soft > SMALLEST_SOFT_TISSUE_SHARE * seen:
         return fills
@@ -154,7 +153,7 @@ def _region(hu_slice: np.ndarray, value: int) -> np.ndarray:
         return seeds
     pieces, _ = ndimage.label(same)
     region = np.isin(pieces, np.unique(pieces[seeds]))
-    large = np.count_nonzero(region) >= SMALLEST_REGION_SHARE * region.size
+    large = _count(region) >= SMALLEST_REGION_SHARE * region.size
     return region if large or value == NO_VALUE_HU else region & False
 
 
@@ -187,3 +186,7 @@ def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
         out[:, 1:] |= rows[:, :-1]
         out[:, :-1] |= rows[:, 1:]
     return out
+
+
+def _count(mask: np.ndarray) -> int:
+    return int(np.count_nonzero(mask))

@@ -100,7 +100,7 @@ def screen(
     and, for volumes, one Provisional; `cancelled` is asked between batches. `engine`
     overrides the choice by `device`, where the CPU takes over from a GPU whose memory
     runs out, after a Notice.
-    Raises InputRefused where there are no lungs, ModelRefused where the bundle does
+    Raises InputRefused where this is no chest CT in HU, ModelRefused where the bundle does
     not fit, UsageError for a device that is not there, Cancelled.
     """
     clock = Stopwatch()

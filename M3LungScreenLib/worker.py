@@ -53,7 +53,6 @@ from M3LungScreenLib.events import (
 )
 from M3LungScreenLib.outputs.folder import check_target, write
 from M3LungScreenLib.provenance import package_versions
-from M3LungScreenLib.reading import check_image
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.worker_commands import Inbox, Malformed, Run, Screen
 
@@ -158,7 +157,7 @@ def screen_mapped(
 
 
 def map_volume(path: Path, geometry: Geometry) -> CTVolume:
-    """The raw int16 file `[slice, row, column]`, mapped; checked as a CT from a file is."""
+    """The raw int16 file `[slice, row, column]`, mapped; `screen` checks it."""
     expected = 2 * int(np.prod(geometry.size))
     if path.stat().st_size != expected:
         raise InputRefused(
@@ -166,6 +165,5 @@ def map_volume(path: Path, geometry: Geometry) -> CTVolume:
             f"The handed-over volume has {path.stat().st_size} bytes instead of {expected}; "
             "is the disk full? Make room and try again.",
         )
-    return check_image(
-        geometry.with_array(np.memmap(path, np.int16, "r").reshape(geometry.size[::-1]))
-    )
+    mapped = np.memmap(path, np.int16, "r").reshape(geometry.size[::-1])
+    return CTVolume.stored_in(geometry, mapped)

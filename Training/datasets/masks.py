@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from M3LungScreenLib.ct import AXIAL, CTVolume
 from M3LungScreenLib.errors import InputRefused
-from M3LungScreenLib.reading import read_image
+from M3LungScreenLib.files.reading import read_image
 
 
 def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
@@ -16,7 +16,7 @@ def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
     Raises InputRefused where it is damaged, cut short or does not lie on the volume.
     """
     try:
-        image = read_image(path)
+        image, _ = read_image(path)
     except InputRefused as refusal:
         raise InputRefused("mask", f"The mask {refusal.message}") from None
     if image.GetDimension() != 3 or image.GetSize() != volume.stored.size:

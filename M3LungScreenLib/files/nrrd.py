@@ -1,0 +1,68 @@
+"""What an NRRD header says of its place, and whether its pixels can be read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.files.nifti import Warned, no_spacing, orientation_unknown
+
+# Headers are a few hundred bytes of text; pixels follow at once.
+_LONGEST_HEADER = 65536
+# 'left-posterior-superior' or 'LPS'; 'scanner-xyz' and others tell nothing of the patient.
+_ANATOMICAL = ("left", "right", "lps", "ras", "las")
+_READABLE = ("raw", "gzip", "gz", "txt", "text", "ascii", "hex")
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """The fields of an NRRD header by their names in small letters; ValueError without one."""
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_HEADER)
+    if not head.startswith(b"NRRD"):
+        raise ValueError(path.name)
+    text = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0].decode("latin-1")
+    pairs = [line.split(":", 1) for line in text.splitlines()[1:] if ":" in line]
+    return {key.strip().lower(): value.lstrip("=").strip() for key, value in pairs}
+
+
+def check_header(path: Path) -> Warned:
+    """Refuse an unreadable encoding, several frames and a missing spacing; warn of the rest."""
+    header = read_header(path)
+    encoding = header.get("encoding", "raw").lower()
+    if encoding not in _READABLE:
+        raise InputRefused(
+            "unreadable",
+            f"{path.name} is packed with {encoding}, which is not read here. Save it with gzip or "
+            "raw encoding.",
+        )
+    _check_frames(header, path.name)
+    if "space directions" in header:
+        is_placed = header.get("space", "").lower().startswith(_ANATOMICAL)
+        return () if is_placed else orientation_unknown(path.name)
+    spacings = header.get("spacings", "").split()
+    if not spacings or not all(_is_length(each) for each in spacings[-3:]):
+        raise no_spacing(path.name)
+    return orientation_unknown(path.name)
+
+
+def _check_frames(header: dict[str, str], name: str) -> None:
+    kinds, sizes = header.get("kinds", "").lower().split(), header.get("sizes", "").split()
+    for kind, size in zip(kinds, sizes, strict=False):
+        if kind in ("list", "time") and size != "1":
+            raise several_frames(name, int(size))
+
+
+def several_frames(name: str, count: int) -> InputRefused:
+    return InputRefused(
+        "not_a_volume",
+        f"{name} holds {count} frames of a sequence; one is screened at a time. Save one time "
+        "point as a volume of its own.",
+    )
+
+
+def _is_length(text: str) -> bool:
+    try:
+        return float(text) > 0
+    except ValueError:
+        return False
