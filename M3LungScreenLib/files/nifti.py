@@ -115,6 +115,8 @@ class NiftiHeader:
             with opened(data) as file:
                 file.read(self.vox_offset)
                 pixels = file.read(self.bytes_of_pixels)
+                while file.read(1 << 22):  # a damaged end shows there
+                    pass
         compare_bytes(header, data, self.bytes_of_pixels, len(pixels))
         kind = np.dtype(self.byte_order + _TYPES[self.datatype])
         stored = np.frombuffer(pixels, kind).reshape(self.size[::-1])

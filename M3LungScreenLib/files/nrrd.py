@@ -16,14 +16,18 @@ _READABLE = ("raw", "gzip", "gz", "txt", "text", "ascii", "hex")
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """The fields of an NRRD header by their names in small letters; ValueError without one."""
+    """The fields of an NRRD header by their names in small letters; ValueError where it is not whole."""
     with path.open("rb") as file:
         head = file.read(_LONGEST_HEADER)
     if not head.startswith(b"NRRD"):
         raise ValueError(path.name)
-    text = re.split(rb"\r?\n\r?\n", head, maxsplit=1)[0].decode("latin-1")
-    pairs = [line.split(":", 1) for line in text.splitlines()[1:] if ":" in line]
-    return {key.strip().lower(): value.lstrip("=").strip() for key, value in pairs}
+    text, *rest = re.split(rb"\r?\n\r?\n", head, maxsplit=1)
+    lines = text.decode("latin-1").splitlines()[1:]
+    pairs = [line.split(":", 1) for line in lines if ":" in line]
+    fields = {key.strip().lower(): value.lstrip("=").strip() for key, value in pairs}
+    if not rest and not {"data file", "datafile"} & fields.keys():
+        raise ValueError(path.name)
+    return fields
 
 
 def check_header(path: Path) -> Warned:
