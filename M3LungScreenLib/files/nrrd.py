@@ -16,7 +16,7 @@ _READABLE = ("raw", "gzip", "gz", "txt", "text", "ascii", "hex")
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """The fields of an NRRD header by their names in small letters; ValueError where it is not whole."""
+    """An NRRD header's fields by their names in small letters; ValueError where it is cut."""
     with path.open("rb") as file:
         head = file.read(_LONGEST_HEADER)
     if not head.startswith(b"NRRD"):
