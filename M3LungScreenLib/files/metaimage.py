@@ -1,17 +1,38 @@
-"""What a MetaImage header says of its place."""
+"""What a MetaImage header says of its pixels and its place.
 
+ITK writes of a short MetaImage to stderr, hence the look at it before.
+"""
+
+import math
 from pathlib import Path
 
-from M3LungScreenLib.completeness import meta_header
+from M3LungScreenLib.completeness import compare_bytes
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.files.nifti import Warned, no_spacing, orientation_unknown
 
+_META_BYTES = {
+    "MET_CHAR": 1,
+    "MET_UCHAR": 1,
+    "MET_SHORT": 2,
+    "MET_USHORT": 2,
+    "MET_INT": 4,
+    "MET_UINT": 4,
+    "MET_LONG": 4,
+    "MET_ULONG": 4,
+    "MET_FLOAT": 4,
+    "MET_LONG_LONG": 8,
+    "MET_ULONG_LONG": 8,
+    "MET_DOUBLE": 8,
+}
+# Headers are a few hundred bytes of text; pixels follow at once.
+_LONGEST_HEADER = 65536
 _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
 
 def check_header(path: Path) -> Warned:
-    """Refuse a spacing that is missing or negative; warn of an unknown orientation."""
-    header, _ = meta_header(path)
+    """Refuse missing pixels and a spacing that is no length; warn of no orientation."""
+    header, start = _read_header(path)
+    _check_pixels(path, header, start)
     spacing = header.get("ElementSpacing", header.get("ElementSize", "")).split()
     if not spacing:
         raise no_spacing(path.name)
@@ -23,3 +44,41 @@ def check_header(path: Path) -> Warned:
             "from DICOM again, or correct the header: TransformMatrix says where an axis runs.",
         )
     return () if any(key in header for key in _DIRECTIONS) else orientation_unknown(path.name)
+
+
+def _check_pixels(path: Path, header: dict[str, str], start: int) -> None:
+    where = header["ElementDataFile"]
+    if where.upper().startswith("LIST") or "%" in where:
+        return
+    local = where.upper() == "LOCAL"
+    data = path if local else path.with_name(where)
+    begin = start if local else max(0, int(header.get("HeaderSize", 0)))
+    found = data.stat().st_size - begin if data.is_file() else 0
+    compare_bytes(path, data, _bytes_of_pixels(header), found)
+
+
+def _read_header(path: Path) -> tuple[dict[str, str], int]:
+    """The header's keys, and where LOCAL pixels begin; KeyError where it is no whole header."""
+    header: dict[str, str] = {}
+    start = 0
+    with path.open("rb") as file:
+        lines = file.read(_LONGEST_HEADER).splitlines(keepends=True)
+    for line in lines:
+        start += len(line)
+        key, _, value = line.decode("latin-1").partition("=")
+        header[key.strip()] = value.strip()
+        if key.strip() == "ElementDataFile":
+            break
+    if not {"DimSize", "ElementType", "ElementDataFile"} <= header.keys():
+        raise KeyError(path.name)
+    # Names of files may be UTF-8, keys are ASCII.
+    header["ElementDataFile"] = header["ElementDataFile"].encode("latin-1").decode("utf-8")
+    return header, start
+
+
+def _bytes_of_pixels(header: dict[str, str]) -> float:
+    if header.get("CompressedData", "False").lower() == "true":
+        return int(header.get("CompressedDataSize", 0))
+    voxels = math.prod(int(each) for each in header["DimSize"].split())
+    channels = int(header.get("ElementNumberOfChannels", 1))
+    return voxels * channels * _META_BYTES.get(header["ElementType"], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from M3LungScreenLib.completeness import check_gzip
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.files.nifti import Warned, no_spacing, orientation_unknown
 
@@ -15,8 +16,11 @@ _ANATOMICAL = ("left", "right", "lps", "ras", "las")
 _READABLE = ("raw", "gzip", "gz", "txt", "text", "ascii", "hex")
 
 
-def read_header(path: Path) -> dict[str, str]:
-    """An NRRD header's fields by their names in small letters; ValueError where it is cut."""
+def read_header(path: Path) -> tuple[dict[str, str], int]:
+    """An NRRD header's fields by their names in small letters, and where the pixels begin.
+
+    ValueError where it is cut.
+    """
     with path.open("rb") as file:
         head = file.read(_LONGEST_HEADER)
     if not head.startswith(b"NRRD"):
@@ -27,12 +31,15 @@ def read_header(path: Path) -> dict[str, str]:
     fields = {key.strip().lower(): value.lstrip("=").strip() for key, value in pairs}
     if not rest and not {"data file", "datafile"} & fields.keys():
         raise ValueError(path.name)
-    return fields
+    return fields, len(head) - len(rest[0]) if rest else len(head)
 
 
 def check_header(path: Path) -> Warned:
-    """Refuse an unreadable encoding, several frames and a missing spacing; warn of the rest."""
-    header = read_header(path)
+    """Refuse missing pixels, several frames and a missing spacing; warn of no orientation.
+
+    ITK takes a compressed file without its end.
+    """
+    header, start = read_header(path)
     encoding = header.get("encoding", "raw").lower()
     if encoding not in _READABLE:
         raise InputRefused(
@@ -40,6 +47,9 @@ def check_header(path: Path) -> Warned:
             f"{path.name} is packed with {encoding}, which is not read here. Save it with gzip or "
             "raw encoding.",
         )
+    data = _data_file(path, header)
+    if data is not None and encoding.startswith("gz"):
+        check_gzip(data, start if data == path else 0)
     _check_frames(header, path.name)
     if "space directions" in header:
         is_placed = header.get("space", "").lower().startswith(_ANATOMICAL)
@@ -48,6 +58,20 @@ def check_header(path: Path) -> Warned:
     if not spacings or not all(_is_length(each) for each in spacings[-3:]):
         raise no_spacing(path.name)
     return orientation_unknown(path.name)
+
+
+def _data_file(path: Path, header: dict[str, str]) -> Path | None:
+    """Where the pixels are, None where they are spread over several files."""
+    name = header.get("data file", header.get("datafile", ""))
+    if name.upper().startswith("LIST") or "%" in name:
+        return None
+    if not (path.parent / name).exists():
+        raise InputRefused(
+            "truncated",
+            f"{path.name} keeps its pixels in {name}, which is not beside it. Copy both into one "
+            "folder.",
+        )
+    return path.parent / name if name else path
 
 
 def _check_frames(header: dict[str, str], name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from M3LungScreenLib.completeness import check_complete, unreadable
+from M3LungScreenLib.completeness import unreadable
 from M3LungScreenLib.ct import LARGEST_COSINE_BETWEEN_AXES
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.files import metaimage, nrrd
@@ -25,7 +25,7 @@ _LOAD_IN_SLICER = "Load it in Slicer and save it as .nrrd."
 # What people hand over and is no CT volume, and the way to one.
 _OTHERS = {
     (".npy", ".npz"): "An array carries no spacing. In Python, pass it with its spacing to "
-    "CTVolume.from_array, or save it as .nrrd with SimpleITK.",
+    "CTVolume.from_array, or save it as .nrrd with its geometry.",
     (".mat", ".h5", ".hdf5", ".pt", ".pkl"): "Data of a program carry no geometry that is known "
     "here. Save the CT as .nrrd with its spacing.",
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"): "A picture holds shades of grey, "
@@ -58,7 +58,6 @@ def read_image(path: Path) -> tuple[sitk.Image, Warned]:
     try:
         if name.endswith((*NIFTI, *_PAIR)):
             return _read_nifti(path)
-        check_complete(path)
         warnings: Warned = orientation_unknown(path.name) if name.endswith(GIPL) else ()
         if name.endswith(NRRD):
             warnings = nrrd.check_header(path)

@@ -13,9 +13,8 @@ from M3LungScreenSlicer.scene.slices import position_of, slice_at
 from M3LungScreenSlicer.scene.volumes import VolumeRefused, hand_over, screenable, voxels, why_not
 from scipy.spatial.transform import Rotation
 
-from M3LungScreenLib.ct import Geometry
+from M3LungScreenLib.ct import CTVolume, Geometry
 from M3LungScreenLib.errors import InputRefused
-from M3LungScreenLib.suitability import check_values
 from M3LungScreenLib.worker import map_volume
 from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of
 
@@ -206,16 +205,24 @@ def test_what_cannot_be_screened_is_refused_with_a_sentence(scene, tmp_path, wor
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_no_number_is_refused_in_the_words_of_the_command_line(
-    scene, tmp_path, kind, value
+@pytest.mark.parametrize("place", [(1, 1, 2), (2, 3, 4)], ids=["inside", "at the border"])
+def test_a_value_that_is_no_number_is_to_slicer_what_it_is_to_the_library(
+    scene, tmp_path, kind, value, place
 ):
     hu = np.linspace(-1000, 1000, 60).reshape(3, 4, 5).astype(kind)
-    hu[2, 3, 4] = value
-    with pytest.raises(InputRefused) as told:
-        check_values(hu)
-    with pytest.raises(VolumeRefused, match="NaN or infinite") as refused:
-        hand_over(add_volume(scene, hu), tmp_path)
-    assert str(refused.value) == told.value.message
+    hu[place] = value
+    handed = hand_over(add_volume(scene, hu), tmp_path)
+
+    geometry = as_given(handed.geometry)
+    if place == (2, 3, 4):
+        expected = CTVolume.stored_in(geometry, hu)
+        assert (map_volume(handed.path, geometry).hu == expected.hu).all()
+        return
+    with pytest.raises(InputRefused, match="NaN or infinite") as told:
+        CTVolume.stored_in(geometry, hu)
+    with pytest.raises(InputRefused) as refused:
+        map_volume(handed.path, geometry)
+    assert refused.value.message == told.value.message
 
 
 def test_overlays_are_not_offered_for_screening(scene, result_folder):

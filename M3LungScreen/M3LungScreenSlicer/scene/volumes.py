@@ -51,8 +51,8 @@ def screenable(scene: Any) -> list[Any]:
 def hand_over(node: Any, folder: Path) -> HandedVolume:
     """Write the voxels of `node`, linear parent transforms hardened in its geometry.
 
-    The node itself is left as it is. Raises VolumeRefused as `why_not` says, and for a value
-    that is not finite.
+    The node itself is left as it is. Raises VolumeRefused as `why_not` says, and where there
+    is no room.
     """
     problem = why_not(node)
     if problem:
@@ -149,7 +149,7 @@ def _why_not_its_place(node: Any) -> str:
 
 
 def _why_not_its_depth(image: Any) -> str:
-    from M3LungScreenLib.suitability import check_bytes
+    from M3LungScreenLib.hounsfield import check_bytes
 
     return _refusal(check_bytes, image.GetScalarSize())
 
@@ -157,19 +157,15 @@ def _why_not_its_depth(image: Any) -> str:
 def _int16_parts(array: np.ndarray) -> Iterator[np.ndarray]:
     """The slabs of `array` rounded to int16, so that no second volume is held in memory.
 
-    Raises VolumeRefused for NaN and infinite values, which int16 would make HU.
+    The library rounds, so that NaN means the same here as in a file.
     """
-    from M3LungScreenLib.suitability import check_finite
+    from M3LungScreenLib.hounsfield import rounded_hu
 
     if array.dtype == np.int16:
         yield array
         return
     for slab in array:
-        problem = _refusal(check_finite, slab)
-        if problem:
-            raise VolumeRefused(problem)
-        rounded = np.rint(slab) if slab.dtype.kind == "f" else slab
-        yield np.clip(rounded, -32768, 32767).astype(np.int16)
+        yield rounded_hu(slab[np.newaxis])
 
 
 def _refusal(check: Callable[[Any], None], value: Any) -> str:
