@@ -115,7 +115,8 @@ def check_values(array: np.ndarray) -> Warned:
         raise no_hu(f"its values reach {found.high:.0f}")
     if found.high - found.low < SMALLEST_SPAN_HU:
         raise no_hu(
-            f"its values lie between {found.low:g} and {found.high:g}, a chest's span over 1000"
+            f"its values lie between {found.low:g} and {found.high:g}, a chest's span over 1000, "
+            "from air and lung to bone"
         )
     if found.share(*AIR_HU) < max(SMALLEST_AIR_SHARE, found.share(DENSE_HU, LARGEST_HU)):
         raise no_hu(

@@ -9,7 +9,7 @@ from pathlib import Path
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.dicom.files import is_dicom
 from M3LungScreenLib.errors import UsageError
-from M3LungScreenLib.reading import SUFFIXES
+from M3LungScreenLib.files.reading import SUFFIXES
 from Training.datasets.dataset import Dataset, subfolders, wrong_layout
 from Training.datasets.headers import dicom_person
 from Training.datasets.index_file import CLASS_NAMES, Case
