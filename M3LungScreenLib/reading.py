@@ -5,6 +5,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.dicom.files import is_dicom
 from M3LungScreenLib.dicom.reading import read_dicom
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.files.reading import check_format, is_volume_file, read_image
@@ -27,7 +28,7 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     if path.is_file() and is_volume_file(path):
         image, warnings = read_image(path)
         return _checked(image, "file", warnings=warnings)
-    if path.is_file():
+    if path.is_file() and not is_dicom(path):
         check_format(path)
     found = read_dicom(path, series)
     return _checked(found.image, found.kind, found.series_uid_sha256, found.warnings)

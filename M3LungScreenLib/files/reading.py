@@ -31,7 +31,7 @@ _OTHERS = {
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"): "A picture holds shades of grey, "
     "no Hounsfield units. Use the DICOM series it was made from.",
     (".mgh", ".mgz", ".mnc", ".vtk", ".vti", ".hdr", ".img"): _LOAD_IN_SLICER,
-    (".zip", ".7z", ".rar", ".tar", ".tgz"): "Unpack it and give the folder or file inside.",
+    (".tar", ".tgz", ".tar.gz"): "Unpack it and name the folder or file inside.",
     (".mrb", ".mrml"): "A scene holds many things. Open it in Slicer and save the CT as .nrrd.",
 }
 

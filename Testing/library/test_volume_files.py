@@ -301,14 +301,14 @@ def test_a_gipl_file_is_read_with_its_spacing(tmp_path):
     ("name", "words"),
     [
         ("a.npy", "In Python, pass it with its spacing to CTVolume.from_array"),
-        ("a.zip", "Unpack it and give the folder or file inside."),
+        ("a.tar", "Unpack it and name the folder or file inside."),
         ("A.PNG", "Use the DICOM series it was made from."),
         ("a.mgz", "Load it in Slicer and save it as .nrrd."),
         ("a.mrb", "Open it in Slicer and save the CT as .nrrd."),
     ],
 )
 def test_what_is_no_ct_volume_is_told_the_way_to_one(tmp_path, name, words):
-    (tmp_path / name).write_bytes(b"PK\x03\x04 whatever is in it" * 40)
+    (tmp_path / name).write_bytes(b"whatever is in it" * 40)
     message = refusal(tmp_path / name).message
     assert message.startswith(f"{name} is no CT volume. ")
     assert words in message
