@@ -7,7 +7,6 @@ refusal all stand on this mask.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -15,26 +14,19 @@ from skimage.morphology import convex_hull_image
 from skimage.segmentation import watershed
 
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.lung_air import find_lung_air
+from M3LungScreenLib.working_copy import WorkingCopy
 
 RIGHT, LEFT = 1, 2
 # Of about the same time each: what `segment_lungs` tells while it works.
 PARTS = 6
-WORKING_SPACING_MM = 2.0
-# Ground glass stays below this after averaging; soft tissue does not.
-AIR_BELOW_HU = -300
-# The core of gas in bowel or trachea reads -1000; lung, even with emphysema, more.
-GAS_BELOW_HU = -958
-# Trachea and main bronchi together, in one axial slice.
-LARGEST_AIRWAY_AREA_MM2 = 900
-# A region of air smaller than this is no lung: in 3D, and in a single slice.
-SMALLEST_LUNG_ML = 15
-SMALLEST_LUNG_AREA_MM2 = 400
 # Vessels, fissures and opacities up to twice this wide are closed over.
 CLOSING_RADIUS_MM = 12.0
-# Hollow tables, mattresses and air under the skin are walled off this thinly from the
-# air outside; of a lung's border only a small share is.
-WALL_MM = 12.0
-LARGEST_SHALLOW_SHARE = 0.5
+# A field of view that ends in the body does so over a good part of its height; the
+# spine has more bone in its columns than ribs, sternum or shoulder blades in theirs.
+LARGEST_SHARE_AT_SIDE = 0.25
+SPINE_WIDTH_MM = 40.0
+BONE_HU = 180
 # One lung reaches across the midline with less than this share of it.
 LARGEST_SHARE_ACROSS = 0.3
 # Lung without air is looked for where its opposite has air: broad regions, a good
@@ -59,151 +51,34 @@ def segment_lungs(
     axial arrays lie. A single slice is segmented in 2D. `part_done` hears 1 to PARTS
     on the way (fewer without lungs); what it raises ends the work.
     """
-    work = _WorkingCopy.of(volume)
-    outside = _outside(work.hu)
-    body = ~outside
-    air = (work.hu < AIR_BELOW_HU) & body
+    work = WorkingCopy.of(volume)
     part_done(1)
-    airways = _airways(air, work)
-    part_done(2)
-    lung_air = _lung_regions(air & ~airways, outside, work)
+    lung_air, air, body = find_lung_air(work)
     if not lung_air.any():
         return np.zeros(volume.hu.shape, np.uint8)
     part_done(3)
-    sides = _split(lung_air, _midline(body), work)
+    midline = _midline(body, work)
+    sides = _split(lung_air, midline, work)
     part_done(4)
     closed = _closed(sides, body, work)
     part_done(5)
-    filled = _fill_opaque(closed, body, work)
+    filled = _fill_opaque(closed, body, round(midline), work)
     part_done(PARTS)
     return work.back(_without_traces(filled, work), air)
 
 
-@dataclass(frozen=True)
-class _WorkingCopy:
-    """HU averaged over `factor` × `factor` pixels; slices are kept."""
-
-    hu: np.ndarray
-    spacing_mm: tuple[float, float, float]  # slice, row, column
-    factor: int
-    full: np.ndarray
-
-    @classmethod
-    def of(cls, volume: CTVolume) -> "_WorkingCopy":
-        x_mm, y_mm, z_mm = volume.spacing_mm
-        factor = max(1, round(WORKING_SPACING_MM / x_mm))
-        hu = np.maximum(volume.hu, -1024)
-        _, rows, columns = hu.shape
-        pad = ((0, 0), (0, -rows % factor), (0, -columns % factor))
-        padded = np.pad(hu, pad, mode="edge") if factor > 1 else hu
-        blocks = padded.reshape(len(hu), padded.shape[1] // factor, factor, -1, factor)
-        small = blocks.mean(axis=(2, 4), dtype=np.float32)
-        return cls(small, (z_mm, y_mm * factor, x_mm * factor), factor, volume.hu)
-
-    @property
-    def pixel_mm2(self) -> float:
-        return self.spacing_mm[1] * self.spacing_mm[2]
-
-    @property
-    def voxel_ml(self) -> float:
-        return float(np.prod(self.spacing_mm)) / 1000
-
-    @property
-    def is_single(self) -> bool:
-        return len(self.hu) == 1
-
-    def back(self, sides: np.ndarray, air: np.ndarray) -> np.ndarray:
-        """Sides in full resolution; the border of aerated lung follows the full HU."""
-        grown = ndimage.grey_dilation(sides, footprint=_CROSS)
-        inner = ndimage.binary_erosion(sides > 0, _CROSS) | ((sides > 0) & ~air)
-        labels, certain = self._enlarged(grown), self._enlarged(inner)
-        return np.where(certain | (self.full < AIR_BELOW_HU), labels, 0).astype(np.uint8)
-
-    def _enlarged(self, small: np.ndarray) -> np.ndarray:
-        whole = small.repeat(self.factor, axis=1).repeat(self.factor, axis=2)
-        return whole[:, : self.full.shape[1], : self.full.shape[2]]
-
-
-_PLANE = np.ones((1, 3, 3), bool)
-_CROSS = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
-
-
-def _outside(hu: np.ndarray) -> np.ndarray:
-    """Air around the patient: what reaches the border of its slice.
-
-    Leaks of a few millimetres (air under the skin, a thin chest wall) are no way in.
-    """
-    air = hu < AIR_BELOW_HU
-    wide = ndimage.binary_erosion(air, _CROSS, border_value=1)
-    outside = np.stack([_touching_border(each) for each in wide])
-    return ndimage.binary_dilation(outside, _CROSS) & air
-
-
-def _touching_border(mask: np.ndarray) -> np.ndarray:
-    """Regions of `mask` `[row, column]` that reach its border."""
-    regions, _ = ndimage.label(mask)
-    edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-    return np.isin(regions, np.unique(edge[edge > 0]))
-
-
-def _airways(air: np.ndarray, work: _WorkingCopy) -> np.ndarray:
-    """Trachea and main bronchi, followed from the head down until they enter the lungs."""
-    airways = np.zeros_like(air)
-    previous = np.zeros(air.shape[1:], bool)
-    for k in range(len(air) - 1, -1, -1):
-        regions, count = ndimage.label(air[k])
-        if count == 0:
-            previous[:] = False
-            continue
-        areas = ndimage.sum_labels(air[k], regions, np.arange(1, count + 1)) * work.pixel_mm2
-        fits = _gas_like(regions, count, work.hu[k]) & (areas < LARGEST_AIRWAY_AREA_MM2)
-        if previous.any():
-            met = np.zeros(count, bool)
-            met[np.unique(regions[previous & (regions > 0)]) - 1] = True
-            fits &= met
-        airways[k] = np.isin(regions, 1 + np.flatnonzero(fits))
-        previous = airways[k] if airways[k].any() else previous & False
-    return ndimage.binary_dilation(airways, _CROSS) & air
-
-
-def _gas_like(regions: np.ndarray, count: int, hu: np.ndarray) -> np.ndarray:
-    """For each region whether its darkest tenth is pure gas."""
-    index = np.arange(1, count + 1)
-    return np.asarray(ndimage.minimum(hu, regions, index)) < GAS_BELOW_HU + 20
-
-
-def _lung_regions(air: np.ndarray, outside: np.ndarray, work: _WorkingCopy) -> np.ndarray:
-    """Regions of air large enough for lung, whose core is no pure gas, deep in the body."""
-    regions, count = ndimage.label(air)
-    if count == 0:
-        return air
-    index = np.arange(1, count + 1)
-    pixels = np.asarray(ndimage.sum_labels(air, regions, index))
-    if work.is_single:
-        large = pixels * work.pixel_mm2 >= SMALLEST_LUNG_AREA_MM2
-    else:
-        large = pixels * work.voxel_ml >= SMALLEST_LUNG_ML
-    core = ndimage.binary_erosion(air, _PLANE) & air
-    inside = np.where(core, regions, 0)
-    has_core = np.asarray(ndimage.sum_labels(core, inside, index)) > 0
-    median = np.asarray(ndimage.median(work.hu, np.where(core, regions, 0), index))
-    is_gas = ~has_core | (median < GAS_BELOW_HU)
-    depth_mm = np.stack(
-        [ndimage.distance_transform_edt(~each, sampling=work.spacing_mm[1:]) for each in outside]
-    )
-    border = air & ~ndimage.binary_erosion(air, _CROSS)
-    near = ndimage.mean(depth_mm < WALL_MM, np.where(border, regions, 0), index)
-    is_shallow = np.asarray(near) > LARGEST_SHALLOW_SHARE
-    return np.isin(regions, index[large & ~is_gas & ~is_shallow])
-
-
-def _midline(body: np.ndarray) -> float:
-    """The column halfway through the trunk, over all slices."""
+def _midline(body: np.ndarray, work: WorkingCopy) -> float:
+    """The column halfway through the trunk, over all slices; through the spine if a side is cut."""
     weight = body.sum(axis=(0, 1))
+    if max(body[:, :, 0].mean(), body[:, :, -1].mean()) > LARGEST_SHARE_AT_SIDE:
+        width = max(1, round(SPINE_WIDTH_MM / work.spacing_mm[2]))
+        bone = np.count_nonzero(work.hu > BONE_HU, axis=(0, 1)).astype(np.float32)
+        if bone.any():
+            return float(ndimage.uniform_filter1d(bone, width, mode="constant").argmax())
     return float(np.average(np.arange(len(weight)), weights=weight + 1e-9))
 
 
-def _split(lung_air: np.ndarray, midline: float, work: _WorkingCopy) -> np.ndarray:
+def _split(lung_air: np.ndarray, midline: float, work: WorkingCopy) -> np.ndarray:
     """1 right, 2 left. Lungs that touch are cut where they are thinnest."""
     distance = ndimage.distance_transform_edt(lung_air, sampling=work.spacing_mm)
     for depth_mm in (0.0, 2.0, 4.0, 6.0, 9.0, 12.0):
@@ -234,7 +109,7 @@ def _sides_of(regions: np.ndarray, count: int, midline: float) -> np.ndarray:
     return np.array(side, np.uint8)[regions]
 
 
-def _closed(sides: np.ndarray, body: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+def _closed(sides: np.ndarray, body: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """Each lung closed over vessels and opacities, its holes filled in each slice."""
     reach = [int(np.ceil(CLOSING_RADIUS_MM / step)) for step in work.spacing_mm]
     closed = sides.copy()
@@ -272,13 +147,14 @@ def _grown_box(mask: np.ndarray, by: list[int]) -> tuple[slice, ...]:
     )
 
 
-def _fill_opaque(sides: np.ndarray, body: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+def _fill_opaque(
+    sides: np.ndarray, body: np.ndarray, midline: int, work: WorkingCopy
+) -> np.ndarray:
     """Lung that lost its air, a lobe or a whole side, after the mirrored opposite.
 
     Only well above the opposite's diaphragm: nearer to it the liver's dome looks the
     same as a consolidated base. Bone stays out.
     """
-    midline = round(_midline(body))
     steps = max(1, round(DOME_DISTANCE_MM / work.spacing_mm[0]))
     soft = (work.hu < 150) & body
     filled = sides.copy()
@@ -294,7 +170,7 @@ def _fill_opaque(sides: np.ndarray, body: np.ndarray, work: _WorkingCopy) -> np.
     return filled
 
 
-def _at_the_ribs(missing: np.ndarray, thorax: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+def _at_the_ribs(missing: np.ndarray, thorax: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """The broad parts of `missing` whose border lies along the costal surface.
 
     Heart and mediastinum, where the lungs differ too, touch it but little. All
@@ -324,7 +200,7 @@ def _large(mask: np.ndarray, voxels: float) -> np.ndarray:
     return np.isin(regions, 1 + np.flatnonzero(sizes >= voxels))
 
 
-def _without_traces(sides: np.ndarray, work: _WorkingCopy) -> np.ndarray:
+def _without_traces(sides: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """No lung in a slice that has next to none."""
     enough = (sides > 0).sum(axis=(1, 2)) * work.pixel_mm2 >= SMALLEST_AREA_IN_SLICE_MM2
     return sides * enough[:, None, None]

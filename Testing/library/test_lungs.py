@@ -133,6 +133,80 @@ def test_air_and_a_solid_body_have_no_lungs(phantom):
     assert not phantom.lungs().any()
 
 
+def with_vessels_and_spine(phantom: Phantom) -> Phantom:
+    """Vessels throughout the lungs, so that no height is like another, and a spine."""
+    vessels = np.zeros_like(phantom.truth)
+    for place in np.argwhere(phantom.truth > 0)[:: np.count_nonzero(phantom.truth) // 400]:
+        k, y, x = place
+        vessels[k, y - 1 : y + 2, x - 1 : x + 2] = 1
+        vessels[min(k + 1, len(vessels) - 1), y : y + 3, x : x + 3] = 1
+    phantom.hu[(vessels > 0) & (phantom.truth > 0)] = SOFT
+    phantom.hu[phantom.x**2 + (phantom.y - 42) ** 2 < 100] = 300
+    return phantom
+
+
+CUTS = {
+    "left": np.s_[:, :, :140],
+    "right": np.s_[:, :, 45:],
+    "front": np.s_[:, 70:, :],
+    "back": np.s_[:, :118, :],
+    "all around, without any air outside": np.s_[:, 66:122, 45:140],
+    "one corner, with air outside in it": np.s_[:, 20:118, 0:140],
+}
+
+
+@pytest.mark.parametrize("side", CUTS)
+def test_lung_that_reaches_the_border_of_the_image_is_lung(phantom, side):
+    with_vessels_and_spine(phantom)
+    phantom.hu, truth = phantom.hu[CUTS[side]], phantom.truth[CUTS[side]]
+    found = phantom.lungs()
+    assert np.count_nonzero(found) == pytest.approx(np.count_nonzero(truth), rel=0.1)
+    assert dice(found > 0, truth > 0) > 0.95
+
+
+def test_lung_that_reaches_the_edge_of_the_scanners_circle_is_lung(phantom):
+    with_vessels_and_spine(phantom)
+    beyond = phantom.x**2 + phantom.y**2 > 55**2
+    phantom.hu[beyond] = -1024
+    truth = phantom.truth * ~beyond
+    assert np.count_nonzero(phantom.lungs()) == pytest.approx(np.count_nonzero(truth), rel=0.1)
+
+
+@pytest.mark.parametrize("foam", [-980, -950, -900, -800])
+def test_a_foam_filled_table_that_the_image_cuts_off_is_no_lung(phantom, foam):
+    table = phantom.y > 60
+    phantom.hu[table] = foam + np.random.default_rng(1).normal(0, 15, np.count_nonzero(table))
+    phantom.hu[table & (phantom.y < 62)] = 100
+    phantom.hu = phantom.hu[:, :180]
+    assert dice(phantom.lungs() > 0, phantom.truth[:, :180] > 0) > 0.96
+
+
+@pytest.mark.parametrize("thickness", [1, 2])
+def test_gas_right_under_the_diaphragm_is_no_lung_even_in_thick_slices(thickness):
+    phantom = Phantom(slices=44)
+    for place, radius in ((6, 14), (3, 10), (2, 13)):
+        phantom.hu[phantom.ellipsoid(place, -12, 24, 3, radius, radius)] = GAS
+    phantom.truth[:9] = 0
+    lung = phantom.truth > 0
+    phantom.hu[:9][np.abs(phantom.x[:9] - 24) > 14] = np.where(
+        (phantom.x / 80) ** 2 + (phantom.y / 55) ** 2 < 1, SOFT, AIR
+    )[:9][np.abs(phantom.x[:9] - 24) > 14]
+    thick = phantom.hu.reshape(-1, thickness, *phantom.hu.shape[1:]).mean(axis=1)
+    spacing = (2.0, 2.0, 5.0 * thickness)
+    found = segment_lungs(CTVolume.from_array(np.rint(thick).astype(np.int16), spacing))
+    assert not found[: 8 // thickness].any()
+    whole = lung.reshape(-1, thickness, *lung.shape[1:]).mean(axis=1) > 0.5
+    assert dice(found > 0, whole) > 0.95
+
+
+def test_bowel_that_lies_wholly_below_the_lungs_is_no_lung(phantom):
+    stool = np.random.default_rng(2).uniform(-900, -320, phantom.hu.shape)
+    bowel = phantom.ellipsoid(2, -28, 30, 1.6, 12, 16)
+    phantom.hu[:4] = np.where(phantom.truth[:4] > 0, SOFT, phantom.hu[:4])
+    phantom.hu[bowel] = stool[bowel]
+    assert not phantom.lungs()[:4].any()
+
+
 TABLES = {
     "flat and thin": lambda p: (abs(p.y - 62) < 1.5) & (abs(p.x) < 85),
     "curved": lambda p: abs(p.y - 60 - p.x**2 / 400) < 1.5,
