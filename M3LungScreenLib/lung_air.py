@@ -78,17 +78,17 @@ def _bowel_gas(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
     dark = _smoothed(work.hu) < GAS_BELOW_HU
     is_gas = share_of_regions(dark, np.where(core, regions, 0), regions.max()) >= SMALLEST_GAS_SHARE
     gas = is_gas[regions]
+    above_or_below = np.zeros_like(gas)
+    above_or_below[1:] |= gas[:-1]
+    above_or_below[:-1] |= gas[1:]
+    mixed = share_of_regions(above_or_below, regions, regions.max()) >= SMALLEST_SHARE_OVER_GAS
+    gas |= mixed[regions]
     bubbles, count = ndimage.label(gas)
     beneath = np.zeros_like(air)
     beneath[1:] = np.logical_or.accumulate(air & ~gas, axis=0)[:-1]
     in_bowel = share_of_regions(beneath, bubbles, count) < LARGEST_SHARE_OVER_LUNG
     in_bowel[0] = False
-    gas = in_bowel[bubbles]
-    beside = np.zeros_like(gas)
-    beside[1:] |= gas[:-1]
-    beside[:-1] |= gas[1:]
-    mixed = share_of_regions(beside, regions, regions.max()) >= SMALLEST_SHARE_OVER_GAS
-    return gas | mixed[regions]
+    return np.asarray(in_bowel[bubbles])
 
 
 def _smoothed(hu: np.ndarray) -> np.ndarray:

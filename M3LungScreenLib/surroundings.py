@@ -56,7 +56,8 @@ def beyond_the_circle(hu: np.ndarray) -> np.ndarray:
     seen = ~beyond
     if not beyond.any() or not seen.any():
         return beyond & False
-    dents = np.count_nonzero(convex_hull_image(seen) & beyond)
+    hull = ndimage.binary_erosion(convex_hull_image(seen), _PLANE[0])
+    dents = np.count_nonzero(hull & beyond)
     return beyond & (dents <= LARGEST_DENT_SHARE * np.count_nonzero(seen))
 
 
