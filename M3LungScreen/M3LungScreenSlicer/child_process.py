@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from .environment import added_to_environment, worker_environment
 
 LAST_LINES = 200  # a traceback of pip is long, and its cause stands before it
 KILL_WAIT_MS = 2000
@@ -168,43 +169,6 @@ def _bytes(read: Any) -> bytes:
 def qt_worker(library_root: Path) -> QtProcess:
     """The library's worker under Slicer's Python, not yet started."""
     return QtProcess(slicer_python(), WORKER_ARGUMENTS, library_root, worker_environment())
-
-
-def worker_environment() -> dict[str, str]:
-    """One core stays free for Slicer's window, and a GPU is looked for without a CUDA context.
-
-    What the user has set is left as it is.
-    """
-    threads = str(max(1, core_count() - 1))
-    wanted = {
-        "OMP_NUM_THREADS": threads,  # PyTorch, NumPy and SciPy
-        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads,  # SimpleITK
-        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # nvidia-smi's order
-    }
-    return {name: value for name, value in wanted.items() if name not in os.environ}
-
-
-def core_count() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextmanager
-def added_to_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """`variables` are in os.environ meanwhile; a process started now inherits them."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def creation_flags() -> int:

@@ -135,23 +135,24 @@ def test_the_console_does_not_disturb_the_panels_run(logic, a_ct):
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, "1"), (2, "1"), (8, "7")])
 def test_one_core_stays_free(monkeypatch, cores, threads):
-    from M3LungScreenSlicer import child_process
+    from M3LungScreenSlicer import environment
 
-    monkeypatch.setattr(child_process, "core_count", lambda: cores)
+    monkeypatch.setattr(environment, "core_count", lambda: cores)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert child_process.worker_environment()["OMP_NUM_THREADS"] == threads
+    assert environment.worker_environment()["OMP_NUM_THREADS"] == threads
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert "OMP_NUM_THREADS" not in child_process.worker_environment()
+    assert "OMP_NUM_THREADS" not in environment.worker_environment()
 
 
 def test_the_child_computes_with_the_threads_that_it_is_given(window, monkeypatch):
-    from M3LungScreenSlicer import child_process
+    from M3LungScreenSlicer import environment
+    from M3LungScreenSlicer.child_process import QtProcess
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(child_process, "core_count", lambda: 2)
-    given, lines = child_process.worker_environment(), []
+    monkeypatch.setattr(environment, "core_count", lambda: 2)
+    given, lines = environment.worker_environment(), []
     script = "import os, torch; print(torch.get_num_threads(), os.environ['CUDA_DEVICE_ORDER'])"
-    process = child_process.QtProcess(sys.executable, ["-c", script], ROOT, given)
+    process = QtProcess(sys.executable, ["-c", script], ROOT, given)
     process.start(lines.append, lambda how: None)
     for _ in range(120):
         if lines:
