@@ -29,6 +29,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     widget, view = opened(chosen.key, chosen.seed)
+    installing(widget, chosen.folder / "state_0_installing.png")
     states(widget, chosen.folder)
     slice_views(widget, view, chosen.folder / "slice_view.png")
     researcher(widget, view, chosen.folder / "attention.png")
@@ -62,6 +63,25 @@ def opened(key: str, seed: int) -> tuple[Any, Any]:
     widget.kept = kept
     view.fit()
     return widget, view
+
+
+def installing(widget: Any, path: Path) -> None:
+    """The panel while pip downloads; no pip is run."""
+    from M3LungScreenSlicer.installation import Plan
+    from M3LungScreenSlicer.installer import Installer
+
+    from Testing.stand_ins.pip import Pip
+
+    pip, logic = Pip(), widget.logic
+    own, logic._installer = logic._installer, Installer(pip)
+    widget._install(Plan((), (("-m", "pip", "install", "torch>=2.8"),)))
+    pip.last.say("Downloading https://download.pytorch.org/whl/cpu/torch-2.9.0.whl (812.4 MB)")
+    pip.last.say("Progress 41 of 100")
+    save_panel(widget, path)
+    logic.stop_installing()
+    logic._installer = own
+    widget._run.show_status(logic.status)
+    widget._refresh()
 
 
 def states(widget: Any, folder: Path) -> None:
