@@ -98,8 +98,7 @@ def choose(found: Found, wanted: str | None) -> tuple[Scan, Warned]:
     if chosen.flaw is not None:
         raise _unfit(found, chosen, named)
     fit = [each for each in named[1:] if each.flaw is None]
-    if wanted is None:
-        _check_that_one_is_meant(found, chosen, fit)
+    _check_that_one_is_meant(found, chosen, fit)
     left = [each for each in named if each is not chosen]
     return chosen, (*_left_out(found, chosen, left), *_damaged(found), *_saved_oddly(chosen))
 
@@ -157,7 +156,7 @@ def _why_not(scan: Scan, chosen: Scan, tallest_mm: float) -> str:
 
 def _named(found: Found, wanted: str) -> tuple[Scan, ...]:
     wanted = wanted.strip()
-    by_name = tuple(each for each in found.scans if wanted in (each.uid, each.first.series_number))
+    by_name = tuple(each for each in found.scans if each.is_called(wanted))
     index = re.fullmatch(r"\[?(\d+)\]?", wanted)
     if index and (not by_name or wanted.startswith("[")):
         by_name = found.scans[int(index[1]) - 1 : int(index[1])] if int(index[1]) else ()

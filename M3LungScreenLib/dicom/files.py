@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import isfile
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -35,13 +36,18 @@ _LONGEST_FIRST_VALUE = 256
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files below `folder` by name; linked folders, too, each folder once."""
+    """All files below `folder` by name; linked folders, too, each folder once.
+
+    A folder that may not be listed stands for itself.
+    """
     seen: set[str] = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    locked: list[OSError] = []
+    for here, folders, files in os.walk(folder, onerror=locked.append, followlinks=True):
         known = {name for name in folders if os.path.realpath(Path(here, name)) in seen}
         folders[:] = sorted(set(folders) - known)
         seen |= {os.path.realpath(here)} | {os.path.realpath(Path(here, each)) for each in folders}
-        yield from (Path(here, name) for name in sorted(files))
+        yield from (Path(here, name) for name in sorted(files) if isfile(Path(here, name)))
+    yield from (Path(each.filename) for each in locked)
 
 
 def is_dicom(path: Path) -> bool:

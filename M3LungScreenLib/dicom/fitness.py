@@ -20,10 +20,13 @@ AXIAL_COSINE = 0.7
 # Directions are written with 4 to 6 digits; beyond this the axes are not at right angles.
 LARGEST_COSINE_ERROR = 0.01
 _PROJECTION = re.compile(
-    r"(?<![A-Z])(MAX_?IP|MIN_?IP|MIPS?|VRT|SSD|CPR|CURVED|PROJECTION|VOLUME_RENDER)(?![A-Z])"
+    r"(?<![A-Z])(MAX_?IP|MIN_?IP|MIPS?|MAXIMUM|MINIMUM|VRT|SSD|CPR|CURVED|PROJECTION|VOLUME_RENDER)(?![A-Z])"
 )
 # 'US' is DICOM's word for unspecified.
 _HOUNSFIELD = ("HU", "HOUNSFIELD", "US", "UNSPECIFIED")
+_MAP = re.compile(
+    r"(?<![A-Z])(IODINE|VNC|VIRTUAL NON|CBF|CBV|PBV|MTT|TTP|PERFUSION|RHO|EFF_?Z|Z_?EFF)(?![A-Z])"
+)
 ORIGINAL = "Name the original axial chest CT."
 EXPORT = "Export the original CT series again, with all its tags."
 
@@ -85,14 +88,20 @@ def _localizer(frame: Frame) -> Flaw | None:
     return Flaw("not_axial", "is a localizer (scout)")
 
 
-def _projection(frame: Frame) -> Flaw | None:
+def _derived(frame: Frame) -> Flaw | None:
     """Projections and renderings are told by the image type; derived images by a name, too."""
     words = " ".join((*frame.image_type[2:], frame.calculation))
     if frame.image_type[:1] == ("DERIVED",):
         words += " " + frame.names.upper()
-    if not _PROJECTION.search(words):
-        return None
-    return Flaw("projection", "is a projection or rendering (such as a MIP), not a CT as scanned")
+    if _PROJECTION.search(words):
+        return Flaw(
+            "projection", "is a projection or rendering (such as a MIP), not a CT as scanned"
+        )
+    if frame.image_type[:1] == ("DERIVED",) and _MAP.search(words):
+        return Flaw(
+            "not_hu", "is a computed map (such as iodine or blood flow), not a CT as scanned"
+        )
+    return None
 
 
 def _orientation(frame: Frame) -> Flaw | None:
@@ -162,7 +171,7 @@ _RULES: tuple[Callable[[Frame], Flaw | None], ...] = (
     _sop_class,
     _picture,
     _localizer,
-    _projection,
+    _derived,
     _orientation,
     _plane,
     _position,

@@ -1,6 +1,7 @@
 """One record for each frame: of a single-frame file, or of a multi-frame object."""
 
 import math
+import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ class NoImage:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A DICOM file whose header cannot be read, or a file that may not be opened."""
+    """A DICOM file whose header cannot be read, or a file or folder that may not be opened."""
 
     path: Path
     is_locked: bool = False
@@ -115,12 +116,8 @@ class Damaged:
 
 def look_at(path: Path) -> list[Frame] | NoImage | Damaged | None:
     """The frames of a DICOM file, or what else it is; None where it is no DICOM."""
-    try:
-        path.open("rb").close()
-    except PermissionError:
+    if not os.access(path, os.R_OK) or path.is_dir():
         return Damaged(path, is_locked=True)
-    except OSError:
-        return None  # a link that leads nowhere, a socket
     if not is_dicom(path):
         return None
     with warnings.catch_warnings():

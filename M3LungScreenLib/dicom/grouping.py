@@ -3,8 +3,9 @@
 Frames of another patient, study, series number, storage class, orientation, pixel
 spacing, matrix or kernel are never slices of one scan. All else that can tell two
 scans apart (series UID, acquisition, phase, stack, image type and so on) may also
-vary within one: the scanner splits a range, or writes a UID for each slice. So
-positions decide. Two groups that differ in such a value are
+vary within one: the scanner splits a range, or writes a UID for each slice. Values
+that are new for nearly each slice tell nothing; of others, positions decide. Two groups
+that differ in such a value are
 
 - one scan, if one continues the other or fills its gaps: no slice of one at a place
   of the other, no gap and no sideways jump between them, and together they lie no
@@ -173,9 +174,9 @@ def _told_apart(
         yield from _runs(Scan.of(pile.frames, apart))
         return
     key, rest = keys[0], keys[1:]
-    scans = [pile]
-    if not key.is_last_resort or pile.shares_places:
-        scans = _joined(pile.parts(key.value))
+    parts, scans = pile.parts(key.value), [pile]
+    if pile.shares_places if key.is_last_resort else len(parts) <= len(pile.frames) / 2:
+        scans = _joined(parts)
     tells = len(scans) > 1 and max(len(each.distinct_mm) for each in scans) > 1
     for scan in scans if tells else [pile]:
         label = _label(key, scan.frames) if tells else ()

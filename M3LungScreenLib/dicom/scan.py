@@ -57,6 +57,10 @@ class Scan:
     def uid(self) -> str:
         return self.first.series_uid
 
+    def is_called(self, name: str) -> bool:
+        """By its number or the UID of any slice."""
+        return name == self.first.series_number or any(name == e.series_uid for e in self.frames)
+
     @cached_property
     def flaw(self) -> Flaw | None:
         return flaw_of(self.first)

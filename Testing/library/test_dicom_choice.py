@@ -154,6 +154,13 @@ def test_a_projection_with_more_slices_is_never_taken(tmp_path):
     assert refusal(tmp_path, "2").kind == "projection"
 
 
+@pytest.mark.parametrize("name", ["Thorax VNC", "Iodine map", "CTP CBF"])
+def test_computed_maps_are_no_ct(tmp_path, name):
+    tags = {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"], "SeriesDescription": name}
+    write_series(tmp_path, a_chest(), **tags)
+    assert "is a computed map" in refusal(tmp_path).message
+
+
 def test_chest_names_that_only_contain_such_letters_are_no_projection(tmp_path):
     tags = {"ImageType": ["DERIVED", "PRIMARY", "AXIAL"], "SeriesDescription": "CHEST SIMPLE"}
     write_series(tmp_path, a_chest(), **tags)
@@ -231,6 +238,9 @@ def test_between_patients_nobody_chooses_but_the_user(tmp_path):
     refused = refusal(tmp_path)
     assert "holds CT of 2 patients" in refused.message
     assert (read_ct(tmp_path, "2").hu == a_chest() + 7).all()
+    write_series(tmp_path / "c", a_chest() + 9, number=2, PatientID="C")
+    assert refusal(tmp_path, "2").kind == "several_patients"
+    assert (read_ct(tmp_path, "[3]").hu >= a_chest() + 7).all()
 
 
 def test_single_slices_of_several_scans_are_not_screened_as_one(tmp_path):

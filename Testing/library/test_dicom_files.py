@@ -178,6 +178,29 @@ def test_a_file_that_may_not_be_opened_is_named(tmp_path):
     assert path.name in dict(read_ct(tmp_path).warnings)["damaged_files"]
 
 
+def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
+    write_series(tmp_path / "series", a_chest())
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    volume = read_ct(tmp_path)
+    assert (volume.hu == a_chest()).all()
+    assert "may not be opened" in dict(volume.warnings)["damaged_files"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_pipe_in_the_folder_is_passed_by(tmp_path):
+    write_series(tmp_path, a_chest())
+    os.mkfifo(tmp_path / "pipe")
+    assert (read_ct(tmp_path).hu == a_chest()).all()
+
+
 @pytest.mark.parametrize(
     "head", [b"\x89PNG\r\n", b"ELF", b"8BPS", b"\xff\xd8\xff\xe0", b"II*\0", b"\x08\0", b"{"]
 )

@@ -119,6 +119,20 @@ def test_phases_told_by_nothing_but_the_time_are_told_apart(tmp_path):
     assert all(len({each.acquired[:3] for each in scan.frames}) == 1 for scan in scans)
 
 
+def test_phases_are_told_apart_though_each_slice_has_a_series_uid_of_its_own(tmp_path):
+    def change(k, data):
+        data.StudyInstanceUID, data.SeriesInstanceUID = "1.1", generate_uid()
+
+    for phase in (1, 2):
+        write_series(
+            tmp_path / str(phase), a_chest() + 7 * phase, change=change, AcquisitionNumber=phase
+        )
+    volume = read_ct(tmp_path)
+    assert (volume.hu == a_chest() + 7).all()
+    assert codes(volume) == ["several_series"]
+    assert (read_ct(tmp_path, "[2]").hu == a_chest() + 14).all()
+
+
 def test_two_scans_that_nothing_tells_apart_are_refused_with_what_to_do(tmp_path):
     write_series(tmp_path, a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1")
     write_series(tmp_path / "b", a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1")
