@@ -1,51 +1,28 @@
 """One record for each frame: of a single-frame file, or of a multi-frame object."""
 
-import math
 import os
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from M3LungScreenLib.dicom.files import DAMAGED, is_dicom, read_dataset
-
-_PHASES = (
-    "TemporalPositionIndex",
-    "TemporalPositionIdentifier",
-    "TemporalPositionTimeOffset",
-    "NominalPercentageOfCardiacPhase",
-    "NominalCardiacTriggerDelayTime",
-    "NominalPercentageOfRespiratoryPhase",
-    "TriggerTime",
+from M3LungScreenLib.dicom.header_values import (
+    FUNCTIONAL_GROUPS,
+    NAMES,
+    PHASES,
+    TAGS,
+    Numbers,
+    Values,
 )
-_NAMES = ("SeriesDescription", "ProtocolName", "BodyPartExamined")
-_FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-TAGS = [
-    *("SOPClassUID", "SOPInstanceUID", "Modality", "PatientID", "StudyInstanceUID"),
-    *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName"),
-    *("BodyPartExamined", "ImageType", "AcquisitionNumber", "AcquisitionTime", "ContentTime"),
-    *("InstanceNumber", "FrameOfReferenceUID", "ConcatenationUID", "ConvolutionKernel", "KVP"),
-    *("StackID", "SliceThickness", "SpacingBetweenSlices", "ImageOrientationPatient"),
-    *("ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "NumberOfFrames"),
-    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "RescaleIntercept"),
-    *("RescaleSlope", "RescaleType", "VolumeBasedCalculationTechnique"),
-    *_PHASES,
-    *_FUNCTIONAL_GROUPS,
-]
-_OF_FRAMES = ("FrameType", "FrameAcquisitionNumber")  # in functional groups alone
-_TAG_OF = {each: int(tag_for_keyword(each) or 0) for each in (*TAGS, *_OF_FRAMES)}
+
 # A number above is a damaged one.
 _MOST_FRAMES = 100_000
 
 DICOMDIR = "1.2.840.10008.1.3.10"
-
-Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -139,12 +116,12 @@ def _no_image(path: Path, data: Dataset) -> NoImage | Damaged:
 
 def _frames_of(path: Path, data: Dataset) -> list[Frame]:
     count = int(data.get("NumberOfFrames") or 1)
-    shared, each_frame = (list(data.get(name) or []) for name in _FUNCTIONAL_GROUPS)
+    shared, each_frame = (list(data.get(name) or []) for name in FUNCTIONAL_GROUPS)
     if count > _MOST_FRAMES or (each_frame and len(each_frame) != count):
         raise ValueError(f"{count} frames, but {len(each_frame)} functional groups")
     whole = [*_macros(shared[0] if shared else None), data]
     return [
-        _frame(path, i, count, _Values([*_macros(each_frame[i] if each_frame else None), *whole]))
+        _frame(path, i, count, Values([*_macros(each_frame[i] if each_frame else None), *whole]))
         for i in range(count)
     ]
 
@@ -155,70 +132,7 @@ def _macros(group: Dataset | None) -> list[Dataset]:
     return [each.value[0] for each in items if each.VR == "SQ" and each.value]
 
 
-class _Values:
-    """Values by keyword, of the first dataset that has them; what is no number is noted."""
-
-    def __init__(self, places: list[Dataset]) -> None:
-        self._whole = places[-1]
-        self._where: dict[int, Dataset] = {}
-        for place in places:
-            for tag in place.keys():  # noqa: SIM118
-                self._where.setdefault(int(tag), place)
-        self.wrong: list[tuple[str, str]] = []
-
-    def get(self, keyword: str) -> object:
-        tag = _TAG_OF[keyword]
-        place = self._where.get(tag)
-        return None if place is None else place[tag].value
-
-    def is_of_frame(self, keyword: str) -> bool:
-        """Whether a functional group says it, not the whole object."""
-        return self._where.get(_TAG_OF[keyword], self._whole) is not self._whole
-
-    def text(self, *keywords: str) -> str:
-        """The first of these that is said."""
-        for keyword in keywords:
-            try:
-                value = self.get(keyword)
-            except DAMAGED:
-                continue
-            if value not in (None, ""):
-                return str(value).strip()
-        return ""
-
-    def words(self, keyword: str) -> tuple[str, ...]:
-        return tuple(str(each).strip().upper() for each in _parts(self.get(keyword)))
-
-    def numbers(self, keyword: str, count: int) -> Numbers | None:
-        try:
-            value = self.get(keyword)
-            numbers = tuple(float(each) for each in _parts(value))
-            if len(numbers) == count and all(map(math.isfinite, numbers)):
-                return numbers
-        except DAMAGED:
-            value = self._raw(keyword)
-        said = "\\".join(map(str, _parts(value)))
-        if said:
-            self.wrong.append((keyword, said))
-        return None
-
-    def number(self, keyword: str) -> float | None:
-        numbers = self.numbers(keyword, 1)
-        return numbers[0] if numbers else None
-
-    def _raw(self, keyword: str) -> Any:
-        raw = self._where[_TAG_OF[keyword]].get_item(_TAG_OF[keyword])
-        value = getattr(raw, "value", b"")
-        return value.decode("latin-1").strip() if isinstance(value, bytes) else value
-
-
-def _parts(value: Any) -> list[Any]:
-    """The values of an element that are there."""
-    is_several = isinstance(value, Iterable) and not isinstance(value, str)
-    return [each for each in (value if is_several else [value]) if each not in (None, "")]
-
-
-def _frame(path: Path, index: int, count: int, said: _Values) -> Frame:
+def _frame(path: Path, index: int, count: int, said: Values) -> Frame:
     orientation = said.numbers("ImageOrientationPatient", 6)
     position, is_assumed = _position(said, index, count, orientation)
     return Frame(
@@ -232,7 +146,7 @@ def _frame(path: Path, index: int, count: int, said: _Values) -> Frame:
         study_uid=said.text("StudyInstanceUID"),
         series_uid=said.text("SeriesInstanceUID"),
         series_number=said.text("SeriesNumber") or "?",
-        names=" ".join(said.text(each) for each in _NAMES),
+        names=" ".join(said.text(each) for each in NAMES),
         body_part=said.text("BodyPartExamined"),
         image_type=said.words("FrameType") or said.words("ImageType"),
         acquisition=said.text("FrameAcquisitionNumber", "AcquisitionNumber"),
@@ -243,7 +157,7 @@ def _frame(path: Path, index: int, count: int, said: _Values) -> Frame:
         kernel=said.text("ConvolutionKernel"),
         kilovolts=said.text("KVP"),
         stack=said.text("StackID"),
-        phase=tuple(said.text(each) for each in _PHASES),
+        phase=tuple(said.text(each) for each in PHASES),
         thickness_mm=said.number("SliceThickness"),
         orientation=orientation,
         position_mm=position,
@@ -262,7 +176,7 @@ def _frame(path: Path, index: int, count: int, said: _Values) -> Frame:
 
 
 def _position(
-    said: _Values, index: int, count: int, orientation: Numbers | None
+    said: Values, index: int, count: int, orientation: Numbers | None
 ) -> tuple[Numbers | None, bool]:
     """The frame's own position. Of many frames with one, by the distance that the header tells.
 

@@ -16,30 +16,20 @@ Last, a scan ends where its slices are too far apart to be bridged.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from M3LungScreenLib.dicom.fitness import CAPTURE_CLASSES, CT_CLASSES, flaw_of, nearness
 from M3LungScreenLib.dicom.frames import Frame
-from M3LungScreenLib.dicom.scan import SAME_PLACE_MM, Scan, positions_mm
-from M3LungScreenLib.suitability import LARGEST_SPACING_MM
+from M3LungScreenLib.dicom.pile import Pile, Value, joined, largest_step, sortable
+from M3LungScreenLib.dicom.scan import Scan, positions_mm
 
 # Directions and spacings are written with 4 to 6 digits; two scans differ by more than this.
 ORIENTATION_TOLERANCE = 0.002
 PIXEL_SPACING_TOLERANCE = 0.002
-# Two passes over one range lie at most half a slice distance apart, neighbours a whole one.
-CLOSER_SHARE = 0.6
-# Up to here a wider step is bridged: farther apart than the usual distance, but not so far
-# that a series of such steps would be refused.
-LARGEST_STEP_SHARE = 1.5
-# A gantry tilts by up to 30 degrees, and then each slice is shifted against the next.
-LARGEST_SLOPE, ROUNDING_MM = 0.6, 1.0
-
-Value = Callable[[Frame], Hashable]
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ def scans_of(frames: Iterable[Frame]) -> list[Scan]:
     unfit = [each for each in distinct if flaw_of(each) is not None]
     scans = [Scan.of(group) for group in _by(unfit, _unfit_key).values()]
     for group in _by_geometry(fit):
-        scans += _told_apart(_Pile.of(group))
+        scans += _told_apart(Pile.of(group))
     return scans
 
 
@@ -132,42 +122,8 @@ class _Clusters:
         return len(self._centres) - 1
 
 
-@dataclass(frozen=True)
-class _Pile:
-    """Frames of one geometry, and where they lie: `[frame, 3]` along row, column and normal."""
-
-    frames: list[Frame]
-    positions_mm: np.ndarray
-
-    @classmethod
-    def of(cls, frames: list[Frame]) -> "_Pile":
-        return cls(frames, positions_mm(frames))
-
-    def __add__(self, other: "_Pile") -> "_Pile":
-        positions = np.concatenate((self.positions_mm, other.positions_mm))
-        return _Pile(self.frames + other.frames, positions)
-
-    def parts(self, value: Value) -> list["_Pile"]:
-        """The frames of each value, in the order of values."""
-        groups = defaultdict(list)
-        for i, each in enumerate(self.frames):
-            groups[value(each)].append(i)
-        chosen = [groups[each] for each in sorted(groups, key=_sortable)]
-        return [_Pile([self.frames[i] for i in some], self.positions_mm[some]) for some in chosen]
-
-    @cached_property
-    def distinct_mm(self) -> np.ndarray:
-        """Positions along the normal; of several at one place the first."""
-        ordered = self.positions_mm[np.argsort(self.positions_mm[:, 2], kind="stable")]
-        return ordered[np.diff(ordered[:, 2], prepend=-np.inf) >= SAME_PLACE_MM]
-
-    @property
-    def shares_places(self) -> bool:
-        return len(self.distinct_mm) < len(self.frames)
-
-
 def _told_apart(
-    pile: _Pile, keys: tuple[_Key, ...] = _KEYS, apart: tuple[str, ...] = ()
+    pile: Pile, keys: tuple[_Key, ...] = _KEYS, apart: tuple[str, ...] = ()
 ) -> Iterator[Scan]:
     """The scans in the pile, each with the values that tell it from the others."""
     if not keys:
@@ -176,16 +132,11 @@ def _told_apart(
     key, rest = keys[0], keys[1:]
     parts, scans = pile.parts(key.value), [pile]
     if pile.shares_places if key.is_last_resort else len(parts) <= len(pile.frames) / 2:
-        scans = _joined(parts)
+        scans = joined(parts)
     tells = len(scans) > 1 and max(len(each.distinct_mm) for each in scans) > 1
     for scan in scans if tells else [pile]:
         label = _label(key, scan.frames) if tells else ()
         yield from _told_apart(scan, rest, (*apart, *label))
-
-
-def _sortable(value: Hashable) -> str:
-    text = str(value)
-    return text.zfill(12) if text.isdigit() else text
 
 
 def _label(key: _Key, frames: list[Frame]) -> tuple[str, ...]:
@@ -193,48 +144,13 @@ def _label(key: _Key, frames: list[Frame]) -> tuple[str, ...]:
         return ("phase " + " ".join(filter(None, frames[0].phase)),)
     if key.name not in ("acquisition", "stack", "kV"):
         return ()
-    values = sorted({str(key.value(each)) for each in frames}, key=_sortable)
+    values = sorted({str(key.value(each)) for each in frames}, key=sortable)
     return (f"{key.name} {'/'.join(values[:3])}",)
-
-
-def _joined(parts: list[_Pile]) -> list[_Pile]:
-    """Parts that continue each other or fill each other's gaps put together, from below."""
-    scans: list[_Pile] = []
-    for part in sorted(parts, key=lambda each: float(each.distinct_mm[0, 2])):
-        home = next((i for i, scan in enumerate(scans) if _is_one(scan, part)), None)
-        if home is None:
-            scans.append(part)
-        else:
-            scans[home] += part
-    return scans
-
-
-def _is_one(scan: _Pile, part: _Pile) -> bool:
-    a, b = scan.distinct_mm, part.distinct_mm
-    closest = float(np.diff(np.sort(np.concatenate((a[:, 2], b[:, 2])))).min())
-    own = min(float(np.diff(each[:, 2]).min(initial=np.inf)) for each in (a, b))
-    if closest < SAME_PLACE_MM or (np.isfinite(own) and closest < CLOSER_SHARE * own):
-        return False
-    gap = max(b[0, 2] - a[-1, 2], a[0, 2] - b[-1, 2])
-    return bool(gap <= _largest_step(own)) and not _jumps_sideways(a, b)
-
-
-def _largest_step(usual_mm: float) -> float:
-    return max(LARGEST_SPACING_MM, LARGEST_STEP_SHARE * usual_mm if np.isfinite(usual_mm) else 0)
-
-
-def _jumps_sideways(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether the corners of the two nearest slices are shifted by more than a gantry's tilt."""
-    above = np.searchsorted(a[:, 2], b[:, 2])
-    pairs = [(a[(above + i).clip(0, len(a) - 1)], b) for i in (-1, 0)]
-    shifts = np.concatenate([np.abs(one - other) for one, other in pairs])
-    nearest = shifts[np.argmin(shifts[:, 2])]
-    return bool(nearest[:2].max() > LARGEST_SLOPE * nearest[2] + ROUNDING_MM)
 
 
 def _runs(scan: Scan) -> list[Scan]:
     """The scan cut where no slice lies for too long."""
-    gaps = np.flatnonzero(scan.steps_mm > _largest_step(scan.spacing_mm))
+    gaps = np.flatnonzero(scan.steps_mm > largest_step(scan.spacing_mm))
     bounds = (0, *(gaps + 1), len(scan.frames))
     widest = float(scan.steps_mm[gaps].max(initial=0.0))
     return [Scan(scan.frames[low:high], scan.apart, widest) for low, high in pairwise(bounds)]

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from M3LungScreenLib.dicom.choice import choose, look_into
+from M3LungScreenLib.dicom.choice import choose
 from M3LungScreenLib.dicom.files import archive_of, is_dicom
+from M3LungScreenLib.dicom.found import look_into
 from M3LungScreenLib.dicom.grid import Grid, grid_of
 from M3LungScreenLib.dicom.pixels import read_slices
 from M3LungScreenLib.dicom.scan import Scan

@@ -19,7 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from M3LungScreenLib.classes import CLASSES, PatientClass
-from M3LungScreenLib.dicom.choice import find_scans
+from M3LungScreenLib.dicom.found import find_scans
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.simulation.patient import simulate_patient
 from Testing.stand_ins.dicom import write_series

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from M3LungScreenLib.ct import Geometry
-from M3LungScreenLib.dicom.choice import find_scans
+from M3LungScreenLib.dicom.found import find_scans
 from M3LungScreenLib.dicom.grid import grid_of
 from M3LungScreenLib.reading import read_ct
 from Testing.stand_ins.dicom import CORONAL, a_chest, write_series

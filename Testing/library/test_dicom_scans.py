@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
-from M3LungScreenLib.dicom.choice import find_scans
+from M3LungScreenLib.dicom.found import find_scans
 from M3LungScreenLib.reading import read_ct
 from Testing.stand_ins.dicom import a_chest, write_series
 from Testing.stand_ins.refusals import codes, nothing_on_stderr, refusal  # noqa: F401

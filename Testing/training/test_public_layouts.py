@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from M3LungScreenLib.dicom.choice import find_scans
+from M3LungScreenLib.dicom.found import find_scans
 from M3LungScreenLib.dicom.frames import Frame
 from M3LungScreenLib.errors import UsageError
 from Testing.stand_ins.chests import a_small_chest, write_volume

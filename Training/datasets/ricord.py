@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from M3LungScreenLib.dicom.choice import find_scans
+from M3LungScreenLib.dicom.found import find_scans
 from M3LungScreenLib.dicom.scan import Scan
 from M3LungScreenLib.errors import UsageError
 from Training.datasets.dataset import Dataset
