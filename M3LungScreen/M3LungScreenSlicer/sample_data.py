@@ -1,4 +1,4 @@
-"""Sample data: a simulated patient of each class, made on this machine, and Slicer's own CT."""
+"""Sample data: a simulated patient of each class, made on this machine."""
 
 from __future__ import annotations
 
@@ -68,26 +68,18 @@ SAMPLES = (
         seed=7,  # seed 4 has next to no lesion
     ),
 )
-CT_CHEST_SHA256 = "4507b664690840abb6cb9af2d919377ffc4ef75b167cb6fd0f747befdb12e38e"
-CT_CHEST = f"SHA256:{CT_CHEST_SHA256}"
 _at_work: set[QtProcess] = set()
 
 
 def register() -> None:
     """Add the samples to Slicer's Sample Data module; call it once Slicer has started."""
     import SampleData
-    import slicer.util
+    import slicer
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category=CATEGORY,
-        sampleName="CTChest",
-        uris=f"{slicer.util.TESTING_DATA_URL}SHA256/{CT_CHEST_SHA256}",
-        fileNames="CT-chest.nrrd",
-        nodeNames="CTChest",
-        checksums=CT_CHEST,
-    )
+    if not hasattr(slicer.modules, "sampleDataSources"):  # as SampleData itself makes it
+        slicer.modules.sampleDataSources = {}
     kind = simulated_source(SampleData.SampleDataSource)
-    registered = slicer.modules.sampleDataSources[CATEGORY]
+    registered = slicer.modules.sampleDataSources.setdefault(CATEGORY, [])
     made = [kind(sample) for sample in SAMPLES]
     registered[:0] = [each for each in made if each not in registered]
 

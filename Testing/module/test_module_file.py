@@ -51,7 +51,7 @@ def registered(sample_data, monkeypatch):
     sample_data.register()
     sample_data.register()
     sources = slicer.modules.sampleDataSources["M3LungScreen"]
-    assert len(sources) == 5
+    assert len(sources) == 4
     return {each.sampleName: each for each in sources}
 
 
@@ -97,6 +97,19 @@ def test_the_modules_own_test_passes(module, scene, monkeypatch):
     assert not outcome.skipped
 
 
+def test_slicers_test_button_tells_of_a_skip_and_of_a_failure(module, scene, monkeypatch):
+    told = []
+    case = module.M3LungScreenTest
+    monkeypatch.setattr(case, "delayDisplay", lambda self, text: told.append(text))
+    monkeypatch.setattr(module, "missing_packages", lambda requirements: ["onnxruntime"])
+    case().runTest()  # as the button does
+    assert told == ["Test skipped: onnxruntime is missing; click Screen once to install it"] * 2
+    monkeypatch.setattr(module, "missing_packages", lambda requirements: [])
+    monkeypatch.setattr(case, "simulated_patient", lambda self: None)
+    with pytest.raises(AssertionError, match="No volume is chosen"):
+        case().runTest()
+
+
 def push(scene, image, name="CT"):
     """An image of SimpleITK as a node."""
     from M3LungScreenLib.ct import Geometry
@@ -106,14 +119,15 @@ def push(scene, image, name="CT"):
     return add_volume(scene, sitk.GetArrayFromImage(image), place, name)
 
 
-def test_a_simulated_patient_of_each_class_and_ctchest_are_offered(registered, sample_data):
+def test_a_simulated_patient_of_each_class_is_offered_and_none_that_slicer_has(
+    registered, sample_data
+):
     from M3LungScreenLib.classes import CLASS_KEYS
 
     assert [each.key for each in sample_data.SAMPLES] == list(CLASS_KEYS)
-    assert list(registered) == [*(each.name for each in sample_data.SAMPLES), "CTChest"]
+    assert list(registered) == [each.name for each in sample_data.SAMPLES]
     for sample in sample_data.SAMPLES:
         assert Path(registered[sample.name].thumbnailFileName).is_file()
-    assert registered["CTChest"].checksums[0].startswith("SHA256:")
 
 
 def test_a_sample_is_simulated_in_a_process_and_loaded(
