@@ -5,6 +5,7 @@ scene, nodes and `slicer.util` stay the real ones.
 """
 
 import os
+import re
 import sys
 import unittest
 from collections.abc import Callable
@@ -62,11 +63,19 @@ class Application:
     def moduleManager(self) -> Any:  # noqa: N802
         return SimpleNamespace(connect=lambda *_: True, disconnect=lambda *_: True)
 
+    def ioManager(self) -> Any:  # noqa: N802
+        return SimpleNamespace(forceFileNameValidCharacters=valid_characters)
+
     def userSettings(self) -> Any:  # noqa: N802
         return sys.modules["qt"].QSettings()  # type: ignore[attr-defined]
 
     def processEvents(self) -> None:  # noqa: N802
         pythonqt.application().processEvents()
+
+
+def valid_characters(name: str) -> str:
+    """What Slicer's IO manager leaves of a file's name."""
+    return re.sub(r"[^A-Za-z0-9 \-_.()$!~#'%^{}]", "", name).strip()
 
 
 class ScriptedLoadableModule:

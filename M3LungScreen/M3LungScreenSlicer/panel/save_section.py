@@ -15,6 +15,9 @@ from slicer.i18n import tr as _
 from ..scene.scene_result import SceneResult
 from .review import OPINIONS
 
+# Characters; a path on Windows has 260 in all.
+LONGEST_NAME = 80
+
 
 class SaveSection:
     """Three buttons; says below them what was written, or why not."""
@@ -30,14 +33,20 @@ class SaveSection:
     def show_result(self, result: SceneResult | None) -> None:
         """Forget what was said of another result; no report, no buttons for it."""
         self._say("")
-        has_report = bool(result and result.report)
-        for button in (self.ui.saveHtmlButton, self.ui.savePdfButton):
-            button.enabled = has_report
-            button.toolTip = (
-                _("One file with pictures, for any browser or printer.")
-                if has_report
-                else _("This result was saved without its report. Screen the CT again.")
-            )
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        result = self._result()
+        why_not = ""
+        if not (result and result.report):
+            why_not = _("This result was saved without its report. Screen the CT again.")
+        words = _("One file with pictures, for any browser or printer.")
+        self.ui.saveHtmlButton.enabled = not why_not
+        self.ui.saveHtmlButton.toolTip = why_not or words
+        if self._printer is not None:  # one at a time
+            why_not = _("A report is being written.")
+        self.ui.savePdfButton.enabled = not why_not
+        self.ui.savePdfButton.toolTip = why_not or words
 
     def _save_html(self) -> None:
         self._write(_("Save the report"), "HTML (*.html)", ".html", write_html)
@@ -54,13 +63,14 @@ class SaveSection:
         result = self._result()
         if result is None:
             return
-        proposed = f"{result.volume.GetName() if result.volume else 'CT'} M3LungScreen{suffix}"
+        proposed = f"{file_name_of(result.volume)} M3LungScreen{suffix}"
         name = qt.QFileDialog.getSaveFileName(self.ui.saveHtmlButton, title, proposed, kinds)
         if not name:
             return
-        path = Path(name)
+        # What follows a dot may be part of a series' name: 'Lung 1.25'.
+        path = Path(name if name.lower().endswith(suffix) else f"{name}{suffix}")
         try:
-            self._say(write(result, path if path.suffix else path.with_suffix(suffix)))
+            self._say(write(result, path))
         except OSError as problem:
             self._say(
                 _("{path} could not be written: {why}. Choose another folder.").format(
@@ -79,6 +89,7 @@ class SaveSection:
         self._printer.connect("loadFinished(bool)", lambda ok: self._loaded(ok, str(path)))
         self._printer.connect("pdfPrintingFinished(QString,bool)", self._printed)
         self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)).toString())  # takes a string
+        self._show_buttons()
         return _("Writing {path}…").format(path=path)
 
     def _loaded(self, succeeded: bool, path: str) -> None:
@@ -91,17 +102,20 @@ class SaveSection:
         (Path(slicer.app.temporaryPath) / "M3LungScreen report.html").unlink(missing_ok=True)
         self._printer.deleteLater()
         self._printer = None
-        self._say(
-            saved(Path(path))
-            if succeeded
-            else _("{path} could not be written. Save the HTML report and print it.").format(
-                path=path
-            )
-        )
+        self._show_buttons()
+        words = _("{path} could not be written. Save the HTML report and print it.")
+        self._say(saved(Path(path)) if succeeded else words.format(path=path))
 
     def _say(self, sentence: str) -> None:
         self.ui.savedLabel.text = sentence
         self.ui.savedLabel.visible = bool(sentence)
+
+
+def file_name_of(volume: Any) -> str:
+    """The name of a volume as part of a file name that every system takes; 'CT' without one."""
+    name = volume.GetName() if volume is not None else ""
+    manager = slicer.app.ioManager()
+    return str(manager.forceFileNameValidCharacters(name))[:LONGEST_NAME].strip(" .") or "CT"
 
 
 def page_layout() -> Any:
