@@ -20,14 +20,19 @@ from .library import MODULE_FOLDER, library_root
 from .models import backbone_of
 from .scene.results import add_result
 from .scene.scene_result import SceneResult
-from .scene.volumes import VolumeRefused, hand_over, screenable, why_not
+from .scene.volumes import HandedVolume, VolumeRefused, grid_of, hand_over, screenable, why_not
 from .screening_session import Request, ScreeningSession, State, Status
 
 OnStatus = Callable[[Status], None]
 OnResult = Callable[[SceneResult], None]
+AddResult = Callable[[Path], SceneResult]
 SHIPPED_MODEL = Path("Resources") / "Models" / "compact"
 REQUIREMENTS = MODULE_FOLDER / "Resources" / "requirements.txt"
 WAIT_SECONDS = 1.0
+
+
+class VolumeGone(Exception):
+    """The CT was removed while it was screened; the message says so."""
 
 
 class ScreeningFailed(RuntimeError):
@@ -71,10 +76,14 @@ class ScreeningLogic:
         *,
         device: str = "auto",
         detail: str = "full",
+        keep_previous: bool = False,
         on_status: OnStatus = lambda status: None,
         on_result: OnResult = lambda result: None,
     ) -> None:
         """Screen without waiting (the widget's way); needs an event loop.
+
+        Of a sequence the frame shown now is screened. With `keep_previous` the result comes
+        beside an earlier one of the same volume, not in its place.
 
         `on_status` hears every change, the end too; on success `on_result` hears
         the nodes first, then `on_status` the state DONE. A volume that cannot be
@@ -83,14 +92,15 @@ class ScreeningLogic:
         """
         self._check_free()
         try:
-            request = self._request(volume, model, device, detail)
+            request, handed = self._request(volume, model, device, detail)
         except VolumeRefused as refusal:
             self._tell(Status(State.REFUSED, message=str(refusal), kind="volume"), on_status)
             return
+        add = partial(self._add, volume, handed, keep_previous)
 
         def hear(status: Status) -> None:
             if not status.state.busy:
-                status = self._finish(volume, request, status, on_result)
+                status = self._finish(request, status, add, on_result)
             self._tell(status, on_status)
 
         self._session.on_change = hear
@@ -150,6 +160,7 @@ class ScreeningLogic:
         model: Path | str | None = None,
         device: str = "auto",
         detail: str = "full",
+        keep_previous: bool = False,
         on_status: OnStatus = lambda status: None,
     ) -> SceneResult:
         """Screen and wait, for the console and scripts; in the same child as the panel.
@@ -165,7 +176,13 @@ class ScreeningLogic:
             ends.extend([] if status.state.busy else [status])
 
         self.start(
-            volume, model, device=device, detail=detail, on_status=hear, on_result=found.append
+            volume,
+            model,
+            device=device,
+            detail=detail,
+            keep_previous=keep_previous,
+            on_status=hear,
+            on_result=found.append,
         )
         while not ends and self._session.child is not None:
             self._session.child.wait(WAIT_SECONDS)
@@ -205,7 +222,9 @@ class ScreeningLogic:
             words = _("{packages} is missing. Open the module and click Screen once to install it.")
             raise ScreeningFailed(words.format(packages=", ".join(missing)))
 
-    def _request(self, volume: Any, model: Path | str | None, device: str, detail: str) -> Request:
+    def _request(
+        self, volume: Any, model: Path | str | None, device: str, detail: str
+    ) -> tuple[Request, HandedVolume]:
         problem = why_not(volume)
         if problem:
             raise VolumeRefused(problem)
@@ -215,9 +234,8 @@ class ScreeningLogic:
         except VolumeRefused:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Request(
-            handed.path, handed.geometry, _bundle(model), folder / "result", device, detail
-        )
+        out = folder / "result"
+        return Request(handed.path, handed.geometry, _bundle(model), out, device, detail), handed
 
     def _run_folder(self) -> Path:
         parent = self._parent_folder or tempfile.gettempdir()
@@ -238,26 +256,47 @@ class ScreeningLogic:
             raise VolumeRefused(words.format(parent=parent, why=why)) from wrong
         return folder
 
-    def _finish(self, volume: Any, request: Request, status: Status, on_result: OnResult) -> Status:
+    def _finish(
+        self, request: Request, status: Status, add: AddResult, on_result: OnResult
+    ) -> Status:
         """The end of a run: its nodes if it is done, its files gone however it ended."""
         if status.state is State.DONE:
-            status = self._bring_in(volume, request.out, status, on_result)
+            status = self._bring_in(request.out, status, add, on_result)
         # What a cancelled child still maps cannot go on Windows; `close` takes it away.
         shutil.rmtree(request.out.parent, ignore_errors=True)
         return status
 
-    def _bring_in(self, volume: Any, folder: Path, status: Status, on_result: OnResult) -> Status:
-        if not self.scene.IsNodePresent(volume):
-            gone = _("The CT was removed while it was screened; nothing was added to the scene.")
-            return replace(status, state=State.CANCELLED, message=gone, kind="volume_removed")
+    def _bring_in(
+        self, folder: Path, status: Status, add: AddResult, on_result: OnResult
+    ) -> Status:
         try:
-            on_result(add_result(self.scene, volume, folder))
+            on_result(add(folder))
+        except VolumeGone as gone:
+            return replace(status, state=State.CANCELLED, message=str(gone), kind="volume_removed")
+        except VolumeRefused as changed:
+            return replace(status, state=State.FAILED, message=str(changed), kind="volume_changed")
         except OSError as wrong:
             message = _(
                 "The result could not be read. Make room for temporary files; screen again."
             )
             return replace(status, state=State.FAILED, message=message, details=str(wrong))
         return status
+
+    def _add(self, volume: Any, handed: HandedVolume, keep_previous: bool, folder: Path) -> Any:
+        """The result in the scene, if the CT is still there and has the grid it was read with."""
+        if not self.scene.IsNodePresent(volume):
+            raise VolumeGone(
+                _("The CT was removed while it was screened; nothing was added to the scene.")
+            )
+        if volume.GetImageData() is None or grid_of(volume) != handed.grid:
+            words = _(
+                "{name} was cropped, resampled or moved while it was screened, so the result does "
+                "not fit it any more and was not added. Screen it again."
+            )
+            raise VolumeRefused(words.format(name=volume.GetName()))
+        return add_result(
+            self.scene, volume, folder, frame=handed.frame, keep_previous=keep_previous
+        )
 
     def _tell(self, status: Status, on_status: OnStatus) -> None:
         self._status = status

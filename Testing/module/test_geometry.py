@@ -17,6 +17,7 @@ from M3LungScreenLib.ct import CTVolume, Geometry
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.worker import map_volume
 from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of
+from Testing.stand_ins.sequences import add_sequence, show_frame
 
 ORDERS = [
     np.diag(signs)[:, order]
@@ -162,19 +163,6 @@ def labelled(scene):
     return add_volume(scene, np.zeros((3, 3, 3), np.uint8), name="Labels", kind=kind)
 
 
-def a_frame_of_a_sequence(scene):
-    import slicer
-
-    logic = slicer.vtkSlicerSequencesLogic()
-    logic.SetMRMLScene(scene)
-    frame = add_volume(scene, np.zeros((3, 3, 3), np.int16), name="Breathing")
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode")
-    sequence.SetDataNodeAtValue(frame, "0")
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    return browser.AddProxyNode(frame, sequence, False)
-
-
 def of_bytes(kind):
     return lambda scene: add_volume(scene, np.full((3, 3, 3), 100, kind), name="Picture")
 
@@ -182,7 +170,6 @@ def of_bytes(kind):
 REFUSED = {
     "values have 8 bits": of_bytes(np.uint8),
     "have 8 bits, as a picture's": of_bytes(np.int8),
-    "with its sequence": a_frame_of_a_sequence,
     "non-linear transform": warped,
     "right angles": sheared,
     "several values": colored,
@@ -230,3 +217,20 @@ def test_overlays_are_not_offered_for_screening(scene, result_folder):
     ct = ct_of(scene, result)
     add_result(scene, ct, folder)
     assert screenable(scene) == [ct]
+
+
+def test_of_a_sequence_the_frame_that_is_shown_is_handed_over_and_named(scene, tmp_path):
+    frames = [np.full((3, 4, 5), hu, np.int16) for hu in (-900, -600, -300)]
+    volume, browser = add_sequence(scene, frames, np.eye(4), "Breathing")
+    assert screenable(scene) == [volume]
+    for number, hu in ((0, -900), (2, -300)):
+        show_frame(browser, number)
+        handed = hand_over(volume, tmp_path)
+        assert (np.fromfile(handed.path, np.int16) == hu).all()
+        words = f"frame {number + 1} of 3 (time {2 * number} s) of Breathing"
+        assert handed.frame == {"number": number, "words": words}
+
+
+def test_a_volume_of_no_sequence_has_no_frame(scene, tmp_path):
+    handed = hand_over(add_volume(scene, np.full((3, 4, 5), -800, np.int16)), tmp_path)
+    assert handed.frame == {}

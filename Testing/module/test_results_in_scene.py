@@ -5,15 +5,23 @@ import math
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from M3LungScreenSlicer.scene import tables
 from M3LungScreenSlicer.scene.chart import mark_slice
 from M3LungScreenSlicer.scene.nodes import remove_with_attendants
 from M3LungScreenSlicer.scene.overlays import lung_window, set_threshold, set_window
-from M3LungScreenSlicer.scene.results import add_result, delete_result, result_of, results_in
+from M3LungScreenSlicer.scene.results import (
+    add_result,
+    delete_result,
+    result_of,
+    results_in,
+    results_of,
+)
 from M3LungScreenSlicer.scene.segmentation import convert_to_segmentation, segments_of, show_in_3d
 from M3LungScreenSlicer.scene.slices import (
     called_healthy,
     most_suspicious,
+    position_of,
     suspicious_neighbour,
 )
 from M3LungScreenSlicer.scene.volumes import voxels
@@ -140,6 +148,24 @@ def test_a_second_run_fills_the_same_nodes(scene, ct, result_folder):
     assert second.location_map.GetID() == map_id
     assert np.array_equal(voxels(second.label_map), result.arrays.lesions)
     assert second.content["patient"]["predicted"] == "cap"
+
+
+def test_a_result_that_is_kept_stands_beside_the_next_one(scene, ct, result_folder):
+    (one, first_folder), (two, second_folder) = result_folder(), result_folder("cap")
+    first = add_result(scene, ct, first_folder)
+    second = add_result(scene, ct, second_folder, keep_previous=True)
+    assert results_of(ct) == [first, second]
+    assert result_of(ct) == second
+    for made, shown in ((one, first), (two, second)):
+        assert np.array_equal(voxels(shown.location_map), made.arrays.lesion_location_map)
+        assert np.array_equal(voxels(shown.label_map), made.arrays.lesions)
+        assert shown.content["patient"]["predicted"] == made.patient.predicted
+    add_result(scene, ct, result_folder("h1n1")[1])
+    predicted = [each.content["patient"]["predicted"] for each in results_of(ct)]
+    assert predicted == ["covid19", "h1n1"]
+    delete_result(second)
+    assert np.array_equal(voxels(first.label_map), one.arrays.lesions)
+    assert results_of(ct) == [first]
 
 
 def test_a_run_after_a_node_was_deleted_makes_that_node_anew(scene, ct, result_folder):
@@ -306,6 +332,22 @@ def test_3d_surfaces_are_made_on_demand_and_hidden_again(screened):
     assert node.GetSegmentation().ContainsRepresentation("Closed surface")
     assert node.GetDisplayNode().GetVisibility3D()
     assert not show_in_3d(shown, False).GetDisplayNode().GetVisibility3D()
+
+
+def test_surfaces_alone_are_seen_in_no_slice_view(scene, a_slice_view, screened, tmp_path):
+    from Testing.stand_ins.view_pictures import SliceView
+
+    _, shown = screened
+    view = SliceView(scene, a_slice_view.node, (200, 200))
+    view.fit()
+    a_slice_view.node.JumpSliceByOffsetting(*position_of(shown, 14))
+    seen = {}
+    for show in (show_in_3d, convert_to_segmentation):
+        show(*((shown, True) if show is show_in_3d else (shown,)))
+        view.save(tmp_path / "view.png")
+        seen[show] = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "view.png")))
+    assert np.ptp(seen[show_in_3d].astype(int), axis=2).max() == 0
+    assert np.ptp(seen[convert_to_segmentation].astype(int), axis=2).max() > 50
 
 
 def test_the_most_suspicious_slice_is_the_reports_first(screened):

@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import vtk
 from M3LungScreenSlicer.child_process import QtProcess, qt_worker
-from M3LungScreenSlicer.scene.results import result_of, results_in
+from M3LungScreenSlicer.scene.frames import shows_another_frame
+from M3LungScreenSlicer.scene.results import result_of, results_in, results_of
 from M3LungScreenSlicer.screening_logic import ScreeningFailed, ScreeningLogic
 from M3LungScreenSlicer.screening_session import State
 
-from Testing.stand_ins.mrml_scene import add_volume, node_names
+from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of, node_names
+from Testing.stand_ins.sequences import add_sequence, show_frame
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60
@@ -249,10 +252,58 @@ def test_a_ct_deleted_while_it_is_screened_leaves_nothing(driver, scene, a_ct):
     assert node_names(scene) == before
 
 
+def crop(volume):
+    image = vtk.vtkExtractVOI()
+    image.SetInputData(volume.GetImageData())
+    image.SetVOI(10, 60, 10, 60, 2, 20)
+    image.Update()
+    volume.SetAndObserveImageData(image.GetOutput())
+
+
+def move(volume):
+    volume.SetOrigin(*(each + 3 for each in volume.GetOrigin()))
+
+
+@pytest.mark.parametrize("change", [crop, move])
+def test_a_ct_changed_while_it_is_screened_says_so(driver, scene, a_ct, change):
+    before = node_names(scene)
+    driver.start(a_ct)
+    driver.pump_until(lambda status: status.state is State.RUNNING)
+    change(a_ct)
+    status = driver.finish()
+    assert status.state is State.FAILED
+    assert "was cropped, resampled or moved while it was screened" in status.message
+    assert "temporary" not in status.message
+    assert node_names(scene) == before
+
+
+def test_the_frame_that_was_shown_at_the_click_is_the_results(driver, scene, a_patient):
+    volume = a_patient.volume
+    frames = [volume.hu, np.full_like(volume.hu, -1000)]
+    breathing, browser = add_sequence(scene, frames, ijk_to_ras_of(volume.geometry), "Breathing")
+    driver.start(breathing)
+    driver.pump_until(lambda status: status.state is State.RUNNING)
+    show_frame(browser, 1)
+    assert driver.finish().state is State.DONE
+    (result,) = driver.results
+    assert result.frame["words"] == "frame 1 of 2 (time 0 s) of Breathing"
+    assert shows_another_frame(result)
+    show_frame(browser, 0)
+    assert not shows_another_frame(result)
+
+
+def test_a_second_run_can_keep_the_first_result(driver, a_ct):
+    for keep in (False, True):
+        driver.start(a_ct, keep_previous=keep)
+        driver.finish()
+    assert results_of(a_ct) == driver.results
+    assert len(driver.results) == 2
+
+
 def test_a_result_that_cannot_be_read_is_one_sentence(driver, scene, a_ct, monkeypatch):
     from M3LungScreenSlicer import screening_logic
 
-    def fail(*_):
+    def fail(*_, **options):
         raise OSError("lesions.raw has 0 bytes instead of 276480")
 
     monkeypatch.setattr(screening_logic, "add_result", fail)

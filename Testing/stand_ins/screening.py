@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from M3LungScreenSlicer.scene.frames import frame_of
 from M3LungScreenSlicer.scene.results import add_result
 from M3LungScreenSlicer.screening_session import State, Status
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
@@ -24,6 +25,7 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
         self.status = Status()
         self.calls: list[tuple[Any, ...]] = []
         self._volume: Any = None
+        self._options: dict[str, Any] = {}
 
     def start(
         self,
@@ -32,11 +34,13 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
         *,
         device: str = "auto",
         detail: str = "full",
+        keep_previous: bool = False,
         on_status: Any,
         on_result: Any,
     ) -> None:
         self.calls.append(("start", volume, model, device))
         self._volume, self._on_status, self._on_result = volume, on_status, on_result
+        self._options = {"frame": frame_of(volume), "keep_previous": keep_previous}
         self.tell(state=State.STARTING)
 
     def warm_up(self, on_status: Any) -> None:
@@ -83,5 +87,5 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
 
     def finish(self, folder: Path) -> None:
         """The result of a folder that the worker might have written."""
-        self._on_result(add_result(self.scene, self._volume, folder))
+        self._on_result(add_result(self.scene, self._volume, folder, **self._options))
         self.tell(state=State.DONE)

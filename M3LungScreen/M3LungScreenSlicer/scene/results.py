@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from .chart import fill_chart, fill_series
 from .hierarchy import gather, remove_folder
 from .nodes import RESULT_ATTRIBUTE, nodes_of_class, remove_with_attendants, reusable
 from .overlays import fill_label_map, fill_location_map
-from .scene_result import REVIEW_ATTRIBUTE, VOLUME, SceneResult
+from .scene_result import FRAME_ATTRIBUTE, REVIEW_ATTRIBUTE, VOLUME, SceneResult
 from .tables import fill_involvement_table, fill_mark_table, fill_slices_table
 
 # Set on the segmentation of a former run.
@@ -29,15 +31,25 @@ PARTS = {
 }
 
 
-def add_result(scene: Any, volume: Any, folder: Path) -> SceneResult:
+def add_result(
+    scene: Any,
+    volume: Any,
+    folder: Path,
+    *,
+    frame: Mapping[str, Any] | None = None,
+    keep_previous: bool = False,
+) -> SceneResult:
     """Bring the result folder that the child wrote for `volume` into the scene.
 
-    A second run on the same volume fills the nodes of the first. Raises OSError,
-    the scene untouched, where the folder is not complete.
+    A second run on the same volume fills the nodes of the latest one, or with `keep_previous`
+    makes nodes of its own. `frame` is what frames.frame_of said when it was handed over.
+    Raises OSError, the scene untouched, where the folder is not complete.
     """
     _check_complete(folder, volume)
-    result = result_of(volume) or _new_result(scene, volume)
+    former = None if keep_previous else result_of(volume)
+    result = former or _new_result(scene, volume)
     result.node.SetText((folder / "result.json").read_text("utf-8"))
+    result.node.SetAttribute(FRAME_ATTRIBUTE, json.dumps(frame) if frame else None)
     result.node.RemoveAttribute(REVIEW_ATTRIBUTE)
     made = {role: _made_part(scene, result, role) for role in PARTS}
     threshold = result.content["settings"]["model"]["localization"]["threshold"]
@@ -63,12 +75,15 @@ def results_in(scene: Any) -> list[SceneResult]:
     return [SceneResult(node) for node in texts if node.GetAttribute(RESULT_ATTRIBUTE) == "result"]
 
 
+def results_of(volume: Any) -> list[SceneResult]:
+    """The results of this CT, the latest last."""
+    found = results_in(volume.GetScene()) if volume.GetScene() else []
+    return [each for each in found if each.volume is volume]
+
+
 def result_of(volume: Any) -> SceneResult | None:
-    """The result of this CT, None where it was never screened."""
-    for result in results_in(volume.GetScene()) if volume.GetScene() else ():
-        if result.volume is volume:
-            return result
-    return None
+    """The latest result of this CT, None where it was never screened."""
+    return next(reversed(results_of(volume)), None)
 
 
 def delete_result(result: SceneResult) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from .nodes import RESULT_ATTRIBUTE
 
 REVIEW_ATTRIBUTE = "M3LungScreen.review"
+FRAME_ATTRIBUTE = "M3LungScreen.frame"
 OPINIONS = ("agree", "disagree", "other")
 VOLUME = "M3LungScreen.volume"
 
@@ -37,12 +38,13 @@ class SceneResult:
         return self.node.GetNodeReference(VOLUME)
 
     @property
-    def location_map(self) -> Any:
-        """Lesion location map in the lungs, vtkMRMLScalarVolumeNode, float in [0, 1].
+    def frame(self) -> dict[str, Any]:
+        """The frame of a sequence that was screened (see frames.py), empty where the CT is none."""
+        return json.loads(self.node.GetAttribute(FRAME_ATTRIBUTE) or "{}")
 
-        Below 0 where the panel hides it, on slices called Healthy; the absolute value
-        is the map.
-        """
+    @property
+    def location_map(self) -> Any:
+        """Lesion location map in the lungs, vtkMRMLScalarVolumeNode, float in [0, 1]."""
         return self.part("location_map")
 
     @property

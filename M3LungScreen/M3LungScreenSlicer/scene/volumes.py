@@ -12,6 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
+from .frames import frame_of
 from .nodes import RESULT_ATTRIBUTE, nodes_of_class
 
 # Axes of a scanner are square; what bends more is a shear that no image format can say.
@@ -26,10 +27,15 @@ SEVERAL_VALUES = (
 
 @dataclass(frozen=True)
 class HandedVolume:
-    """`path` holds int16 voxels in the node's own order; `geometry` is ct.Geometry's (LPS mm)."""
+    """`path` holds int16 voxels in the node's own order; `geometry` is ct.Geometry's (LPS mm).
+
+    `frame` is that of frames.frame_of; `grid` is the node's own grid, to compare later.
+    """
 
     path: Path
     geometry: dict[str, Any]
+    frame: dict[str, Any]
+    grid: tuple[float, ...]
 
 
 class VolumeRefused(Exception):
@@ -65,7 +71,7 @@ def hand_over(node: Any, folder: Path) -> HandedVolume:
     except OSError as wrong:
         words = _("The CT cannot be written to {folder}: {why}. Make room.")
         raise VolumeRefused(words.format(folder=folder, why=wrong.strerror or wrong)) from wrong
-    return HandedVolume(path, world_geometry(node))
+    return HandedVolume(path, world_geometry(node), frame_of(node), grid_of(node))
 
 
 def voxels(node: Any) -> np.ndarray:
@@ -85,6 +91,13 @@ def world_geometry(node: Any) -> dict[str, Any]:
         "origin_mm": origin.tolist(),
         "direction": (matrix / spacing).ravel().tolist(),
     }
+
+
+def grid_of(node: Any) -> tuple[float, ...]:
+    """Size and IJK-to-RAS matrix of a volume node, without its parent transform."""
+    own = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(own)
+    return (*node.GetImageData().GetDimensions(), *as_array(own).ravel().tolist())
 
 
 def ijk_to_world(node: Any) -> np.ndarray:
@@ -116,19 +129,7 @@ def _why_not_its_kind(node: Any) -> str:
         return _("{name} holds no voxels. Load it again.")
     if image.GetNumberOfScalarComponents() != 1:
         return several
-    if _is_frame(node):
-        return _(
-            "{name} changes with its sequence, a result would not. Clone it in the Data module "
-            "and screen the copy."
-        )
     return _why_not_its_depth(image)
-
-
-def _is_frame(node: Any) -> bool:
-    """Whether a sequence browser shows its frames, one after another, in this node."""
-    scene = node.GetScene()
-    browsers = nodes_of_class(scene, "vtkMRMLSequenceBrowserNode") if scene else []
-    return any(each.IsProxyNodeID(node.GetID()) for each in browsers)
 
 
 def _why_not_its_place(node: Any) -> str:
