@@ -76,6 +76,31 @@ def settled(window):
 
 
 @pytest.fixture
+def errors_of_vtk():
+    """errors_of_vtk() gives what VTK's error macros have said since."""
+    import vtk
+
+    said, window = [], vtk.vtkOutputWindow()
+    window.AddObserver("ErrorEvent", lambda caller, event: said.append(event))
+    before = vtk.vtkOutputWindow.GetInstance()
+    vtk.vtkOutputWindow.SetInstance(window)
+    yield lambda: list(said)
+    vtk.vtkOutputWindow.SetInstance(before)
+
+
+@pytest.fixture
+def layout_manager(window, scene, monkeypatch):
+    """Slicer's layout manager, with the Plots module."""
+    from Testing.stand_ins.layout import LayoutManager
+
+    manager = LayoutManager()
+    monkeypatch.setattr(window, "layout_manager", manager)
+    manager.use_plots(monkeypatch)
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
 def a_slice_view(scene):
     """An axial slice view's node with its layers."""
     import slicer
@@ -83,6 +108,7 @@ def a_slice_view(scene):
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
     node = scene.AddNewNodeByClass("vtkMRMLSliceNode")
     node.SetLayoutName("Red")
+    node.SetSingletonTag("Red")  # by which Slicer's layouts find it
     node.SetOrientation("Axial")
     composite = slicer.vtkMRMLSliceCompositeNode()
     composite.SetLayoutName("Red")

@@ -65,6 +65,35 @@ def test_two_assessments_that_differ_are_said_to_disagree(wording, make_result):
     assert "The network says <b>CAP</b>: the two disagree." in wording.slice_count(content)
 
 
+def test_verdicts_are_the_librarys_words(wording):
+    from M3LungScreenLib.classes import CLASSES
+
+    for each in CLASSES:
+        assert wording.called(each.key) == each.verdict[0].upper() + each.verdict[1:]
+
+
+def test_three_lines_tell_of_the_model_the_rest_is_behind_details(verdict, ui, make_result):
+    content = make_result("cap").to_dict()
+    verdict.show_result(content)
+    document = sys.modules["qt"].QTextDocument()
+    document.setHtml(ui.originLabel.text)
+    count = content["settings"]["slices_informative"]
+    assert (
+        document.toPlainText().split()
+        == (
+            f"Model compact 0.1 Screened {count} of {count} slices with lung Time 35 s on the CPU"
+        ).split()
+    )
+    assert ui.originLabel.text.count("<tr>") == 3
+    assert not ui.originDetailsLabel.visible
+    ui.originDetailsButton.click()
+    assert ui.originDetailsLabel.visible
+    assert content["model"]["notes"][0] in ui.originDetailsLabel.text
+    verdict.show_nothing()
+    assert not ui.originDetailsButton.visible
+    assert not ui.originDetailsLabel.visible
+
+
 def test_every_number_of_the_involvement_is_in_its_table(wording, make_result):
     content = make_result("covid19").to_dict()
     table = wording.involvement(content)
@@ -81,7 +110,7 @@ def test_words_from_outside_cannot_become_markup(wording, make_result):
     content["model"] |= {"name": "<b>", "notes": ["<i>"]}
     assert "&lt;img" in wording.warnings(content)
     assert "&lt;b&gt;" in wording.origin(content)
-    assert "&lt;i&gt;" in wording.origin(content)
+    assert "&lt;i&gt;" in wording.origin_details(content)
 
 
 def test_a_share_near_zero_does_not_swallow_the_rest_of_a_line(wording, make_result):

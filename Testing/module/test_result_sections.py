@@ -1,9 +1,12 @@
 """What the user does with a result: slices, overlays, review, saving, the researcher's views."""
 
 import csv
+import zipfile
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from M3LungScreenSlicer.scene.shown_map import SHOWN
 
 from Testing.stand_ins.dialogs import choose
 
@@ -14,11 +17,21 @@ def test_overlays_lie_over_the_ct_as_the_sliders_say(screened, a_slice_view, a_s
     ui.opacitySlider.value = 0.3
     ui.thresholdSlider.value = 0.6
     assert layers.GetBackgroundVolumeID() == a_small_ct.GetID()
-    assert layers.GetForegroundVolumeID() == result.location_map.GetID()
+    shown = foreground(a_slice_view)
+    assert shown is not result.location_map  # some of its slices are called Healthy
     assert layers.GetForegroundOpacity() == pytest.approx(0.3)
-    assert result.location_map.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.6)
+    for node in (shown, result.location_map):
+        assert node.GetDisplayNode().GetLowerThreshold() == pytest.approx(0.6)
+    ui.healthyCheckBox.click()
+    assert foreground(a_slice_view) is result.location_map
     ui.labelMapCheckBox.click()
     assert layers.GetLabelVolumeID() == result.label_map.GetID()
+
+
+def foreground(view):
+    """The volume in the foreground of a slice view."""
+    layers = view.layers
+    return layers.GetScene().GetNodeByID(layers.GetForegroundVolumeID() or "")
 
 
 def test_what_the_user_does_to_the_layers_stays_while_scrolling(
@@ -38,31 +51,83 @@ def test_the_lesions_of_one_ct_never_lie_over_another(screened, scene, a_slice_v
 
     screened.ui.labelMapCheckBox.click()
     layers, result = a_slice_view.layers, screened._result
+    assert legends_in_view(scene) == ["Disease", "Lesion"]
     screened.ui.inputSelector.setCurrentNode(add_volume(scene, voxels(a_small_ct).copy()))
     assert layers.GetForegroundVolumeID() is None
     assert layers.GetLabelVolumeID() is None
-    legends = scene.GetNodesByClass("vtkMRMLColorLegendDisplayNode")
-    assert legends.GetNumberOfItems() == 2
-    assert not any(legends.GetItemAsObject(i).GetVisibility() for i in range(2))
+    assert legends_in_view(scene) == []
     screened.ui.inputSelector.setCurrentNode(a_small_ct)
-    assert layers.GetForegroundVolumeID() == result.location_map.GetID()
+    assert foreground(a_slice_view).GetName() == SHOWN
     assert layers.GetLabelVolumeID() == result.label_map.GetID()
 
 
-def test_the_location_map_hides_on_slices_called_healthy_in_every_view(screened, settled):
+def test_the_users_own_layers_are_left_alone_by_every_wish(screened, a_slice_view, scene):
+    from Testing.stand_ins.mrml_scene import add_volume
+
+    array = np.ones((3, 4, 5), np.uint8)
+    own = {
+        "Background": add_volume(scene, array, name="Prior CT"),
+        "Foreground": add_volume(scene, array, name="PET"),
+        "Label": add_volume(scene, array, name="Own", kind="vtkMRMLLabelMapVolumeNode"),
+    }
+    ui, layers = screened.ui, a_slice_view.layers
+    ui.locationMapCheckBox.click()  # off
+    for layer, node in own.items():
+        getattr(layers, f"Set{layer}VolumeID")(node.GetID())
+    layers.SetForegroundOpacity(0.21)
+    layers.SetLabelOpacity(0.33)
+    ui.thresholdSlider.value = 0.7
+    ui.opacitySlider.value = 0.9
+    for name in ("legendCheckBox", "healthyCheckBox", "cropCheckBox"):
+        getattr(ui, name).click()
+    for layer, node in own.items():
+        assert getattr(layers, f"Get{layer}VolumeID")() == node.GetID()
+    assert layers.GetForegroundOpacity() == pytest.approx(0.21)
+    assert layers.GetLabelOpacity() == pytest.approx(0.33)
+    ui.labelMapCheckBox.click()
+    assert layers.GetLabelVolumeID() == screened._result.label_map.GetID()
+    ui.labelMapCheckBox.click()
+    assert layers.GetLabelVolumeID() is None
+    assert layers.GetForegroundVolumeID() == own["Foreground"].GetID()
+
+
+def test_views_of_a_new_layout_get_the_overlays_with_the_next_wish(screened, scene):
+    import slicer
+
+    layers = scene.AddNode(slicer.vtkMRMLSliceCompositeNode())
+    screened.ui.opacitySlider.value = 0.4
+    assert scene.GetNodeByID(layers.GetForegroundVolumeID()).GetName() == SHOWN
+
+
+def test_hiding_the_map_on_healthy_slices_never_touches_the_result(
+    widget, result_folder, a_slice_view, scene, tmp_path
+):
+    import slicer
     from M3LungScreenSlicer.scene.volumes import voxels
 
-    slices = screened._result.content["slices"]
-    healthy = [each["predicted"] == "healthy" for each in slices]
-    settled()
-    values = voxels(screened._result.location_map)
-    before = np.abs(values)
-    assert before[healthy].max() > 0
-    assert values[healthy].max() <= 0
-    assert (values[~np.array(healthy)] >= 0).all()
-    screened.ui.healthyCheckBox.click()
-    settled()
-    assert np.array_equal(voxels(screened._result.location_map), before)
+    result, folder = result_folder("covid19")
+    widget.ui.screenButton.click()
+    widget.logic.finish(folder)
+    truth = result.arrays.lesion_location_map
+    slices = widget._result.content["slices"]
+    healthy = np.array([each["predicted"] == "healthy" for each in slices])
+    assert truth[healthy].max() > 0
+    shown, whole = foreground(a_slice_view), widget._result.location_map
+    assert shown.GetImageData().GetNumberOfPoints() < whole.GetImageData().GetNumberOfPoints()
+    for clicks in (0, 1, 1):
+        for _ in range(clicks):
+            widget.ui.healthyCheckBox.click()
+        assert np.array_equal(voxels(whole), truth)
+    storage = slicer.vtkMRMLNRRDStorageNode()
+    storage.SetFileName(str(tmp_path / "map.nrrd"))
+    assert storage.WriteData(whole)
+    saved = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "map.nrrd")))
+    assert np.array_equal(saved, truth)
+    scene.SetRootDirectory(str(tmp_path))
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as packed:
+        (written,) = [name for name in packed.namelist() if name.endswith(".mrml")]
+        assert SHOWN not in packed.read(written).decode()
 
 
 def test_a_result_begins_at_the_slice_most_telling_for_its_verdict(screened):
@@ -159,6 +224,60 @@ def test_a_pdf_is_printed_by_the_web_widget(screened, monkeypatch, tmp_path, set
     assert (layout.pageSize().key(), layout.margins().left()) == ("A4", 14)
 
 
+def test_a_second_click_on_pdf_waits_for_the_first(screened, monkeypatch, tmp_path, settled):
+    import slicer
+
+    from Testing.stand_ins.web import WebWidget
+
+    made = []
+
+    class Counted(WebWidget):
+        def __init__(self):
+            made.append(self)
+            super().__init__()
+
+    monkeypatch.setattr(slicer, "qSlicerWebWidget", Counted, raising=False)
+    choose(monkeypatch, file=tmp_path / "report.pdf")
+    for _ in range(2):
+        screened.ui.savePdfButton.click()
+    assert "being written" in screened.ui.savePdfButton.toolTip
+    settled()
+    assert len(made) == 1
+    assert (tmp_path / "report.pdf").is_file()
+    assert screened.ui.savePdfButton.enabled
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("4: CT CHEST W/O CONTRAST", "4 CT CHEST WO CONTRAST M3LungScreen"),
+        ('<a>"b"\\c|d?e*f', "abcdef M3LungScreen"),
+        ("胸部", "CT M3LungScreen"),
+        ("Thorax 1.25 ", "Thorax 1.25 M3LungScreen"),
+        ("..", "CT M3LungScreen"),
+        ("x" * 300, "x" * 80 + " M3LungScreen"),
+    ],
+)
+def test_proposed_file_names_are_valid_on_every_system(
+    screened, monkeypatch, tmp_path, name, begins
+):
+    import sys
+
+    proposed = []
+    dialog = sys.modules["qt"].QFileDialog
+    monkeypatch.setattr(dialog, "getSaveFileName", lambda *a: proposed.append(a[2]) or "")
+    screened._result.volume.SetName(name)
+    for button, suffix in (("saveHtmlButton", ".html"), ("saveCsvButton", ".csv")):
+        getattr(screened.ui, button).click()
+        assert proposed.pop() == begins + suffix
+
+
+def test_a_dot_in_a_name_is_no_suffix(screened, monkeypatch, tmp_path):
+    choose(monkeypatch, file=tmp_path / "Lung 1.25")
+    screened.ui.saveHtmlButton.click()
+    assert (tmp_path / "Lung 1.25.html").is_file()
+
+
 def test_a_page_that_cannot_be_printed_is_told(screened, monkeypatch, tmp_path, settled):
     import slicer
 
@@ -179,6 +298,26 @@ def test_lesions_become_a_segmentation(screened):
     assert "COVID-19" in segmentation.GetNthSegment(0).GetName()
 
 
+def test_surfaces_bring_a_3d_view_where_the_layout_has_none(screened, layout_manager):
+    from M3LungScreenSlicer.panel.view_layout import seen
+
+    screened.ui.chartCheckBox.click()
+    assert not seen("vtkMRMLViewNode")
+    screened.ui.surfaceCheckBox.click()
+    assert seen("vtkMRMLViewNode")
+    assert layout_manager.shown is screened._result.chart
+    layout_manager.click_on_point(9)
+    assert screened._entry["index"] == 9
+    screened.ui.chartCheckBox.click()
+    assert layout_manager.layout == layout_manager.FOUR_UP
+
+
+def test_a_layout_with_a_3d_view_stays_when_surfaces_are_shown(screened, layout_manager):
+    layout_manager.setLayout(2)
+    screened.ui.surfaceCheckBox.click()
+    assert layout_manager.layout == 2
+
+
 def test_lesions_are_shown_in_3d_and_hidden_again(screened):
     screened.ui.surfaceCheckBox.click()
     display = screened._result.segmentation.GetDisplayNode()
@@ -194,7 +333,9 @@ def test_surfaces_leave_with_their_ct_and_come_back_with_it(screened, scene, a_s
 
     screened.ui.surfaceCheckBox.click()
     display = screened._result.segmentation.GetDisplayNode()
-    assert not display.GetVisibility2DFill()  # the overlays are there
+    assert not display.GetVisibility2D()  # the overlays are there
+    assert display.GetVisibility2DFill()  # without either Slicer fills its log
+    assert display.GetVisibility2DOutline()
     screened.ui.inputSelector.setCurrentNode(add_volume(scene, voxels(a_small_ct).copy()))
     assert not display.GetVisibility()
     screened.ui.inputSelector.setCurrentNode(a_small_ct)
@@ -226,8 +367,26 @@ def test_the_crop_rectangle_lies_around_the_lungs(screened, scene):
     _, _, rows, columns = screened._entry["crop"]
     assert bounds[1] - bounds[0] == pytest.approx(columns * spacing[0])
     assert bounds[3] - bounds[2] == pytest.approx(rows * spacing[1])
+    assert not node.GetDisplayNode().GetVisibility3D()
     screened.ui.cropCheckBox.click()
     assert scene.GetFirstNodeByName(CROP_NODE) is None
+
+
+def test_the_crop_rectangle_goes_without_an_error_where_slicer_takes_its_display_first(
+    screened, scene, errors_of_vtk
+):
+    from M3LungScreenSlicer.panel.researcher_section import CROP_NODE
+
+    screened.ui.cropCheckBox.click()
+    node = scene.GetFirstNodeByName(CROP_NODE)
+    display = node.GetDisplayNode()
+    scene.AddObserver(
+        scene.NodeRemovedEvent,
+        lambda *_: scene.RemoveNode(display) if scene.IsNodePresent(display) else None,
+    )
+    screened.ui.cropCheckBox.click()
+    assert not scene.IsNodePresent(display)
+    assert errors_of_vtk() == []
 
 
 def test_six_stages_of_the_crop_are_shown_and_follow_the_slice(screened):
@@ -264,15 +423,14 @@ def test_attention_maps_lie_over_the_crop_window_by_window(
     assert legends_in_view(scene) == ["Attention"]
     choose_attention(widget, 0)
     assert legends_in_view(scene) == ["Lesion"]
-    shown = a_slice_view.layers.GetForegroundVolumeID()
-    assert shown == widget._result.location_map.GetID()
+    assert foreground(a_slice_view).GetName() == SHOWN
 
 
 def legends_in_view(scene):
     from M3LungScreenSlicer.scene.nodes import nodes_of_class
 
     legends = nodes_of_class(scene, "vtkMRMLColorLegendDisplayNode")
-    return [each.GetTitleText() for each in legends if each.GetVisibility()]
+    return sorted(each.GetTitleText() for each in legends if each.GetVisibility())
 
 
 def test_a_result_without_attention_maps_shows_none(screened, scene):
@@ -296,67 +454,53 @@ def bounds_of(node):
     return [bounds[1] - bounds[0], bounds[3] - bounds[2], bounds[5] - bounds[4]]
 
 
-def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, window, monkeypatch):
-    from Testing.stand_ins.layout import LayoutManager
-
-    manager = LayoutManager()
-    monkeypatch.setattr(window, "layout_manager", manager)
-    manager.use_plots(monkeypatch)
+def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, layout_manager):
     screened.ui.chartCheckBox.click()
-    assert manager.shown is screened._result.chart
-    manager.click_on_point(7)
+    assert layout_manager.shown is screened._result.chart
+    layout_manager.click_on_point(7)
     assert screened._entry["index"] == 7
-    manager.click_on_point(1, series=5)  # the line at the current slice
+    layout_manager.click_on_point(1, series=5)  # the line at the current slice
     assert screened._entry["index"] == 7
     screened.ui.chartCheckBox.click()
-    assert manager.layout == LayoutManager.FOUR_UP
-    assert manager.view.listeners == []
+    assert layout_manager.layout == layout_manager.FOUR_UP
+    assert layout_manager.listeners == []
 
 
-def test_the_chart_of_one_ct_is_not_shown_with_another(
-    screened, window, monkeypatch, scene, a_small_ct
-):
+def test_the_chart_of_one_ct_is_not_shown_with_another(screened, layout_manager, scene, a_small_ct):
     from M3LungScreenSlicer.scene.volumes import voxels
 
-    from Testing.stand_ins.layout import LayoutManager
     from Testing.stand_ins.mrml_scene import add_volume
 
-    manager = LayoutManager()
-    monkeypatch.setattr(window, "layout_manager", manager)
-    manager.use_plots(monkeypatch)
     screened.ui.chartCheckBox.click()
     other = add_volume(scene, voxels(a_small_ct).copy())
     screened.ui.inputSelector.setCurrentNode(other)
-    assert (manager.layout, manager.view.listeners) == (LayoutManager.FOUR_UP, [])
+    assert (layout_manager.layout, layout_manager.listeners) == (layout_manager.FOUR_UP, [])
     screened.ui.inputSelector.setCurrentNode(a_small_ct)
-    assert manager.layout == LayoutManager.WITH_PLOT
-    manager.setLayout(2)  # by the user
+    assert layout_manager.layout == layout_manager.WITH_PLOT
+    layout_manager.setLayout(2)  # by the user
     screened.ui.inputSelector.setCurrentNode(other)
-    assert manager.layout == 2
+    assert layout_manager.layout == 2
 
 
 def test_the_users_layout_comes_back_when_the_scene_is_closed(
-    screened, window, monkeypatch, scene, settled
+    screened, layout_manager, scene, settled
 ):
-    from Testing.stand_ins.layout import LayoutManager
-
-    manager = LayoutManager()
-    monkeypatch.setattr(window, "layout_manager", manager)
-    manager.use_plots(monkeypatch)
     screened.ui.chartCheckBox.click()
-    assert manager.layout == LayoutManager.WITH_PLOT
+    assert layout_manager.layout == layout_manager.WITH_PLOT
     scene.Clear(False)
     settled()
-    assert manager.layout == LayoutManager.FOUR_UP
+    assert layout_manager.layout == layout_manager.FOUR_UP
     assert not screened.ui.chartCheckBox.checked
 
 
-def test_the_slice_view_itself_tells_of_the_slice(screened, window, monkeypatch):
-    from Testing.stand_ins.layout import LayoutManager
+def test_the_slice_view_itself_tells_of_the_slice_in_one_line(screened, layout_manager):
+    from M3LungScreenLib.outputs.wording import percent
 
-    manager = LayoutManager()
-    monkeypatch.setattr(window, "layout_manager", manager)
     screened.ui.sliceTable.cellClicked.emit(12, 0)
-    assert "P(lesion)" in manager.edge_text("Red")
+    text = layout_manager.edge_text("Red")
+    entry = screened._entry
+    assert text.startswith(f"COVID-19 {percent(entry['probabilities']['covid19'])} · lesion ")
+    assert text.endswith(f"{percent(entry['involvement'])} involved")
+    assert "\n" not in text
     screened.exit()
-    assert manager.edge_text("Red") == ""
+    assert layout_manager.edge_text("Red") == ""

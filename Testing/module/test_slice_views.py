@@ -1,11 +1,15 @@
 """What the slice views show: the layers blended by Slicer's own logic, pixel by pixel."""
 
+import json
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from M3LungScreenSlicer.scene.overlays import hide_slices, lung_window, set_threshold
+from M3LungScreenSlicer.scene.overlays import lung_window, set_threshold
 from M3LungScreenSlicer.scene.results import add_result
+from M3LungScreenSlicer.scene.shown_map import map_to_show
 from M3LungScreenSlicer.scene.slices import feet_head_axis
+from M3LungScreenSlicer.scene.volumes import ijk_to_world, voxels
 from scipy.spatial.transform import Rotation
 
 from M3LungScreenLib.classes import class_by_key
@@ -53,17 +57,55 @@ def test_the_lesion_is_at_its_pixel_in_every_view(scene, shown, orientation, lay
 
 
 @pytest.mark.parametrize("orientation", ["Axial", "Coronal", "Sagittal"])
-def test_the_map_of_a_hidden_slice_is_seen_in_no_view(scene, shown, orientation):
+def test_the_map_of_a_slice_called_healthy_is_seen_in_no_view(scene, shown, orientation):
     result, lesion = shown
-    location_map, axis = result.location_map, feet_head_axis(result.volume)
-    picture = SlicePicture(scene, result.volume, orientation=orientation, foreground=location_map)
-    picture.look_at(lesion)
-    before = picture.pixels()
-    lesions = [each["index"] for each in result.content["slices"] if each["predicted"] == "covid19"]
-    hide_slices(location_map, axis, lesions, True)
-    assert not colored(picture.pixels()).any()
-    hide_slices(location_map, axis, lesions, False)
-    assert np.array_equal(picture.pixels(), before)
+    whole = picture_of(scene, result, result.location_map, orientation, lesion)
+    assert np.array_equal(
+        picture_of(scene, result, map_to_show(result, True), orientation, lesion), whole
+    )
+    call(result, [each["index"] for each in result.content["slices"]])
+    hidden = picture_of(scene, result, map_to_show(result, False), orientation, lesion)
+    assert colored(whole).any()
+    assert not colored(hidden).any()
+
+
+def test_on_the_other_slices_every_voxel_above_0_is_what_it_was_where_it_was(scene, shown):
+    result, _ = shown
+    whole, axis = result.location_map, 2 - feet_head_axis(result.volume)
+    call(result, range(13))
+    node = map_to_show(result, False)
+    first = np.linalg.solve(ijk_to_world(whole), ijk_to_world(node)[:, 3])[2::-1]
+    assert first == pytest.approx(np.rint(first), abs=1e-6)
+    assert ijk_to_world(node)[:, :3] == pytest.approx(ijk_to_world(whole)[:, :3])
+    expected = np.moveaxis(voxels(whole).copy(), axis, 0)
+    assert expected[:13].max() > 0.5
+    expected[[each["predicted"] == "healthy" for each in result.content["slices"]]] = -1
+    expected = np.moveaxis(expected, 0, axis)
+    at = tuple(
+        slice(int(a), int(a) + n) for a, n in zip(np.rint(first), voxels(node).shape, strict=True)
+    )
+    assert np.array_equal(voxels(node), expected[at])
+    expected[at] = 0
+    assert expected.max() <= 0  # nothing above 0 was left out
+
+
+def picture_of(scene, result, node, orientation, at):
+    """Pixels of a view on the CT with `node` in the foreground."""
+    # In steps, not between voxels, where a hidden slice's neighbour would fade towards it.
+    for each in (node, result.location_map):
+        each.GetDisplayNode().SetInterpolate(False)
+    picture = SlicePicture(scene, result.volume, orientation=orientation, foreground=node)
+    picture.look_at(at)
+    return picture.pixels()
+
+
+def call(result, healthy):
+    """Let these slices be called Healthy."""
+    content = json.loads(result.node.GetText())
+    for each in content["slices"]:
+        if each["index"] in healthy:
+            each["predicted"] = "healthy"
+    result.node.SetText(json.dumps(content))
 
 
 def test_a_label_is_drawn_in_its_diseases_colour(scene, shown):
@@ -100,26 +142,33 @@ def test_the_lung_window_shows_lung_dark_and_soft_tissue_white(scene, shown):
 
 
 @pytest.mark.parametrize(("layer", "at_left"), [("location_map", True), ("label_map", False)])
-def test_a_legend_stands_at_the_edge_of_the_view(
+def test_a_small_legend_stands_at_the_edge_of_the_red_view_alone(
     a_small_ct, a_slice_view, result_folder, window, tmp_path, layer, at_left
 ):
     import slicer
-    from M3LungScreenSlicer.panel.overlay_section import show_legend
+    from M3LungScreenSlicer.panel.legends import show_legend
 
     from Testing.stand_ins.view_pictures import SliceView
 
     scene = a_small_ct.GetScene()
     node = getattr(add_result(scene, a_small_ct, result_folder("covid19")[1]), layer)
-    view = SliceView(scene, a_slice_view.node, (400, 300))
+    other = scene.AddNewNodeByClass("vtkMRMLSliceNode")
+    other.SetLayoutName("Green")
     slicer.util.setSliceViewerLayers(background=a_small_ct, label=node, foreground=node)
-    pictures = []
-    for shown in (False, True):
-        show_legend(node, "Lesion", shown)
-        view.save(tmp_path / "view.png")
-        pictures.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "view.png"))))
-    changed = np.flatnonzero((pictures[0] != pictures[1]).any(axis=(0, 2)))
-    assert len(changed) > 10
-    assert changed.max() < 100 if at_left else changed.min() > 300
+    changed = []
+    for view_node in (a_slice_view.node, other):
+        view = SliceView(scene, view_node, (400, 300))
+        pictures = []
+        for shown in (False, True):
+            show_legend(node, "Lesion", shown)
+            view.save(tmp_path / "view.png")
+            pictures.append(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "view.png"))))
+        changed.append((pictures[0] != pictures[1]).any(axis=2))
+    columns, rows = (np.flatnonzero(changed[0].any(axis=axis)) for axis in (0, 1))
+    assert len(columns) > 10
+    assert columns.max() < 100 if at_left else columns.min() > 300
+    assert np.ptp(rows) < 300 / 3
+    assert not changed[1].any()
 
 
 def test_the_crop_rectangle_is_seen_where_its_corners_are(

@@ -8,55 +8,119 @@ import numpy as np
 import pytest
 
 from Testing.stand_ins.dialogs import choose
-from Testing.stand_ins.mrml_scene import add_volume
+from Testing.stand_ins.mrml_scene import add_volume, ijk_to_ras_of
+from Testing.stand_ins.sequences import add_sequence, show_frame
 
 MODULE = Path(__file__).parents[2] / "M3LungScreen"
 
 
-def test_the_only_volume_is_chosen_in_the_lung_window(widget, a_small_ct):
-    assert widget.ui.inputSelector.currentNode() is a_small_ct
+def test_opening_the_module_chooses_the_only_volume_and_leaves_its_window(a_small_ct, open_module):
     display = a_small_ct.GetDisplayNode()
-    assert (display.GetWindow(), display.GetLevel()) == (1200, -600)
+    before = (display.GetWindow(), display.GetLevel(), display.GetAutoWindowLevel())
+    widget = open_module()
+    assert widget.ui.inputSelector.currentNode() is a_small_ct
+    assert (display.GetWindow(), display.GetLevel(), display.GetAutoWindowLevel()) == before
     assert widget.ui.screenButton.enabled
     assert not widget.ui.reasonLabel.visible
 
 
-def test_window_and_level_go_back_to_what_they_were(a_small_ct, open_module):
-    display = a_small_ct.GetDisplayNode()
-    display.AutoWindowLevelOff()
-    display.SetWindowLevel(350, 40)
+def window_of(volume):
+    return volume.GetDisplayNode().GetWindow(), volume.GetDisplayNode().GetLevel()
+
+
+def run(widget, folder, meanwhile=lambda: None):
+    widget.ui.screenButton.click()
+    meanwhile()
+    widget.logic.finish(folder)
+
+
+def set_window(volume, window, level):
+    volume.GetDisplayNode().AutoWindowLevelOff()
+    volume.GetDisplayNode().SetWindowLevel(window, level)
+
+
+def test_the_lung_window_comes_with_the_result_and_goes_back(
+    a_small_ct, open_module, result_folder
+):
+    set_window(a_small_ct, 350, 40)
     widget = open_module()
+    run(widget, result_folder()[1])
+    assert window_of(a_small_ct) == (1200, -600)
     widget.ui.windowBackButton.click()
-    assert (display.GetWindow(), display.GetLevel()) == (350, 40)
+    assert window_of(a_small_ct) == (350, 40)
     assert not widget.ui.windowBackButton.enabled
     widget.ui.lungWindowButton.click()
-    assert (display.GetWindow(), display.GetLevel()) == (1200, -600)
+    assert window_of(a_small_ct) == (1200, -600)
 
 
-def test_another_ct_is_shown_in_the_lung_window_when_it_is_chosen(widget, scene, a_slice_view):
+def test_a_ct_loaded_into_the_open_module_gets_the_lung_window_with_its_result(
+    scene, make_result, a_slice_view, open_module, settled, result_folder
+):
+    widget = open_module()
+    volume = make_result().volume
+    loaded = add_volume(scene, volume.hu, ijk_to_ras_of(volume.geometry))
+    set_window(loaded, 400, 40)
+    settled()
+    run(widget, result_folder()[1])
+    assert window_of(loaded) == (1200, -600)
+
+
+@pytest.mark.parametrize("when", ["before the click", "during the run"])
+def test_a_window_that_the_user_chose_stays(a_small_ct, open_module, result_folder, when):
+    set_window(a_small_ct, 350, 40)
+    widget = open_module()
+
+    def choose_bone():
+        set_window(a_small_ct, 2000, 500)
+
+    if when == "before the click":
+        choose_bone()
+    run(widget, result_folder()[1], choose_bone)
+    assert window_of(a_small_ct) == (2000, 500)
+
+
+def test_a_window_that_the_user_went_back_to_stays_with_the_next_result(
+    widget, a_small_ct, result_folder
+):
+    run(widget, result_folder()[1])
+    widget.ui.windowBackButton.click()
+    before = window_of(a_small_ct)
+    assert before != (1200, -600)
+    run(widget, result_folder("cap")[1])
+    assert window_of(a_small_ct) == before
+
+
+def test_another_ct_is_shown_when_it_is_chosen(widget, scene, a_slice_view):
     array = a_small_ct_array(widget.ui.inputSelector.currentNode())
     other = add_volume(scene, array, name="Another CT")
     widget.ui.inputSelector.setCurrentNode(other)
-    assert other.GetDisplayNode().GetWindow() == 1200
     assert a_slice_view.layers.GetBackgroundVolumeID() == other.GetID()
-
-
-def test_a_window_that_the_user_went_back_to_stays(widget, scene, a_small_ct):
-    display = a_small_ct.GetDisplayNode()
-    widget.ui.windowBackButton.click()
-    before = display.GetWindow()
-    assert before != 1200
-    widget.ui.inputSelector.setCurrentNode(add_volume(scene, a_small_ct_array(a_small_ct)))
-    widget.ui.inputSelector.setCurrentNode(a_small_ct)
-    assert display.GetWindow() == before
 
 
 def test_a_map_made_by_a_screening_is_left_as_it_is(screened, a_slice_view):
     made = screened._result.location_map
     window = made.GetDisplayNode().GetWindow()
-    screened.ui.inputSelector.setCurrentNode(made)
+    screened._parameters.inputVolume = made  # by a script; the selector does not offer it
     assert made.GetDisplayNode().GetWindow() == window
     assert "was made by a screening" in screened.ui.reasonLabel.text
+
+
+def test_results_are_no_choice_in_the_selector(screened):
+    made = screened._result.location_map
+    screened.ui.inputSelector.setCurrentNode(made)
+    assert screened.ui.inputSelector.currentNode() is None
+
+
+def test_when_the_chosen_ct_goes_its_map_is_not_chosen(screened, scene, a_small_ct, settled):
+    other = add_volume(scene, a_small_ct_array(a_small_ct), name="Another CT")
+    settled()
+    screened.ui.inputSelector.setCurrentNode(other)
+    scene.RemoveNode(other)  # below the map in the scene's order
+    settled()
+    assert screened.ui.inputSelector.currentNode() is a_small_ct
+    scene.RemoveNode(a_small_ct)
+    settled()
+    assert screened.ui.inputSelector.currentNode() is None
 
 
 def test_of_several_cts_the_active_one_is_chosen(
@@ -201,6 +265,56 @@ def a_small_ct_array(node):
     from M3LungScreenSlicer.scene.volumes import voxels
 
     return voxels(node).copy()
+
+
+def test_two_results_of_a_ct_can_be_compared(widget, result_folder, a_slice_view, settled):
+    ui = widget.ui
+    assert not ui.keepPreviousCheckBox.visible  # nothing to keep
+    run(widget, result_folder("covid19")[1])
+    assert not ui.resultSelector.visible
+    first = widget._result
+    ui.keepPreviousCheckBox.click()
+    run(widget, result_folder("cap")[1])
+    second = widget._result
+    assert second != first
+    assert "community-acquired" in ui.verdictLabel.text
+    assert ui.resultSelector.visible
+    shown = [ui.resultSelector.itemText(i) for i in range(ui.resultSelector.count)]
+    assert shown[0] == "1: Pattern of COVID-19 pneumonia 92.0\N{NO-BREAK SPACE}% · compact 0.1"
+    assert ui.resultSelector.currentIndex == 1
+    ui.labelMapCheckBox.click()
+    for index, result in ((0, first), (1, second)):
+        ui.resultSelector.currentIndex = index
+        ui.resultSelector.activated.emit(index)
+        assert widget._result == result
+        assert a_slice_view.layers.GetLabelVolumeID() == result.label_map.GetID()
+    widget.exit()
+    widget.enter()
+    assert widget._result == second
+
+
+def test_the_panel_says_which_frame_of_a_sequence_was_screened(
+    scene, make_result, a_slice_view, open_module, result_folder
+):
+    volume = make_result().volume
+    frames = [volume.hu, volume.hu + np.int16(10)]
+    breathing, browser = add_sequence(
+        scene, frames, ijk_to_ras_of(volume.geometry), "Breathing <1>"
+    )
+    widget = open_module()
+    assert widget.ui.inputSelector.currentNode() is breathing
+    run(widget, result_folder()[1])
+    label = widget.ui.frameLabel
+    assert label.visible
+    assert label.text == "This is the result of frame 1 of 2 (time 0 s) of Breathing &lt;1&gt;."
+    show_frame(browser, 1)
+    assert "The views show another frame now." in label.text
+    show_frame(browser, 0)
+    assert "another frame" not in label.text
+
+
+def test_a_ct_of_no_sequence_says_nothing_of_frames(screened):
+    assert not screened.ui.frameLabel.visible
 
 
 def test_a_refusal_is_one_sentence_and_the_next_click_works(widget):

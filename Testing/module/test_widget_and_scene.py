@@ -16,9 +16,32 @@ def test_a_reloaded_scene_shows_the_panel_again(screened, scene, settled, tmp_pa
     assert scene.ReadFromMRB(str(tmp_path / "Szene.mrb"))
     settled()
     assert "COVID-19" in screened.ui.verdictLabel.text
+    assert screened.ui.inputSelector.currentNode().GetName() == "CT of the chest"
     assert screened.ui.sliceTable.rowCount == rows
     assert screened.ui.opacitySlider.value == pytest.approx(0.8)
     assert screened.ui.recordedLabel.text.startswith("Recorded: Agree")
+
+
+def test_a_scene_saved_with_its_chart_shows_it_again_and_lets_it_go(
+    screened, scene, settled, tmp_path, layout_manager
+):
+    screened.ui.chartCheckBox.click()
+    with_chart = layout_manager.layout
+    scene.SetRootDirectory(str(tmp_path))
+    assert scene.WriteToMRB(str(tmp_path / "Szene.mrb"))
+    scene.Clear(False)
+    layout_manager.setLayout(layout_manager.FOUR_UP)
+    settled()
+    assert not screened.ui.chartCheckBox.checked
+    assert scene.ReadFromMRB(str(tmp_path / "Szene.mrb"))
+    settled()
+    assert layout_manager.layout == with_chart
+    assert screened.ui.chartCheckBox.checked
+    assert layout_manager.shown is screened._result.chart
+    layout_manager.click_on_point(8)
+    assert screened._entry["index"] == 8
+    screened.ui.chartCheckBox.click()
+    assert layout_manager.layout == layout_manager.FOUR_UP
 
 
 def test_a_closed_scene_empties_the_panel_and_ends_the_child(screened, scene, settled):
@@ -93,19 +116,14 @@ def test_a_module_that_was_left_writes_nothing_into_the_scene(widget):
     assert not node.HasObserver("ModifiedEvent")
 
 
-def test_a_reload_leaves_no_listener_no_text_and_the_users_layout(screened, window, monkeypatch):
-    from Testing.stand_ins.layout import LayoutManager
-
-    manager = LayoutManager()
-    monkeypatch.setattr(window, "layout_manager", manager)
-    manager.use_plots(monkeypatch)
+def test_a_reload_leaves_no_listener_no_text_and_the_users_layout(screened, layout_manager):
     screened.ui.chartCheckBox.click()
     screened._jump(12)
-    assert manager.edge_text("Red")
+    assert layout_manager.edge_text("Red")
     screened.cleanup()
-    assert manager.view.listeners == []
-    assert manager.layout == LayoutManager.FOUR_UP
-    assert manager.edge_text("Red") == ""
+    assert layout_manager.listeners == []
+    assert layout_manager.layout == layout_manager.FOUR_UP
+    assert layout_manager.edge_text("Red") == ""
 
 
 def test_the_module_opens_again_after_it_was_left(screened):

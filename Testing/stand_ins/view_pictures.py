@@ -13,6 +13,11 @@ MARKERS = {
     "Diamond": vtk.vtkPlotPoints.DIAMOND,
     "Cross": vtk.vtkPlotPoints.CROSS,
 }
+DISPLAYABLE_MANAGERS = (
+    "vtkMRMLColorLegendDisplayableManager",
+    "vtkMRMLMarkupsDisplayableManager",
+    "vtkMRMLSegmentationsDisplayableManager2D",
+)
 
 
 class SliceView:
@@ -100,7 +105,7 @@ def _managers(node: Any, logic: Any, renderer: Any) -> Any:
     markups.SetMRMLApplicationLogic(application)
     markups.SetMRMLScene(node.GetScene())
     application.SetModuleLogic("Markups", markups)
-    for name in ("vtkMRMLColorLegendDisplayableManager", "vtkMRMLMarkupsDisplayableManager"):
+    for name in DISPLAYABLE_MANAGERS:
         factory.RegisterDisplayableManager(name)
     group = slicer.vtkMRMLDisplayableManagerGroup()
     group.Initialize(factory, renderer)

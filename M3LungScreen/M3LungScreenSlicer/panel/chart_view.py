@@ -8,8 +8,10 @@ from typing import Any
 import slicer
 
 from ..scene.scene_result import SceneResult
+from .view_layout import seen, without_plot
 
 SELECTED = "dataSelected(vtkStringArray*, vtkCollection*)"
+LAYOUT_CHANGED = "layoutChanged(int)"
 
 
 class ChartView:
@@ -19,13 +21,12 @@ class ChartView:
         self._jump = jump
         self._result: SceneResult | None = None
         self._former_layout: int | None = None
-        self._own_layout: int | None = None
         self._views: list[Any] = []
 
     @property
     def shown(self) -> bool:
-        """Whether the layout is the chart's."""
-        return self._former_layout is not None
+        """Whether a chart was asked for and not hidden since."""
+        return self._result is not None
 
     def show(self, result: SceneResult) -> None:
         """The chart in a layout with a plot; the user's layout is remembered."""
@@ -33,23 +34,26 @@ class ChartView:
         if manager is None or result.chart is None:
             return
         if self._former_layout is None:
-            self._former_layout = manager.layout
+            self._former_layout = without_plot(manager.layout)
+            manager.connect(LAYOUT_CHANGED, self._listen)
         self._result = result
         slicer.modules.plots.logic().ShowChartInLayout(result.chart)
-        self._own_layout = manager.layout
-        self._listen(manager)
+        self._listen()
 
     def hide(self) -> None:
-        """Back to the user's layout, unless the user has chosen another one since."""
+        """Back to the user's layout, unless the user has left the plot for another one since."""
         self._deafen()
         manager = slicer.app.layoutManager()
-        untouched = manager is not None and manager.layout == self._own_layout
-        if untouched and self._former_layout is not None:
-            manager.setLayout(self._former_layout)
-        self._former_layout = self._own_layout = self._result = None
+        if manager is not None and self._former_layout is not None:
+            manager.disconnect(LAYOUT_CHANGED, self._listen)
+            if seen("vtkMRMLPlotViewNode"):
+                manager.setLayout(self._former_layout)
+        self._former_layout = self._result = None
 
-    def _listen(self, manager: Any) -> None:
+    def _listen(self) -> None:
+        """To the plots of the present layout, which are made when it first comes."""
         self._deafen()
+        manager = slicer.app.layoutManager()
         for number in range(manager.plotViewCount):
             view = manager.plotWidget(number).plotView()
             view.connect(SELECTED, self._selected)
@@ -71,6 +75,13 @@ class ChartView:
             if series and series.GetTableNode() is table and points.GetNumberOfValues():
                 self._jump(slice_of_row(table, points.GetValue(0)))
                 return
+
+
+def is_in_view(result: SceneResult | None) -> bool:
+    """Whether the present layout shows the chart of `result`, as after opening a scene."""
+    if result is None or result.chart is None:
+        return False
+    return any(each.GetPlotChartNode() is result.chart for each in seen("vtkMRMLPlotViewNode"))
 
 
 def slice_of_row(table: Any, row: int) -> int:

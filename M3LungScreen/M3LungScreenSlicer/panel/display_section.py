@@ -1,4 +1,4 @@
-"""The chosen CT in the slice views, in the lung window and back."""
+"""The chosen CT in the slice views, and the lung window with its first result."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import slicer
 
 from ..scene import overlays, volumes
 
+Window = tuple[float, float]
+
 
 class DisplaySection:
-    """Two buttons; each CT is brought into view once, and the user may go back."""
+    """Window and level stay the user's until there is a result to look at; two buttons."""
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
         self._volume: Any = None
-        self._before: dict[str, tuple[float, float]] = {}
-        self._seen: set[str] = set()
+        self._before: dict[str, Window] = {}
+        self._at_choice: dict[str, Window] = {}
         ui.lungWindowButton.connect("clicked(bool)", self._lung_window)
         ui.windowBackButton.connect("clicked(bool)", self._window_back)
 
@@ -27,14 +29,23 @@ class DisplaySection:
             slicer.util.setSliceViewerLayers(background=volume)
         self._volume = volume
         # A volume that is being loaded may get its display node later.
-        if able and volume.GetDisplayNode() is not None and volume.GetID() not in self._seen:
-            self._seen.add(volume.GetID())
-            self._lung_window()
+        if able and volume.GetDisplayNode() is not None:
+            self._at_choice.setdefault(volume.GetID(), overlays.window_of(volume))
+        self._show_buttons()
+
+    def result_came(self, volume: Any) -> None:
+        """The lung window for the first result, unless the user has chosen a window since."""
+        display, identifier = volume.GetDisplayNode(), volume.GetID()
+        if display is None or identifier in self._before:
+            return
+        automatic = bool(display.GetAutoWindowLevel())
+        if automatic or self._at_choice.get(identifier) == overlays.window_of(volume):
+            self._before[identifier] = overlays.lung_window(volume)
         self._show_buttons()
 
     def forget(self) -> None:
         """The scene is closed."""
-        self._volume, self._before, self._seen = None, {}, set()
+        self._volume, self._before, self._at_choice = None, {}, {}
 
     def _lung_window(self) -> None:
         if self._volume is not None and self._volume.GetDisplayNode() is not None:
@@ -43,14 +54,20 @@ class DisplaySection:
         self._show_buttons()
 
     def _window_back(self) -> None:
-        if self._volume is not None and self._volume.GetID() in self._before:
-            overlays.set_window(self._volume, *self._before.pop(self._volume.GetID()))
+        if self._can_go_back():
+            overlays.set_window(self._volume, *self._before[self._volume.GetID()])
         self._show_buttons()
 
+    def _can_go_back(self) -> bool:
+        volume = self._volume
+        if volume is None or volume.GetDisplayNode() is None:
+            return False
+        now = overlays.window_of(volume)
+        return self._before.get(volume.GetID(), now) != now
+
     def _show_buttons(self) -> None:
-        chosen = self._volume is not None
-        self.ui.lungWindowButton.enabled = chosen
-        self.ui.windowBackButton.enabled = chosen and self._volume.GetID() in self._before
+        self.ui.lungWindowButton.enabled = self._volume is not None
+        self.ui.windowBackButton.enabled = self._can_go_back()
 
 
 def proposed_volume() -> Any:

@@ -13,6 +13,7 @@ class M3LungScreenParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     model: str = ""
     device: str = "auto"
+    keepPrevious: bool = False
     showLocationMap: bool = True
     locationOpacity: Annotated[float, WithinRange(0, 1)] = 0.5
     locationThreshold: Annotated[float, WithinRange(0, 1)] = 0.2

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from ..scene.attention import remove_attention, show_attention
 from ..scene.axial import axial_slice, crop_corners
 from ..scene.colors import hex_to_rgb
+from ..scene.nodes import new_unsaved, remove_with_attendants
 from ..scene.scene_result import SceneResult
 
 # In the selector: off, the mean, then the windows from 0.
@@ -144,8 +145,7 @@ def draw_crop(corners: list[tuple[float, float, float]]) -> Any:
     """A closed line through four points, RAS mm; one node, moved from slice to slice."""
     node = slicer.mrmlScene.GetFirstNodeByName(CROP_NODE)
     if node is None:
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsClosedCurveNode", CROP_NODE)
-        node.SetSaveWithScene(False)
+        node = new_unsaved(slicer.mrmlScene, "vtkMRMLMarkupsClosedCurveNode", CROP_NODE)
         node.SetLocked(True)
         node.SetCurveTypeToLinear()
         node.CreateDefaultDisplayNodes()
@@ -159,20 +159,19 @@ def draw_crop(corners: list[tuple[float, float, float]]) -> Any:
 
 
 def _make_plain(display: Any) -> None:
-    """A line without points and names; by default it would be as thin as the points."""
+    """A line in slice views without points and names; Slicer's would be thin as the points."""
+    display.SetSaveWithScene(False)
     display.SetGlyphScale(0.0)
     display.SetCurveLineSizeMode(display.UseLineDiameter)
     display.SetLineDiameter(CROP_LINE_MM)
     display.SetSelectedColor(*hex_to_rgb(CROP_COLOR))
     display.SetPropertiesLabelVisibility(False)
     display.SetPointLabelsVisibility(False)
+    display.SetVisibility3D(False)
 
 
 def remove_crop() -> None:
     """Take the rectangle out of the scene."""
     node = slicer.mrmlScene.GetFirstNodeByName(CROP_NODE)
     if node is not None:
-        display = node.GetDisplayNode()
-        slicer.mrmlScene.RemoveNode(node)
-        if display is not None:
-            slicer.mrmlScene.RemoveNode(display)
+        remove_with_attendants(slicer.mrmlScene, [node])

@@ -116,15 +116,11 @@ def describe(entry: Mapping[str, Any] | None) -> str:
 
 
 def brief(entry: Mapping[str, Any] | None) -> str:
-    """The same as plain lines for the slice view, '' where nothing is known."""
+    """The slice in one plain line for the slice view, '' where nothing is known."""
     if entry is None or not entry["screened"]:
         return ""
-    shares = entry["probabilities"]
-    lines = [
-        f"{class_by_key(entry['predicted']).name}  P(lesion) {percent(entry['p_lesion'])}",
-        "  ".join(f"{e.name} {percent(shares[e.key])}" for e in CLASSES),
-    ]
-    if entry["weight"] is not None:
-        lines.append(f"{_('weight')} {entry['weight']:.3f}")
-    lines.append(f"{_('involved')} {percent(entry['involvement'])}")
-    return "\n".join(lines)
+    called = entry["predicted"]
+    facts = _("lesion {p_lesion} · {involved} involved").format(
+        p_lesion=percent(entry["p_lesion"]), involved=percent(entry["involvement"])
+    )
+    return f"{class_by_key(called).name} {percent(entry['probabilities'][called])} · {facts}"

@@ -9,6 +9,7 @@ import slicer
 import vtk
 
 AXIAL = "Axial"
+RED = "Red"
 
 Point = tuple[float, float, float]
 
@@ -21,6 +22,17 @@ def slice_nodes() -> list[Any]:
 def axial_node() -> Any:
     """The first axial slice view, None where there is none."""
     return next((each for each in slice_nodes() if each.GetOrientation() == AXIAL), None)
+
+
+def red_node() -> Any:
+    """The red slice view, the first one where no view is called so, None without views."""
+    nodes = slice_nodes()
+    return next((each for each in nodes if each.GetLayoutName() == RED), next(iter(nodes), None))
+
+
+def composite_nodes() -> list[Any]:
+    """The layers of all slice views."""
+    return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
 
 def point_on(node: Any, anchor: Point) -> Point:

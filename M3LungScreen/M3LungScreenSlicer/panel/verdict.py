@@ -31,6 +31,7 @@ class VerdictPanel:
             palette.setColor(qt.QPalette.Highlight, qt.QColor(each.color))
             bar.setPalette(palette)
             self._of(each.key, "Label").text = wording.class_name(each.key)
+        ui.originDetailsButton.connect("toggled(bool)", self._show_details)
         self.show_nothing()
 
     def show_nothing(self) -> None:
@@ -54,6 +55,10 @@ class VerdictPanel:
         self._show_bars(event["probabilities"], unverified)
         self._fill(self.ui.unverifiedLabel, wording.unverified_legend(unverified))
 
+    def show_frame(self, frame: Mapping[str, Any], another_is_shown: bool) -> None:
+        """Which frame of a sequence the result is of."""
+        self._fill(self.ui.frameLabel, wording.frame_note(frame, another_is_shown))
+
     def show_result(self, content: Mapping[str, Any]) -> None:
         """The final result: result.json's plain values."""
         self.ui.verdictLabel.text = wording.headline(content)
@@ -68,6 +73,7 @@ class VerdictPanel:
         self._fill(self.ui.warningsLabel, wording.warnings(content))
         self._fill(self.ui.involvementLabel, wording.involvement(content))
         self._fill(self.ui.originLabel, wording.origin(content))
+        self._fill_details(wording.origin_details(content))
 
     def _show_words(self, headline: str, below: str) -> None:
         self.ui.verdictLabel.text = f"<b>{headline}</b>"
@@ -79,8 +85,20 @@ class VerdictPanel:
             "warningsLabel",
             "involvementLabel",
             "originLabel",
+            "frameLabel",
         ):
             self._fill(getattr(self.ui, label), "")
+        self._fill_details("")
+
+    def _fill_details(self, text: str) -> None:
+        self.ui.originDetailsLabel.text = text
+        self.ui.originDetailsButton.visible = bool(text)
+        self.ui.originDetailsButton.checked = False
+        self._show_details(False)
+
+    def _show_details(self, shown: bool) -> None:
+        self.ui.originDetailsLabel.visible = shown
+        self.ui.originDetailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
 
     def _show_bars(self, probabilities: Mapping[str, float], unverified: Sequence[str]) -> None:
         self.ui.barsWidget.visible = True

@@ -14,10 +14,12 @@ from slicer.util import VTKObservationMixin
 
 from ..installation import Plan
 from ..scene import chart, results, slices, volumes
+from ..scene.frames import shows_another_frame
+from ..scene.nodes import RESULT_ATTRIBUTE
 from ..scene.scene_result import SceneResult
 from ..screening_session import State, Status
 from . import slice_views
-from .chart_view import ChartView
+from .chart_view import ChartView, is_in_view
 from .devices import DeviceSelector
 from .display_section import DisplaySection, proposed_volume
 from .form_binding import FormBinding
@@ -27,6 +29,7 @@ from .overlay_section import OverlaySection
 from .package_section import PackageSection
 from .parameters import M3LungScreenParameterNode
 from .researcher_section import ResearcherSection
+from .result_choice import ResultChoice
 from .review import ReviewSection
 from .run_section import RunSection, wait_for_packages
 from .save_section import SaveSection
@@ -138,6 +141,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._save = SaveSection(self.ui, lambda: self._result)
         self._researcher = ResearcherSection(self.ui, self._apply_overlays)
         self._chart = ChartView(self._jump)
+        self._choice = ResultChoice(self.ui, self._show_chosen_result)
         self._follower = slice_views.SliceFollower(self._slice_moved)
         self._show_result(None)
 
@@ -163,6 +167,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self._scene_closes)
         self.addObserver(scene, scene.EndCloseEvent, self._scene_changed)
         self.addObserver(scene, scene.EndImportEvent, self._scene_changed)
+        self.addObserver(scene, scene.EndBatchProcessEvent, self._batch_ended)
         self.addObserver(scene, scene.NodeAddedEvent, self._node_added)
         self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
 
@@ -196,12 +201,20 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if volume is not self._told_of and not busy:
             self._run.show_message("")
         self._told_of = volume
+        self._hide_results()
         self._display.show(volume)
         self._models.select(self._parameters.model)
         self._devices.select(self._parameters.device)
         if not busy:
             self._run.show_reason(self._why_not())
             self._show_result(self._stored_result())
+
+    def _hide_results(self) -> None:
+        """What a screening made is no choice, also not for Slicer when the chosen CT goes."""
+        made = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        self.ui.inputSelector.sortFilterProxyModel().hiddenNodeIDs = [
+            each.GetID() for each in made if each.GetAttribute(RESULT_ATTRIBUTE)
+        ]
 
     def _why_not(self) -> str:
         """One sentence why Screen cannot be clicked, '' where it can."""
@@ -231,6 +244,19 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._use_parameter_node()
             self._wishes_changed()
             self._follower.follow()
+
+    def _batch_ended(self, caller: Any, event: str) -> None:
+        # The selector learns of the new nodes in the same event.
+        qt.QTimer.singleShot(0, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Show what was set while Slicer's selectors looked at no node, as in opening a scene."""
+        if self._parameters is None or not self.parent.isEntered:
+            return
+        self.ui.inputSelector.setCurrentNode(self._parameters.inputVolume)
+        self._look_again()
+        if is_in_view(self._result):
+            self.ui.chartCheckBox.checked = True
 
     def _node_added(self, caller: Any, event: str) -> None:
         # A volume may get its voxels after its place in the scene, and many nodes come at once.
@@ -273,6 +299,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameters.inputVolume,
             None if model is None else model.folder,
             device=self._devices.current,
+            keep_previous=self._parameters.keepPrevious,
             on_status=self._status_changed,
             on_result=self._result_came,
         )
@@ -313,6 +340,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         wishes = self._wishes() if self._parameters is None else self._parameters
         localization = result.content["settings"]["model"]["localization"]
         wishes.locationThreshold = localization["threshold"]
+        self._display.result_came(result.volume)
+        self._choice.choose(result)
         if result.volume is wishes.inputVolume:
             self._show_result(result)
             self._jump_to_most_suspicious()
@@ -326,13 +355,19 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _stored_result(self) -> SceneResult | None:
         volume = self._parameters.inputVolume
-        return results.result_of(volume) if volume is not None else None
+        return self._choice.of(results.results_of(volume) if volume is not None else [])
+
+    def _show_chosen_result(self) -> None:
+        if self._parameters is not None and not self.logic.status.state.busy:
+            self._show_result(self._stored_result())
 
     def _show_result(self, result: SceneResult | None) -> None:
         """Fill every section from `result`, or empty them."""
         for name in SECTIONS_OF_A_RESULT:
             getattr(self.ui, f"{name}CollapsibleButton").visible = result is not None
+        self.ui.keepPreviousCheckBox.visible = result is not None
         same = result is not None and self._result is not None and result.node is self._result.node
+        self._follow_frames(result)
         self._result = result
         if same and not self.logic.status.state.busy:
             return
@@ -347,9 +382,21 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._verdict.show_nothing()
             return
         self._verdict.show_result(result.content)
+        self._show_frame()
         self._slice.show_result(result.content)
         self._slice_moved()
         self._apply_overlays()
+
+    def _follow_frames(self, result: SceneResult | None) -> None:
+        """A CT in a sequence may show another frame than the one that was screened."""
+        changed = slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent
+        self.removeObservers(self._show_frame)
+        if result is not None and result.frame and result.volume is not None:
+            self.addObserver(result.volume, changed, self._show_frame)
+
+    def _show_frame(self, caller: Any = None, event: Any = None) -> None:
+        if self._result is not None:
+            self._verdict.show_frame(self._result.frame, shows_another_frame(self._result))
 
     def _record_review(self, opinion: str, note: str) -> None:
         if self._result is not None:

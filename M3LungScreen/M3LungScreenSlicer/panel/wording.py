@@ -48,8 +48,14 @@ def called(verdict: str) -> str:
     """A verdict in words, with a capital."""
     if verdict == INDETERMINATE:
         return _("Indeterminate")
-    words = _(class_by_key(verdict).verdict)
-    return words[0].upper() + words[1:]
+    # The library's words (classes.py), here as literals that can be translated; a test compares.
+    words = {
+        "healthy": _("No pneumonia pattern found"),
+        "covid19": _("Pattern of COVID-19 pneumonia"),
+        "h1n1": _("Pattern of H1N1 influenza pneumonia"),
+        "cap": _("Pattern of community-acquired pneumonia"),
+    }
+    return words[verdict]
 
 
 def headline(content: Content) -> str:
@@ -170,21 +176,47 @@ def _row(name: str, cells: Sequence[str], tag: str = "td") -> str:
 
 
 def origin(content: Content) -> str:
-    """The model, what it was trained on, the device and the extent of the screening."""
+    """Three lines: the model, how many slices it looked at, how long that took and where."""
     model, settings = content["model"], content["settings"]
-    name = escape(f"{model['name']} {model['version']}")
     screened = _("{n} of {of} slices with lung").format(
         n=settings["slices_screened"], of=settings["slices_informative"]
     )
+    time = _("{duration} on the {device}").format(
+        duration=duration(content["timing_s"]["total"]), device=device_name(content["device"])
+    )
     facts = [
-        (_("Model"), name),
-        (_("Device"), escape(device_name(content["device"]))),
+        (_("Model"), f"{model['name']} {model['version']}"),
         (_("Screened"), screened),
-        (_("Time"), duration(content["timing_s"]["total"])),
+        (_("Time"), time),
     ]
-    rows = "".join(f"<tr><td>{a}&nbsp;&nbsp;</td><td>{b}</td></tr>" for a, b in facts)
-    notes = bullets([escape(note) for note in model["notes"]]).removeprefix("<br>")
-    return f"<table>{rows}</table>{notes}"
+    rows = "".join(f"<tr><td>{a}&nbsp;&nbsp;</td><td>{escape(b)}</td></tr>" for a, b in facts)
+    return f"<table>{rows}</table>"
+
+
+def origin_details(content: Content) -> str:
+    """What the model was made from and what it is known to get wrong, '' where nothing is said."""
+    return bullets([escape(note) for note in content["model"]["notes"]]).removeprefix("<br>")
+
+
+def listed_result(content: Content, frame: Mapping[str, Any]) -> str:
+    """A result in a list, as plain text: verdict, model, and the frame of a sequence."""
+    patient = content["patient"]
+    key = patient["verdict"] if patient else single_class(content)
+    verdict = called(key) if key else _("Not screened")
+    if patient and key != INDETERMINATE:
+        verdict += f" {percent(patient['probabilities'][key])}"
+    model = f"{content['model']['name']} {content['model']['version']}"
+    return " · ".join([verdict, model, *([frame["words"]] if frame else [])])
+
+
+def frame_note(frame: Mapping[str, Any], another_is_shown: bool) -> str:
+    """Which frame of a sequence the result is of, '' where the CT is no sequence."""
+    if not frame:
+        return ""
+    said = _("This is the result of {frame}.").format(frame=escape(frame["words"]))
+    if not another_is_shown:
+        return said
+    return f"⚠ <b>{said} {_('The views show another frame now.')}</b>"
 
 
 def device_name(device: str) -> str:

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from .axial import crop_corners
 from .colors import warm_colors
-from .nodes import RESULT_ATTRIBUTE, remove_with_attendants
+from .nodes import RESULT_ATTRIBUTE, new_unsaved, remove_with_attendants
 from .scene_result import SceneResult
 from .slices import feet_head_axis
 from .volumes import world_geometry
@@ -63,12 +63,9 @@ def remove_attention(scene: Any) -> None:
 def _overlay(scene: Any) -> Any:
     node = attention_node(scene)
     if node is None:
-        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", OVERLAY)
-        node.SetSaveWithScene(False)
-        node.SetHideFromEditors(True)
+        node = new_unsaved(scene, "vtkMRMLScalarVolumeNode", OVERLAY)
         node.SetAttribute(RESULT_ATTRIBUTE, "attention")
-        display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-        display.SetSaveWithScene(False)
+        display = new_unsaved(scene, "vtkMRMLScalarVolumeDisplayNode", OVERLAY)
         display.SetAndObserveColorNodeID(warm_colors(scene).GetID())
         display.AutoWindowLevelOff()
         display.SetWindowLevelMinMax(0.0, 1.0)

@@ -21,6 +21,17 @@ def reusable(scene: Any, node: Any, kind: str, name: str) -> Any:
     return scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
 
 
+def new_unsaved(scene: Any, kind: str, name: str) -> Any:
+    """A new node for the views alone: not saved, in no list and no tree of Slicer's."""
+    node = scene.CreateNodeByClass(kind)
+    node.UnRegister(None)  # the scene holds it from here on
+    node.SetName(name)
+    node.SetSaveWithScene(False)
+    # Before it is in the scene, where the subject hierarchy would make an item for it.
+    node.SetHideFromEditors(True)
+    return scene.AddNode(node)
+
+
 def remove_with_attendants(scene: Any, nodes: list[Any]) -> None:
     """Remove `nodes` with their display and storage nodes and their subject hierarchy items."""
     import slicer
@@ -30,9 +41,10 @@ def remove_with_attendants(scene: Any, nodes: list[Any]) -> None:
         item = tree.GetItemByDataNode(node)
         if item != tree.GetInvalidItemID():
             tree.RemoveItem(item, False, False)
-        for attendant in _attendants(node):
-            scene.RemoveNode(attendant)
-        scene.RemoveNode(node)
+        for each in (*_attendants(node), node):
+            # Slicer's own modules remove some display nodes together with what they display.
+            if scene.IsNodePresent(each):
+                scene.RemoveNode(each)
 
 
 def _attendants(node: Any) -> list[Any]:

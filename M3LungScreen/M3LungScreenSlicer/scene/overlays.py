@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .colors import disease_colors, warm_colors
-from .volumes import voxels
 
 READING_THREADS = 4
 BYTES_A_THREAD = 16 * 2**20
-HIDDEN_ATTRIBUTE = "M3LungScreen.hidden"
+# Half a step of the map, which is written in steps of 1/250: outside the lungs it is 0.
+LEAST_SHOWN = 0.002
 LUNG_WINDOW_HU, LUNG_LEVEL_HU = 1200.0, -600.0
 
 
@@ -28,7 +26,6 @@ def fill_location_map(node: Any, volume: Any, folder: Path, threshold: float) ->
     display.SetWindowLevelMinMax(0.0, 1.0)
     display.AutoThresholdOff()
     _fill(node, volume, folder / "lesion_location_map.raw", vtk.VTK_FLOAT)
-    node.RemoveAttribute(HIDDEN_ATTRIBUTE)
     set_threshold(node, threshold)
 
 
@@ -39,37 +36,23 @@ def fill_label_map(node: Any, volume: Any, folder: Path) -> None:
 
 
 def set_threshold(location_map: Any, threshold: float) -> None:
-    """Show the location map from `threshold` (0 to 1) up; lower values are transparent."""
+    """Show the location map from `threshold` (0 to 1) up; lower values, and 0, are transparent."""
     display = location_map.GetDisplayNode()
-    display.SetThreshold(threshold, 1.0)
+    display.SetThreshold(max(threshold, LEAST_SHOWN), 1.0)
     display.ApplyThresholdOn()
-
-
-def hide_slices(location_map: Any, axis: int, indices: Sequence[int], hidden: bool) -> None:
-    """Hide these slices of the map in every view, or show them again.
-
-    A hidden voxel bears its value with a minus sign, which is below any threshold; `axis`
-    (0, 1, 2 for i, j, k) is the one that `indices` count along.
-    """
-    if not indices or (location_map.GetAttribute(HIDDEN_ATTRIBUTE) == "1") == hidden:
-        return
-    array = voxels(location_map)
-    signs = np.ones(array.shape[2 - axis], array.dtype)
-    signs[list(indices)] = -1
-    # In the order of memory: slice by slice, a sagittal volume would take seconds.
-    np.multiply(array, signs.reshape([-1] + [1] * axis), out=array)
-    location_map.SetAttribute(HIDDEN_ATTRIBUTE, str(int(hidden)))
-    image = location_map.GetImageData()
-    image.GetPointData().GetScalars().Modified()
-    image.Modified()
 
 
 def lung_window(volume: Any) -> tuple[float, float]:
     """Set the lung preset, 1200 / -600 HU; returns (window, level) as they were."""
-    display = volume.GetDisplayNode()
-    before = display.GetWindow(), display.GetLevel()
+    before = window_of(volume)
     set_window(volume, LUNG_WINDOW_HU, LUNG_LEVEL_HU)
     return before
+
+
+def window_of(volume: Any) -> tuple[float, float]:
+    """(window, level) of a volume that has a display node."""
+    display = volume.GetDisplayNode()
+    return display.GetWindow(), display.GetLevel()
 
 
 def set_window(volume: Any, window: float, level: float) -> None:

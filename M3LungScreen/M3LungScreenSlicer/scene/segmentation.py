@@ -84,8 +84,8 @@ def is_outdated(node: Any) -> bool:
 
 
 def _show_in_slices(node: Any, shown: bool) -> None:
-    node.GetDisplayNode().SetVisibility2DFill(shown)
-    node.GetDisplayNode().SetVisibility2DOutline(shown)
+    # By visibility: with neither fill nor outline Slicer's slice controllers fill the log.
+    node.GetDisplayNode().SetVisibility2D(shown)
 
 
 def segments_of(node: Any) -> list[Any]:
