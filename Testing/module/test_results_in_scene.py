@@ -234,6 +234,7 @@ def test_a_reloaded_scene_has_everything_again(scene, screened, kind, tmp_path):
     assert display.GetColorNode().GetName().startswith("M3LungScreen lesion location")
     names = again.label_map.GetDisplayNode().GetColorNode()
     assert [names.GetColorName(i) for i in (1, 2, 3)] == ["COVID-19", "H1N1", "CAP"]
+    assert names.GetLookupTable().GetTableValue(0)[3] == 0
     found = column(again.slices_table, "P(lesion)")
     assert found[12] == pytest.approx(result.slices[12].p_lesion)
     assert math.isnan(found[0])

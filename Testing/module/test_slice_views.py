@@ -141,9 +141,10 @@ def test_the_lung_window_shows_lung_dark_and_soft_tissue_white(scene, shown):
     assert np.count_nonzero(np.abs(grey.astype(int) - expected) <= 2) > 500
 
 
+@pytest.mark.parametrize("size", [(400, 300), (1000, 800)])
 @pytest.mark.parametrize(("layer", "at_left"), [("location_map", True), ("label_map", False)])
 def test_a_small_legend_stands_at_the_edge_of_the_red_view_alone(
-    a_small_ct, a_slice_view, result_folder, window, tmp_path, layer, at_left
+    a_small_ct, a_slice_view, result_folder, window, tmp_path, layer, at_left, size
 ):
     import slicer
     from M3LungScreenSlicer.panel.legends import show_legend
@@ -157,7 +158,7 @@ def test_a_small_legend_stands_at_the_edge_of_the_red_view_alone(
     slicer.util.setSliceViewerLayers(background=a_small_ct, label=node, foreground=node)
     changed = []
     for view_node in (a_slice_view.node, other):
-        view = SliceView(scene, view_node, (400, 300))
+        view = SliceView(scene, view_node, size)
         pictures = []
         for shown in (False, True):
             show_legend(node, "Lesion", shown)
@@ -166,8 +167,8 @@ def test_a_small_legend_stands_at_the_edge_of_the_red_view_alone(
         changed.append((pictures[0] != pictures[1]).any(axis=2))
     columns, rows = (np.flatnonzero(changed[0].any(axis=axis)) for axis in (0, 1))
     assert len(columns) > 10
-    assert columns.max() < 100 if at_left else columns.min() > 300
-    assert np.ptp(rows) < 300 / 3
+    assert columns.max() < 80 if at_left else columns.min() > size[0] - 120
+    assert np.ptp(rows) < 120
     assert not changed[1].any()
 
 

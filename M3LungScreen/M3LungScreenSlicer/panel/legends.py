@@ -8,11 +8,11 @@ import slicer
 
 from . import slice_views
 
-# Shares of a view; the map's legend stands left, that of the diseases right.
-LEGEND_WIDTH, LEGEND_WITH_NAMES, LEGEND_HEIGHT = 0.08, 0.16, 0.25
-LEGEND_AT_LEFT, LEGEND_AT_RIGHT = 0.02, 0.98
-# Points; at Slicer's 96 dpi about as high as the texts in the corners of a view.
-LEGEND_FONT = 9
+# Pixels. Slicer scales a legend's texts with its box, whatever their font size, and the box
+# with the view.
+WIDTH, WIDTH_WITH_NAMES, HEIGHT = 44, 88, 110
+# Shares of a view: the map's legend stands left, that of the diseases right.
+AT_LEFT, AT_RIGHT, LARGEST = 0.02, 0.98, 0.3
 
 
 def show_legend(node: Any, title: str, shown: bool) -> None:
@@ -26,18 +26,26 @@ def show_legend(node: Any, title: str, shown: bool) -> None:
     if legend is None:
         return
     view = slice_views.red_node()
-    legend.SetViewNodeIDs([view.GetID()] if view is not None else [])
+    if shown and view is not None:
+        legend.SetViewNodeIDs([view.GetID()])
+        if not legend.GetVisibility():
+            _fit(legend, view)
     legend.SetVisibility(shown)
 
 
 def _make_small(legend: Any, title: str, with_names: bool) -> None:
     """At the edge, where Slicer's own size would cover the lung."""
     legend.SetTitleText(title)
-    legend.SetSize(LEGEND_WITH_NAMES if with_names else LEGEND_WIDTH, LEGEND_HEIGHT)
-    legend.SetPosition(LEGEND_AT_RIGHT if with_names else LEGEND_AT_LEFT, 0.5)
-    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
-        text.SetFontSize(LEGEND_FONT)
+    legend.SetPosition(AT_RIGHT if with_names else AT_LEFT, 0.5)
     legend.SetUseColorNamesForLabels(with_names)
+    legend.SetVisibility(False)
     if not with_names:
         legend.SetNumberOfLabels(3)
         legend.SetLabelFormat("%.1f")
+
+
+def _fit(legend: Any, view: Any) -> None:
+    """The same number of pixels in every view, but no more than a part of it."""
+    width = WIDTH_WITH_NAMES if legend.GetUseColorNamesForLabels() else WIDTH
+    across, down = (max(1, each) for each in view.GetDimensions()[:2])
+    legend.SetSize(min(LARGEST, width / across), min(LARGEST, HEIGHT / down))

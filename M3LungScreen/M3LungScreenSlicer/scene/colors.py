@@ -33,6 +33,7 @@ def disease_colors(scene: Any) -> Any:
     if node is None:
         node = _new(scene, "disease colours", "M3LungScreen diseases", len(CLASSES))
         node.SetColor(0, "no lesion", 0.0, 0.0, 0.0, 0.0)
+        node.SetColorDefined(0, False)  # no row of the legend
         for each in CLASSES[1:]:
             node.SetColor(each.index, each.name, *hex_to_rgb(each.color), 1.0)
     return node
