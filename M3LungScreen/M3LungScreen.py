@@ -10,7 +10,6 @@ from M3LungScreenSlicer.child_process import ChildProcess
 from M3LungScreenSlicer.installation import missing_packages
 from M3LungScreenSlicer.library import MODULE_FOLDER, make_importable
 from M3LungScreenSlicer.screening_logic import ScreeningLogic
-from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
@@ -42,21 +41,23 @@ class M3LungScreen(ScriptedLoadableModule):
 
     def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
-        parent.title = _("M3LungScreen")
+        parent.title = translate("M3LungScreen", "M3LungScreen")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
         parent.dependencies = []
         parent.contributors = ["The M3LungScreen developers (M3LungScreen project)"]
-        parent.helpText = _(
+        parent.helpText = translate(
+            "M3LungScreen",
             "Screens a loaded chest CT for pneumonia: healthy, COVID-19, H1N1 or "
             "community-acquired pneumonia; how sure, where, how much of each lung, and whether to "
             "distrust the answer. Choose the CT and click Screen.<br><b>Research use only: not "
-            "for clinical decisions.</b>"
+            "for clinical decisions.</b>",
         )
-        parent.acknowledgementText = _(
+        parent.acknowledgementText = translate(
+            "M3LungScreen",
             "The method is that of M<sup>3</sup>Lung-Sys: X. Qian, H. Fu, W. Shi, T. Chen, Y. Fu, "
-            'F. Shan, X. Xue, IEEE Journal of Biomedical and Health Informatics, 2020 (<a href="{}"'
-            ">paper</a>). Please cite it when you use this module."
-        ).format(PAPER)
+            "F. Shan, X. Xue, IEEE Journal of Biomedical and Health Informatics, 2020 "
+            '(<a href="{paper}">paper</a>). Please cite it when you use this module.',
+        ).format(paper=PAPER)
         slicer.app.connect("startupCompleted()", sample_data.register)
         slicer.app.connect("startupCompleted()", context_menu.register)
 
@@ -86,7 +87,9 @@ class M3LungScreenTest(ScriptedLoadableModuleTest):
         names = unittest.defaultTestLoader.getTestCaseNames(type(self))
         outcome = unittest.TextTestRunner().run(unittest.TestSuite(map(type(self), names)))
         for _test, reason in outcome.skipped:
-            self.delayDisplay(_("Test skipped: {reason}").format(reason=reason))
+            self.delayDisplay(
+                translate("M3LungScreen", "Test skipped: {reason}").format(reason=reason)
+            )
         if not outcome.wasSuccessful():
             raise AssertionError(
                 "\n".join(text for _test, text in (*outcome.failures, *outcome.errors))
@@ -102,7 +105,7 @@ class M3LungScreenTest(ScriptedLoadableModuleTest):
         for node in (result.location_map, result.label_map):
             self.assertEqual(node.GetImageData().GetDimensions(), size)
         self.assertEqual(result.slices_table.GetNumberOfRows(), size[2])
-        self.delayDisplay(_("Test passed"))
+        self.delayDisplay(translate("M3LungScreen", "Test passed"))
 
     def test_a_label_map_is_refused(self) -> None:
         from M3LungScreenSlicer.screening_logic import ScreeningFailed

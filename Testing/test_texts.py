@@ -22,7 +22,7 @@ def main():
             "Choose a longer one."
         )
     found = (("coarse", f"The pixels are {x:.1f} mm wide."),)
-    button.setText(_("Screen"))
+    button.setText(translate("M3LungScreen", "Screen"))
     print("done in", seconds)
     print(f"{folder}: written in {seconds} s")  # said once
     return "A last sentence."

@@ -2,10 +2,10 @@
 
     python -m Testing.texts [FILE OR FOLDER ...] [--docstrings]
 
-Of Python files: texts of the panel (`_`), errors, argparse, what is printed or logged, card notes
-and every other string that reads like words, f-strings with their placeholders. Of .ui files,
-HTML templates, model cards and the Makefile what a person sees of them. With --docstrings
-also docstrings and comments.
+Of Python files: texts of the panel (`translate`), errors, argparse, what is printed or logged,
+card notes and every other string that reads like words, f-strings with their placeholders.
+Of .ui files, HTML templates, model cards and the Makefile what a person sees of them. With
+--docstrings also docstrings and comments.
 """
 
 import argparse
@@ -24,7 +24,7 @@ DEFAULT = ("M3LungScreen", "M3LungScreenLib", "Training", "Resources/Models", "M
 # Two words in a row: keys, formats and file names are none.
 WORDS = re.compile(r"[A-Za-z]{2,}[,;:.)]? +[A-Za-z{(]|^[A-Z][a-z]+ ?[{….]")
 CALLS = {
-    "panel": {"_", "setText", "setToolTip", "setWindowTitle", "setStatusTip", "addTab"},
+    "panel": {"translate", "setText", "setToolTip", "setWindowTitle", "setStatusTip", "addTab"},
     "command line": {"ArgumentParser", "add_argument", "add_parser", "add_argument_group"},
     "printed": {"print", "write", "info", "warning", "error", "debug", "exception", "tqdm", "echo"},
 }
@@ -80,10 +80,19 @@ def _strings(node: ast.AST, kind: str, left_out: set[int]) -> Found:
         words = _words(node)
         if WORDS.search(words) or (kind == "panel" and re.search("[A-Za-z]", words)):
             yield node.lineno, kind, words
-    for child in ast.iter_child_nodes(node):
+    for child in _children(node):
         # Parts of an f-string are in its words already; strings within its placeholders are not.
         if not (isinstance(node, ast.JoinedStr) and isinstance(child, ast.Constant)):
             yield from _strings(child, kind, left_out)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    """Those of `node`; of a call of `translate` not the context."""
+    is_translated = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "translate"
+    if isinstance(node, ast.Call) and is_translated:
+        yield from node.args[1:]
+    else:
+        yield from ast.iter_child_nodes(node)
 
 
 def _kind_of_call(call: ast.Call) -> str | None:

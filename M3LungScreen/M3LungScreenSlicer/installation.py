@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from . import packages
 
@@ -80,9 +80,10 @@ def plan_from_folder(folder: Path, requirements: Path, backbone: str = "") -> Pl
     missing = _missing(requirements, backbone)
     _check(missing)
     if missing and not any(folder.glob("*.whl")):
-        words = _(
+        words = translate(
+            "M3LungScreen",
             "{folder} holds no .whl files. On a machine with internet and the same system, run "
-            "'PythonSlicer -m pip download -d FOLDER -r {name}' and copy the folder."
+            "'PythonSlicer -m pip download -d FOLDER -r {name}' and copy the folder.",
         )
         raise InstallationRefused(words.format(folder=folder, name=requirements.name))
     source = ("--no-index", "--find-links", str(folder))
@@ -94,14 +95,20 @@ def ask(plan: Plan) -> None:
     """Ask the user once; InstallationRefused where the answer is no."""
     import slicer.util
 
-    question = _("{requester} needs to install {packages} into Slicer's Python.")
+    question = translate(
+        "M3LungScreen", "{requester} needs to install {packages} into Slicer's Python."
+    )
     words = [question.format(requester=REQUESTER, packages=plan.names)]
     if any(each.name in TORCH_FAMILY for each in plan.missing):
-        size = _("PyTorch is a download of 0.2 GB, or of 2 to 3 GB with an NVIDIA GPU.")
+        size = translate(
+            "M3LungScreen", "PyTorch is a download of 0.2 GB, or of 2 to 3 GB with an NVIDIA GPU."
+        )
         words.append(size)
-    words.append(_("Install now?"))
+    words.append(translate("M3LungScreen", "Install now?"))
     if not slicer.util.confirmOkCancelDisplay(" ".join(words)):
-        raise InstallationRefused(_("Nothing was installed. Screen again when you want it."))
+        raise InstallationRefused(
+            translate("M3LungScreen", "Nothing was installed. Screen again when you want it.")
+        )
 
 
 def still_missing(plan: Plan) -> str:
@@ -110,9 +117,10 @@ def still_missing(plan: Plan) -> str:
     missing = packages.unsatisfied(plan.missing)
     if not missing:
         return ""
-    words = _(
+    words = translate(
+        "M3LungScreen",
         "{packages} is still missing. Restart Slicer and try again, or install from a folder of "
-        "wheels."
+        "wheels.",
     )
     return words.format(packages=", ".join(map(str, missing)))
 
@@ -134,29 +142,37 @@ def _check(missing: list[Any]) -> None:
     """InstallationRefused where pip must not or cannot help."""
     for each in missing:
         if packages.is_slicers_own(each.name) and packages.version_of(each.name) is not None:
-            words = _("This Slicer is too old: {package} is needed. Install Slicer 5.10 or later.")
+            words = translate(
+                "M3LungScreen",
+                "This Slicer is too old: {package} is needed. Install Slicer 5.10 or later.",
+            )
             raise InstallationRefused(words.format(package=each))
         if each.name == "torch":
             _check_torch(each)
     if _somebody_installs():
         raise InstallationRefused(
-            _("Another module is installing packages. Wait until it is done, then try again.")
+            translate(
+                "M3LungScreen",
+                "Another module is installing packages. Wait until it is done, then try again.",
+            )
         )
 
 
 def _check_torch(wanted: Any) -> None:
     if sys.platform == "darwin" and platform.machine() == "x86_64":
-        words = _(
+        words = translate(
+            "M3LungScreen",
             "PyTorch for Intel builds on macOS, which this Slicer is, ends at version 2.2.2 and "
             "NumPy 1; {wanted} is needed, so nothing was installed. Screen in Slicer on Windows "
-            "or Linux, or on an Apple silicon Mac with the command line that the README describes."
+            "or Linux, or on an Apple silicon Mac with the command line that the README describes.",
         )
         raise InstallationRefused(words.format(wanted=wanted))
     found = packages.version_of("torch")
     if found is not None:
-        words = _(
+        words = translate(
+            "M3LungScreen",
             "PyTorch {found} is installed, {wanted} is needed. Uninstall it in the module "
-            "'PyTorch Utils', restart Slicer and try again."
+            "'PyTorch Utils', restart Slicer and try again.",
         )
         raise InstallationRefused(words.format(found=found, wanted=wanted.specifier))
 
@@ -165,9 +181,10 @@ def _check_extension() -> None:
     try:
         import PyTorchUtils  # noqa: F401
     except ImportError:
-        words = _(
+        words = translate(
+            "M3LungScreen",
             "PyTorch is missing. Install the extension 'PyTorch' from the Extensions Manager, "
-            "restart Slicer and try again; or install from a folder of wheels."
+            "restart Slicer and try again; or install from a folder of wheels.",
         )
         raise InstallationRefused(words) from None
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from .child_process import ChildProcess, Exit, QtProcess, slicer_python
 from .installation import InstallationRefused, Plan, ask, still_missing
@@ -80,7 +80,9 @@ class Installer:
     def check_free(self) -> None:
         """InstallationRefused while an installation is going on."""
         if self._run is not None:
-            raise InstallationRefused(_("Packages are being installed. Wait until it is done."))
+            raise InstallationRefused(
+                translate("M3LungScreen", "Packages are being installed. Wait until it is done.")
+            )
 
     def start(self, plan: Plan, on_line: OnLine, on_end: OnEnd) -> None:
         """Install; `on_line` hears each line of pip, `on_end` the outcome, once.

@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 PROGRESS = "Progress "
 # Once pip says this it writes packages; a process that is ended then leaves half of one.
@@ -44,51 +44,61 @@ def why_failed(said: str, folder: Path | None = None) -> str:
     ):
         if any(sign.lower() in said.lower() for sign in signs):
             return sentence()
-    return _(
+    return translate(
+        "M3LungScreen",
         "The packages could not be installed. Restart Slicer and try again, or install from a "
-        "folder of wheels; the details say more."
+        "folder of wheels; the details say more.",
     )
 
 
 def _disk_full() -> str:
-    return _("The disk is full. Make room, with CUDA PyTorch needs 8 GB, and try again.")
+    return translate(
+        "M3LungScreen", "The disk is full. Make room, with CUDA PyTorch needs 8 GB, and try again."
+    )
 
 
 def _long_paths() -> str:
-    return _(
+    return translate(
+        "M3LungScreen",
         "Windows allows no paths this long. Enable long paths in Windows, or install Slicer in a "
-        "folder with a short name, and try again."
+        "folder with a short name, and try again.",
     )
 
 
 def _not_writable() -> str:
-    return _(
+    return translate(
+        "M3LungScreen",
         "Slicer's folder cannot be written, or a package is in use. Restart Slicer and install "
-        "before you open another module; Slicer must lie in a folder where you may write."
+        "before you open another module; Slicer must lie in a folder where you may write.",
     )
 
 
 def _no_connection() -> str:
-    return _(
+    return translate(
+        "M3LungScreen",
         "The packages cannot be downloaded. Check the connection or the proxy, or install from a "
-        "folder of wheels."
+        "folder of wheels.",
     )
 
 
 def _conflict() -> str:
-    return _(
+    return translate(
+        "M3LungScreen",
         "The packages do not go with those that Slicer brings, which were kept as they are. Update "
-        "Slicer and try again."
+        "Slicer and try again.",
     )
 
 
 def _no_wheels(folder: Path | None) -> str:
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if folder is None:
-        words = _("There is no build for Python {python} on this system. Update Slicer.")
+        words = translate(
+            "M3LungScreen", "There is no build for Python {python} on this system. Update Slicer."
+        )
         return words.format(python=python)
-    words = _(
+    words = translate(
+        "M3LungScreen",
         "{folder} lacks wheels for Python {python} on this system. Download them with this "
-        "machine's PythonSlicer version."
+        "machine's PythonSlicer version.",
     )
     return words.format(folder=folder, python=python)

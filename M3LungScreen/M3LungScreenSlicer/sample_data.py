@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from .child_process import Exit, QtProcess, creation_flags, slicer_python
 from .installation import InstallationRefused, ask, plan
@@ -222,7 +222,9 @@ def _start(sample: Sample) -> None:
     import slicer.util
 
     slicer.util.showStatusMessage(
-        _("Simulating {name}; this takes some seconds.").format(name=sample.name)
+        translate("M3LungScreen", "Simulating {name}; this takes some seconds.").format(
+            name=sample.name
+        )
     )
     process = QtProcess(slicer_python(), _arguments(sample), library_root())
     _at_work.add(process)  # a process that nobody holds would be ended
@@ -234,9 +236,10 @@ def _start(sample: Sample) -> None:
             load(sample)
         else:
             slicer.util.errorDisplay(
-                _("{name} could not be simulated. Try again; the details say more.").format(
-                    name=sample.name
-                ),
+                translate(
+                    "M3LungScreen",
+                    "{name} could not be simulated. Try again; the details say more.",
+                ).format(name=sample.name),
                 detailedText=how.last_words,
             )
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from .child_process import ChildProcess, qt_worker
 from .installation import InstallationRefused, Plan, missing_packages
@@ -123,7 +123,9 @@ class ScreeningLogic:
         InstallationRefused while something else is going on.
         """
         if self._session.status.state.busy:
-            raise InstallationRefused(_("A screening is running. Cancel it or wait."))
+            raise InstallationRefused(
+                translate("M3LungScreen", "A screening is running. Cancel it or wait.")
+            )
         self._session.rest()  # it may hold files that are to be replaced
 
         def ended(outcome: Outcome) -> None:
@@ -187,7 +189,9 @@ class ScreeningLogic:
         while not ends and self._session.child is not None:
             self._session.child.wait(WAIT_SECONDS)
         if not found:
-            raise ScreeningFailed(ends[0].message if ends else _("The screening was ended."))
+            raise ScreeningFailed(
+                ends[0].message if ends else translate("M3LungScreen", "The screening was ended.")
+            )
         return found[0]
 
     def screen_all(
@@ -219,7 +223,10 @@ class ScreeningLogic:
         except RuntimeError as busy:
             raise ScreeningFailed(str(busy)) from busy
         if missing := missing_packages(REQUIREMENTS, backbone_of(_bundle(model))):
-            words = _("{packages} is missing. Open the module and click Screen once to install it.")
+            words = translate(
+                "M3LungScreen",
+                "{packages} is missing. Open the module and click Screen once to install it.",
+            )
             raise ScreeningFailed(words.format(packages=", ".join(missing)))
 
     def _request(
@@ -248,9 +255,10 @@ class ScreeningLogic:
             folder = self._exchange / f"run-{self._runs}"
             folder.mkdir()
         except OSError as wrong:
-            words = _(
+            words = translate(
+                "M3LungScreen",
                 "No temporary folder can be made in {parent}: {why}. Make room, or choose another "
-                "in Slicer's application settings."
+                "in Slicer's application settings.",
             )
             why = wrong.strerror or wrong
             raise VolumeRefused(words.format(parent=parent, why=why)) from wrong
@@ -276,8 +284,9 @@ class ScreeningLogic:
         except VolumeRefused as changed:
             return replace(status, state=State.FAILED, message=str(changed), kind="volume_changed")
         except OSError as wrong:
-            message = _(
-                "The result could not be read. Make room for temporary files; screen again."
+            message = translate(
+                "M3LungScreen",
+                "The result could not be read. Make room for temporary files; screen again.",
             )
             return replace(status, state=State.FAILED, message=message, details=str(wrong))
         return status
@@ -286,12 +295,16 @@ class ScreeningLogic:
         """The result in the scene, if the CT is still there and has the grid it was read with."""
         if not self.scene.IsNodePresent(volume):
             raise VolumeGone(
-                _("The CT was removed while it was screened; nothing was added to the scene.")
+                translate(
+                    "M3LungScreen",
+                    "The CT was removed while it was screened; nothing was added to the scene.",
+                )
             )
         if volume.GetImageData() is None or grid_of(volume) != handed.grid:
-            words = _(
+            words = translate(
+                "M3LungScreen",
                 "{name} was cropped, resampled or moved while it was screened, so the result does "
-                "not fit it any more and was not added. Screen it again."
+                "not fit it any more and was not added. Screen it again.",
             )
             raise VolumeRefused(words.format(name=volume.GetName()))
         return add_result(

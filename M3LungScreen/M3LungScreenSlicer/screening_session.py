@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from .child_process import ChildProcess, Exit
 
@@ -142,7 +142,7 @@ class ScreeningSession:
         if self._child is not None and self._waiting is None:
             self._child.send(json.dumps({"command": "cancel", "run": self._run}))
         self._waiting = None
-        message = _("The scene is as it was.")
+        message = translate("M3LungScreen", "The scene is as it was.")
         self._change(Status(State.CANCELLED, message=message, kind="cancelled", hello=self._hello))
 
     def rest(self) -> None:
@@ -218,15 +218,23 @@ def fraction_done(event: dict[str, Any]) -> float:
 def obituary(how: Exit) -> str:
     """One sentence on a child that ended by itself, with what to do."""
     if how.status is None:
-        return _("The screening process could not be started. Reinstall the extension.")
-    if any(word in how.last_words for word in MEMORY_WORDS):
-        return _("The memory ran out. Close other programs or volumes and screen again.")
-    if how.crashed:
-        return _(
-            "The screening process was ended from outside or crashed, perhaps because the memory "
-            "ran out. Close other programs or volumes and screen again."
+        return translate(
+            "M3LungScreen", "The screening process could not be started. Reinstall the extension."
         )
-    return _("The screening process ended unexpectedly. Screen again; the details say more.")
+    if any(word in how.last_words for word in MEMORY_WORDS):
+        return translate(
+            "M3LungScreen", "The memory ran out. Close other programs or volumes and screen again."
+        )
+    if how.crashed:
+        return translate(
+            "M3LungScreen",
+            "The screening process was ended from outside or crashed, perhaps because the memory "
+            "ran out. Close other programs or volumes and screen again.",
+        )
+    return translate(
+        "M3LungScreen",
+        "The screening process ended unexpectedly. Screen again; the details say more.",
+    )
 
 
 def _plain(value: Any) -> Any:

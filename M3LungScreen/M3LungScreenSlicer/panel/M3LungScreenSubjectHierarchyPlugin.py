@@ -7,7 +7,7 @@ from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 from SubjectHierarchyPlugins import AbstractScriptedSubjectHierarchyPlugin
 
 
@@ -18,7 +18,9 @@ class M3LungScreenSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin)
 
     def __init__(self, scriptedPlugin: Any) -> None:
         scriptedPlugin.name = "M3LungScreen"
-        self.screenAction = qt.QAction(_("Screen for pneumonia"), scriptedPlugin)
+        self.screenAction = qt.QAction(
+            translate("M3LungScreen", "Screen for pneumonia"), scriptedPlugin
+        )
         self.screenAction.objectName = "M3LungScreenAction"
         self.screenAction.connect("triggered()", self.onScreen)
         # It registers the plugin, whose action is there by then.

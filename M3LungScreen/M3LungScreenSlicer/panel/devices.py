@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 AUTOMATIC = "auto"
 CPU = "cpu"
@@ -34,10 +34,12 @@ class DeviceSelector:
             return
         self._shown = list(devices)
         before = self.current
-        known = list(devices) or [{"name": CPU, "description": _("CPU"), "free_mb": None}]
+        known = list(devices) or [
+            {"name": CPU, "description": translate("M3LungScreen", "CPU"), "free_mb": None}
+        ]
         self._names = [AUTOMATIC, *(each["name"] for each in known)]
         self.box.clear()
-        self.box.addItem(_("Automatic"))
+        self.box.addItem(translate("M3LungScreen", "Automatic"))
         for each in known:
             self.box.addItem(described(each))
         self.select(before)
@@ -52,4 +54,6 @@ def described(device: Mapping[str, Any]) -> str:
     if device["free_mb"] is None:
         return str(device["description"])
     free = f"{device['free_mb'] / MIB_PER_GB:.1f}"
-    return _("{name}, {free} GB free").format(name=device["description"], free=free)
+    return translate("M3LungScreen", "{name}, {free} GB free").format(
+        name=device["description"], free=free
+    )

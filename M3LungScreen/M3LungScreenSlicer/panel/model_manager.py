@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from M3LungScreenLib.classes import class_by_key
 
@@ -85,7 +85,9 @@ class ModelManager:
     def why_not(self) -> str:
         """One sentence why the chosen model cannot be used, '' where it can."""
         if self.current is None:
-            return _("No model was found. Open a model bundle under Models.")
+            return translate(
+                "M3LungScreen", "No model was found. Open a model bundle under Models."
+            )
         return self.current.problem
 
     def _activated(self, index: int) -> None:
@@ -94,7 +96,10 @@ class ModelManager:
 
     def _open(self) -> None:
         card = qt.QFileDialog.getOpenFileName(
-            self.ui.openModelButton, _("Open a model bundle"), "", f"{CARD_FILE} ({CARD_FILE})"
+            self.ui.openModelButton,
+            translate("M3LungScreen", "Open a model bundle"),
+            "",
+            f"{CARD_FILE} ({CARD_FILE})",
         )
         if card:
             folder = str(Path(card).parent)
@@ -103,7 +108,7 @@ class ModelManager:
 
     def _choose_folder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
-            self.ui.modelFolderButton, _("A folder of model bundles")
+            self.ui.modelFolderButton, translate("M3LungScreen", "A folder of model bundles")
         )
         if folder:
             qt.QSettings().setValue(FOLDER_KEY, folder)
@@ -127,7 +132,9 @@ def card_text(model: ModelChoice) -> str:
         lines.append(escape(str(model.card["intended_use"])))
     names = ", ".join(class_by_key(key).name for key in unverified_classes(model.card))
     if names:
-        lines.append(_("Never verified on real CT: {names}.").format(names=names))
+        lines.append(
+            translate("M3LungScreen", "Never verified on real CT: {names}.").format(names=names)
+        )
     notes = bullets([escape(str(note)) for note in model.card.get("notes", ())])
     where = f"{escape(str(model.folder))}<br>SHA-256 {escape(model.sha256[:16])}…"
     return f"{'<br>'.join(lines)}{notes}<br>{where}"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from ..scene import overlays, segmentation
 from ..scene.attention import attention_node
@@ -82,10 +82,10 @@ class OverlaySection:
         if result is None:
             return []
         titled = [
-            (result.location_map, _("Lesion")),
-            (shown_map(scene), _("Lesion")),
-            (attention_node(scene), _("Attention")),
-            (result.label_map, _("Disease")),
+            (result.location_map, translate("M3LungScreen", "Lesion")),
+            (shown_map(scene), translate("M3LungScreen", "Lesion")),
+            (attention_node(scene), translate("M3LungScreen", "Attention")),
+            (result.label_map, translate("M3LungScreen", "Disease")),
         ]
         return [each for each in titled if each[0] is not None]
 
@@ -124,4 +124,8 @@ class OverlaySection:
     def _convert(self) -> None:
         if self._result is not None:
             node = segmentation.convert_to_segmentation(self._result)
-            self._say(_("The segmentation {name} is ready.").format(name=node.GetName()))
+            self._say(
+                translate("M3LungScreen", "The segmentation {name} is ready.").format(
+                    name=node.GetName()
+                )
+            )

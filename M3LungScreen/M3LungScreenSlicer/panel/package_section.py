@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from .. import installation
 from ..installation import InstallationRefused, Plan
@@ -46,7 +46,7 @@ class PackageSection:
 
     def _from_folder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
-            self.ui.installButton, _("A folder of Python wheels")
+            self.ui.installButton, translate("M3LungScreen", "A folder of Python wheels")
         )
         if folder:
             place = Path(folder)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import qt
 import slicer
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from ..scene.attention import remove_attention, show_attention
 from ..scene.axial import axial_slice, crop_corners
@@ -46,7 +46,11 @@ class ResearcherSection:
         """The windows of another result to choose from; at first no map is shown."""
         centers = result.content["settings"]["window_centers_hu"] if result else []
         self.ui.attentionSelector.clear()
-        for name in (_("Off"), _("Mean of the windows"), *map(window_name, centers)):
+        for name in (
+            translate("M3LungScreen", "Off"),
+            translate("M3LungScreen", "Mean of the windows"),
+            *map(window_name, centers),
+        ):
             self.ui.attentionSelector.addItem(name)
 
     @property
@@ -83,14 +87,17 @@ class ResearcherSection:
         hu = axial_slice(self._result.volume, self._entry["index"])
         settings = self._result.content["settings"]["model"]["preprocessing"]
         self.ui.stagesLabel.setPixmap(pixmap_of(sheet(stages_of(hu, settings))))
-        self.ui.stagesTextLabel.text = _(
-            "Slice · threshold · opening<br>background removed · second opening · crop"
+        self.ui.stagesTextLabel.text = translate(
+            "M3LungScreen",
+            "Slice · threshold · opening<br>background removed · second opening · crop",
         )
 
 
 def window_name(center_hu: int) -> str:
     """An HU window for people."""
-    return _("Window centred at {hu} HU").format(hu=str(center_hu).replace("-", "−"))
+    return translate("M3LungScreen", "Window centred at {hu} HU").format(
+        hu=str(center_hu).replace("-", "−")
+    )
 
 
 def stages_of(hu: np.ndarray, settings: Mapping[str, Any]) -> list[np.ndarray]:

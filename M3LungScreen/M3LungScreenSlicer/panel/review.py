@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 # In the report, which is in English.
 OPINIONS = {"agree": "Agree", "disagree": "Disagree", "other": "Other diagnosis"}
@@ -42,12 +42,12 @@ class ReviewSection:
         opinion, note = self._opinion(), self.ui.noteEdit.text.strip()
         reason = ""
         if not opinion:
-            reason = _("Choose one of the three answers first.")
+            reason = translate("M3LungScreen", "Choose one of the three answers first.")
         elif opinion == "other" and not note:
-            reason = _("Write the other diagnosis into the note first.")
+            reason = translate("M3LungScreen", "Write the other diagnosis into the note first.")
         self.ui.recordButton.enabled = not reason
-        self.ui.recordButton.toolTip = reason or _(
-            "Store this review with the result and in the report."
+        self.ui.recordButton.toolTip = reason or translate(
+            "M3LungScreen", "Store this review with the result and in the report."
         )
 
     def _clicked(self) -> None:
@@ -60,8 +60,12 @@ class ReviewSection:
 def described(review: Mapping[str, str]) -> str:
     """What is recorded, in a line."""
     if not review.get("opinion"):
-        return _("Nothing recorded yet.")
-    words = {"agree": _("Agree"), "disagree": _("Disagree"), "other": _("Other diagnosis")}
-    return _("Recorded: {opinion}, {time}").format(
+        return translate("M3LungScreen", "Nothing recorded yet.")
+    words = {
+        "agree": translate("M3LungScreen", "Agree"),
+        "disagree": translate("M3LungScreen", "Disagree"),
+        "other": translate("M3LungScreen", "Other diagnosis"),
+    }
+    return translate("M3LungScreen", "Recorded: {opinion}, {time}").format(
         opinion=words[review["opinion"]], time=review.get("time", "")
     )

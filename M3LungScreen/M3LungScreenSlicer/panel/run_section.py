@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 import qt
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from ..screening_session import State, Status
 from . import wording
@@ -25,17 +25,23 @@ class RunSection:
     def show_reason(self, reason: str) -> None:
         """Why the button is disabled, as its tooltip and as a line below; '' enables it."""
         self.ui.screenButton.enabled = not reason
-        self.ui.screenButton.toolTip = reason or _("Screen the chosen CT for pneumonia.")
+        self.ui.screenButton.toolTip = reason or translate(
+            "M3LungScreen", "Screen the chosen CT for pneumonia."
+        )
         self.ui.reasonLabel.text = reason
         self.ui.reasonLabel.visible = bool(reason)
 
     def show_status(self, status: Status) -> None:
         """Button, progress and message of `status`."""
         busy, installing = status.state.busy, status.state is State.INSTALLING
-        self.ui.screenButton.text = _("Cancel") if busy else _("Screen")
+        self.ui.screenButton.text = (
+            translate("M3LungScreen", "Cancel") if busy else translate("M3LungScreen", "Screen")
+        )
         if busy:
             self.ui.screenButton.enabled = True
-            self.ui.screenButton.toolTip = _("Stop. The scene stays as it was.")
+            self.ui.screenButton.toolTip = translate(
+                "M3LungScreen", "Stop. The scene stays as it was."
+            )
         if installing:
             self.show_reason(wait_for_packages())
         for selector in ("inputSelector", "modelSelector", "deviceSelector"):
@@ -75,23 +81,28 @@ class RunSection:
 
 def wait_for_packages() -> str:
     """Why nothing else can be started during an installation."""
-    return _("Packages are being installed; you can go on with other work meanwhile.")
+    return translate(
+        "M3LungScreen", "Packages are being installed; you can go on with other work meanwhile."
+    )
 
 
 def message_of(status: Status) -> str:
     """Rich text: notices on the way, and how a run without a result or an installation ended."""
     lines = [f"• {escape(each)}" for each in status.notices]
     headings = {
-        State.REFUSED: "⚠ <b>" + _("Not screened."),
-        State.FAILED: "⚠ <b>" + _("The screening failed."),
-        State.CANCELLED: "<b>" + _("Cancelled."),
-        State.NOT_INSTALLED: "⚠ <b>" + _("Not installed."),
+        State.REFUSED: "⚠ <b>" + translate("M3LungScreen", "Not screened."),
+        State.FAILED: "⚠ <b>" + translate("M3LungScreen", "The screening failed."),
+        State.CANCELLED: "<b>" + translate("M3LungScreen", "Cancelled."),
+        State.NOT_INSTALLED: "⚠ <b>" + translate("M3LungScreen", "Not installed."),
     }
     if status.state in headings:
         lines.append(f"{headings[status.state]}</b> {escape(status.message)}")
     if status.state is State.INSTALLED:
-        lines.append(_("The packages are installed."))
+        lines.append(translate("M3LungScreen", "The packages are installed."))
     if status.replaced:
-        words = _("Slicer had {packages} loaded; restart it before you go on with other modules.")
+        words = translate(
+            "M3LungScreen",
+            "Slicer had {packages} loaded; restart it before you go on with other modules.",
+        )
         lines.append(escape(words.format(packages=", ".join(status.replaced))))
     return "<br>".join(lines)

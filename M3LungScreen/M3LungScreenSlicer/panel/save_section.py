@@ -10,7 +10,7 @@ from typing import Any
 
 import qt
 import slicer
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from ..scene.scene_result import SceneResult
 from .review import OPINIONS
@@ -39,23 +39,34 @@ class SaveSection:
         result = self._result()
         why_not = ""
         if not (result and result.report):
-            why_not = _("This result was saved without its report. Screen the CT again.")
-        words = _("One file with pictures, for any browser or printer.")
+            why_not = translate(
+                "M3LungScreen", "This result was saved without its report. Screen the CT again."
+            )
+        words = translate("M3LungScreen", "One file with pictures, for any browser or printer.")
         self.ui.saveHtmlButton.enabled = not why_not
         self.ui.saveHtmlButton.toolTip = why_not or words
         if self._printer is not None:  # one at a time
-            why_not = _("A report is being written.")
+            why_not = translate("M3LungScreen", "A report is being written.")
         self.ui.savePdfButton.enabled = not why_not
         self.ui.savePdfButton.toolTip = why_not or words
 
     def _save_html(self) -> None:
-        self._write(_("Save the report"), "HTML (*.html)", ".html", write_html)
+        self._write(
+            translate("M3LungScreen", "Save the report"), "HTML (*.html)", ".html", write_html
+        )
 
     def _save_pdf(self) -> None:
-        self._write(_("Save the report"), "PDF (*.pdf)", ".pdf", self._print)
+        self._write(
+            translate("M3LungScreen", "Save the report"), "PDF (*.pdf)", ".pdf", self._print
+        )
 
     def _save_csv(self) -> None:
-        self._write(_("Save the table of slices"), "CSV (*.csv)", ".csv", write_tables)
+        self._write(
+            translate("M3LungScreen", "Save the table of slices"),
+            "CSV (*.csv)",
+            ".csv",
+            write_tables,
+        )
 
     def _write(
         self, title: str, kinds: str, suffix: str, write: Callable[[SceneResult, Path], str]
@@ -73,15 +84,17 @@ class SaveSection:
             self._say(write(result, path))
         except OSError as problem:
             self._say(
-                _("{path} could not be written: {why}. Choose another folder.").format(
-                    path=path, why=problem.strerror or problem
-                )
+                translate(
+                    "M3LungScreen", "{path} could not be written: {why}. Choose another folder."
+                ).format(path=path, why=problem.strerror or problem)
             )
 
     def _print(self, result: SceneResult, path: Path) -> str:
         """By Slicer's web widget, which lays the page out as a browser does."""
         if not hasattr(slicer, "qSlicerWebWidget"):
-            return _("This Slicer has no web engine. Save the HTML report and print it.")
+            return translate(
+                "M3LungScreen", "This Slicer has no web engine. Save the HTML report and print it."
+            )
         # A page longer than 2 MB cannot be handed over as text.
         page = Path(slicer.app.temporaryPath) / "M3LungScreen report.html"
         page.write_text(report_of(result), "utf-8")
@@ -90,7 +103,7 @@ class SaveSection:
         self._printer.connect("pdfPrintingFinished(QString,bool)", self._printed)
         self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)).toString())  # takes a string
         self._show_buttons()
-        return _("Writing {path}…").format(path=path)
+        return translate("M3LungScreen", "Writing {path}…").format(path=path)
 
     def _loaded(self, succeeded: bool, path: str) -> None:
         if succeeded:
@@ -103,7 +116,9 @@ class SaveSection:
         self._printer.deleteLater()
         self._printer = None
         self._show_buttons()
-        words = _("{path} could not be written. Save the HTML report and print it.")
+        words = translate(
+            "M3LungScreen", "{path} could not be written. Save the HTML report and print it."
+        )
         self._say(saved(Path(path)) if succeeded else words.format(path=path))
 
     def _say(self, sentence: str) -> None:
@@ -161,4 +176,6 @@ def write_table(node: Any, path: Path) -> None:
 
 def saved(*paths: Path) -> str:
     """What was written, for people."""
-    return _("Saved {paths}.").format(paths=", ".join(str(each) for each in paths))
+    return translate("M3LungScreen", "Saved {paths}.").format(
+        paths=", ".join(str(each) for each in paths)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import qt
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from M3LungScreenLib.classes import CLASSES, class_by_key
 from M3LungScreenLib.outputs.wording import percent
@@ -25,7 +25,13 @@ class SliceSection:
         self._jump = jump
         self._rows: dict[int, int] = {}
         self._items: dict[tuple[int, int], Any] = {}  # a table does not keep Python's items
-        columns = [_("Slice"), _("Class"), _("Lesion"), _("Weight"), _("Involved")]
+        columns = [
+            translate("M3LungScreen", "Slice"),
+            translate("M3LungScreen", "Class"),
+            translate("M3LungScreen", "Lesion"),
+            translate("M3LungScreen", "Weight"),
+            translate("M3LungScreen", "Involved"),
+        ]
         ui.sliceTable.setColumnCount(len(columns))
         ui.sliceTable.setHorizontalHeaderLabels(columns)
         ui.sliceTable.verticalHeader().hide()
@@ -68,14 +74,14 @@ class SliceSection:
         ui = self.ui
         ui.previousButton.enabled, ui.nextButton.enabled = before, after
         ui.previousButton.toolTip = (
-            _("Jump to the previous slice that is not called Healthy.")
+            translate("M3LungScreen", "Jump to the previous slice that is not called Healthy.")
             if before
-            else _("All slices before this one are called Healthy.")
+            else translate("M3LungScreen", "All slices before this one are called Healthy.")
         )
         ui.nextButton.toolTip = (
-            _("Jump to the next slice that is not called Healthy.")
+            translate("M3LungScreen", "Jump to the next slice that is not called Healthy.")
             if after
-            else _("All slices after this one are called Healthy.")
+            else translate("M3LungScreen", "All slices after this one are called Healthy.")
         )
 
     def _clicked(self, row: int, column: int) -> None:
@@ -97,19 +103,23 @@ def row_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
 def describe(entry: Mapping[str, Any] | None) -> str:
     """Class, P(lesion), probabilities, weight and involvement of a slice as rich text."""
     if entry is None:
-        return _("The axial view stands outside the screened CT.")
-    title = "<b>" + _("Slice {index}").format(index=entry["index"]) + "</b>"
+        return translate("M3LungScreen", "The axial view stands outside the screened CT.")
+    title = "<b>" + translate("M3LungScreen", "Slice {index}").format(index=entry["index"]) + "</b>"
     if not entry["informative"]:
-        return f"{title}: {_('no lung in this slice.')}"
+        return f"{title}: " + translate("M3LungScreen", "no lung in this slice.")
     if not entry["screened"]:
-        return f"{title}: {_('left out of this preview.')}"
+        return f"{title}: " + translate("M3LungScreen", "left out of this preview.")
     shares = entry["probabilities"]
     parts = [wording.class_with(each.key, wording.share_text(shares[each.key])) for each in CLASSES]
-    facts = [f"{_('Lesion')} {wording.share_text(entry['p_lesion'])}"]
+    lesion = translate("M3LungScreen", "Lesion {share}")
+    facts = [lesion.format(share=wording.share_text(entry["p_lesion"]))]
     if entry["weight"] is not None:
-        facts.append(f"{_('weight')} {entry['weight']:.3f}")
+        weight = translate("M3LungScreen", "weight {number}")
+        facts.append(weight.format(number=f"{entry['weight']:.3f}"))
     facts.append(
-        _("{share} of its lung involved").format(share=wording.share_text(entry["involvement"]))
+        translate("M3LungScreen", "{share} of its lung involved").format(
+            share=wording.share_text(entry["involvement"])
+        )
     )
     head = f"{title}: <b>{wording.class_name(entry['predicted'])}</b>"
     return f"{head}<br>{', '.join(facts)}<br>{'&nbsp; '.join(parts)}"
@@ -120,7 +130,7 @@ def brief(entry: Mapping[str, Any] | None) -> str:
     if entry is None or not entry["screened"]:
         return ""
     called = entry["predicted"]
-    facts = _("lesion {p_lesion} · {involved} involved").format(
+    facts = translate("M3LungScreen", "lesion {p_lesion} · {involved} involved").format(
         p_lesion=percent(entry["p_lesion"]), involved=percent(entry["involvement"])
     )
     return f"{class_by_key(called).name} {percent(entry['probabilities'][called])} · {facts}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import qt
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from M3LungScreenLib.classes import CLASSES, class_by_key
 from M3LungScreenLib.outputs.wording import percent
@@ -36,15 +36,24 @@ class VerdictPanel:
 
     def show_nothing(self) -> None:
         """No result for this CT."""
-        self._show_words(_("No result yet."), _("Choose a chest CT and click Screen."))
+        self._show_words(
+            translate("M3LungScreen", "No result yet."),
+            translate("M3LungScreen", "Choose a chest CT and click Screen."),
+        )
 
     def show_waiting(self) -> None:
         """A run has begun and has said nothing yet."""
-        self._show_words(_("Screening…"), _("A provisional verdict follows soon."))
+        self._show_words(
+            translate("M3LungScreen", "Screening…"),
+            translate("M3LungScreen", "A provisional verdict follows soon."),
+        )
 
     def show_stopped(self) -> None:
         """A run ended without a result; the message below the button says why."""
-        self._show_words(_("No result."), _("The message above says why."))
+        self._show_words(
+            translate("M3LungScreen", "No result."),
+            translate("M3LungScreen", "The message above says why."),
+        )
 
     def show_provisional(self, event: Mapping[str, Any], unverified: Sequence[str]) -> None:
         """A first verdict from part of the slices; `unverified` are keys of classes."""

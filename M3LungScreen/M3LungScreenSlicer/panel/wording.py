@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
 from M3LungScreenLib.outputs.wording import percent
@@ -47,13 +47,13 @@ def class_with(key: str, number: str) -> str:
 def called(verdict: str) -> str:
     """A verdict in words, with a capital."""
     if verdict == INDETERMINATE:
-        return _("Indeterminate")
+        return translate("M3LungScreen", "Indeterminate")
     # The library's words (classes.py), here as literals that can be translated; a test compares.
     words = {
-        "healthy": _("No pneumonia pattern found"),
-        "covid19": _("Pattern of COVID-19 pneumonia"),
-        "h1n1": _("Pattern of H1N1 influenza pneumonia"),
-        "cap": _("Pattern of community-acquired pneumonia"),
+        "healthy": translate("M3LungScreen", "No pneumonia pattern found"),
+        "covid19": translate("M3LungScreen", "Pattern of COVID-19 pneumonia"),
+        "h1n1": translate("M3LungScreen", "Pattern of H1N1 influenza pneumonia"),
+        "cap": translate("M3LungScreen", "Pattern of community-acquired pneumonia"),
     }
     return words[verdict]
 
@@ -65,8 +65,12 @@ def headline(content: Content) -> str:
         return large(patient["verdict"], called(patient["verdict"]))
     key = single_class(content)
     if key is None:
-        return large(INDETERMINATE, _("Not screened: no lung in this slice"))
-    return large(key, _("{verdict} in this slice").format(verdict=called(key)))
+        return large(
+            INDETERMINATE, translate("M3LungScreen", "Not screened: no lung in this slice")
+        )
+    return large(
+        key, translate("M3LungScreen", "{verdict} in this slice").format(verdict=called(key))
+    )
 
 
 def large(verdict: str, words: str) -> str:
@@ -79,12 +83,12 @@ def sureness(content: Content) -> str:
     """How sure the network is, and what comes next; the reasons where it is indeterminate."""
     patient = content["patient"]
     if not patient:
-        return _("One slice gives no verdict on a patient.")
+        return translate("M3LungScreen", "One slice gives no verdict on a patient.")
     if patient["reasons"]:
         return "<br>".join(escape(each) for each in patient["reasons"])
     ranked = sorted(CLASSES, key=lambda each: -patient["probabilities"][each.key])
     first, second = ranked[:2]
-    return _("{first} {p}; next {second} {q}.").format(
+    return translate("M3LungScreen", "{first} {p}; next {second} {q}.").format(
         first=escape(first.name),
         p=f"<b>{share_text(patient['probabilities'][first.key])}</b>",
         second=escape(second.name),
@@ -113,18 +117,24 @@ def slice_count(content: Content) -> str:
         return ""
     counted = patient["nonparametric"]
     parts = [class_with(each.key, str(counted["counts"][each.key])) for each in CLASSES]
-    says = _("By the count of slices: {name}.").format(name=f"<b>{_name(counted['predicted'])}</b>")
+    says = translate("M3LungScreen", "By the count of slices: {name}.").format(
+        name=f"<b>{_name(counted['predicted'])}</b>"
+    )
     return f"{says} {_agreement(patient)}<br>{'&nbsp; '.join(parts)}"
 
 
 def _agreement(patient: Content) -> str:
     name = f"<b>{_name(patient['predicted'])}</b>"
     if patient["verdict"] == INDETERMINATE:
-        words = _("The network's likeliest class is {name}, without a verdict.").format(name=name)
+        words = translate(
+            "M3LungScreen", "The network's likeliest class is {name}, without a verdict."
+        ).format(name=name)
         return ("✓ " if patient["agreement"] else "≠ ") + words
     if patient["agreement"]:
-        return "✓ " + _("Both assessments agree.")
-    return "≠ " + _("The network says {name}: the two disagree.").format(name=name)
+        return "✓ " + translate("M3LungScreen", "Both assessments agree.")
+    return "≠ " + translate("M3LungScreen", "The network says {name}: the two disagree.").format(
+        name=name
+    )
 
 
 def _name(key: str) -> str:
@@ -136,7 +146,8 @@ def warnings(content: Content) -> str:
     messages = [escape(each["message"]) for each in content["warnings"]]
     if not messages:
         return ""
-    return f"<b>⚠ {_('Please note')}</b>" + bullets(messages)
+    heading = translate("M3LungScreen", "Please note")
+    return f"<b>⚠ {heading}</b>" + bullets(messages)
 
 
 def bullets(lines: Sequence[str]) -> str:
@@ -148,26 +159,38 @@ def involvement(content: Content) -> str:
     """How much of each lung and zone is lesion, and the severity score."""
     shares, volumes = content["involvement"], content["lung_volume_ml"]
     names = {
-        "ground_glass": _("Ground glass"),
-        "consolidation": _("Consolidation"),
-        "upper": _("Upper zone"),
-        "middle": _("Middle zone"),
-        "lower": _("Lower zone"),
-        "central": _("Central zone"),
-        "peripheral": _("Peripheral zone"),
+        "ground_glass": translate("M3LungScreen", "Ground glass"),
+        "consolidation": translate("M3LungScreen", "Consolidation"),
+        "upper": translate("M3LungScreen", "Upper zone"),
+        "middle": translate("M3LungScreen", "Middle zone"),
+        "lower": translate("M3LungScreen", "Lower zone"),
+        "central": translate("M3LungScreen", "Central zone"),
+        "peripheral": translate("M3LungScreen", "Peripheral zone"),
     }
+    involved = translate("M3LungScreen", "Involved")
     whole = [f"<b>{share_text(shares[side]['fraction'])}</b>" for side in SIDES]
     rows = [
-        _row("", [_("Right"), _("Left"), _("Both")], "th"),
-        _row(f"<b>{_('Involved')}</b>", whole),
+        _row(
+            "",
+            [
+                translate("M3LungScreen", "Right"),
+                translate("M3LungScreen", "Left"),
+                translate("M3LungScreen", "Both"),
+            ],
+            "th",
+        ),
+        _row(f"<b>{involved}</b>", whole),
         *(_row(n, [share_text(shares[side][key]) for side in SIDES]) for key, n in names.items()),
-        _row(_("Lung volume"), [f"{volumes[side]:.0f} ml" for side in SIDES]),
+        _row(
+            translate("M3LungScreen", "Lung volume"), [f"{volumes[side]:.0f} ml" for side in SIDES]
+        ),
     ]
-    score = _("CT severity score <b>{score}</b> of {maximum}").format(
+    score = translate("M3LungScreen", "CT severity score <b>{score}</b> of {maximum}").format(
         score=shares["severity_score"], maximum=SEVERITY_MAXIMUM
     )
     table = f'<table width="100%" cellpadding="1">{"".join(rows)}</table>'
-    return f"<b>{_('Involvement of the lungs')}</b>{table}{score}"
+    heading = translate("M3LungScreen", "Involvement of the lungs")
+    return f"<b>{heading}</b>{table}{score}"
 
 
 def _row(name: str, cells: Sequence[str], tag: str = "td") -> str:
@@ -178,16 +201,16 @@ def _row(name: str, cells: Sequence[str], tag: str = "td") -> str:
 def origin(content: Content) -> str:
     """Three lines: the model, how many slices it looked at, how long that took and where."""
     model, settings = content["model"], content["settings"]
-    screened = _("{n} of {of} slices with lung").format(
+    screened = translate("M3LungScreen", "{n} of {of} slices with lung").format(
         n=settings["slices_screened"], of=settings["slices_informative"]
     )
-    time = _("{duration} on the {device}").format(
+    time = translate("M3LungScreen", "{duration} on the {device}").format(
         duration=duration(content["timing_s"]["total"]), device=device_name(content["device"])
     )
     facts = [
-        (_("Model"), f"{model['name']} {model['version']}"),
-        (_("Screened"), screened),
-        (_("Time"), time),
+        (translate("M3LungScreen", "Model"), f"{model['name']} {model['version']}"),
+        (translate("M3LungScreen", "Screened"), screened),
+        (translate("M3LungScreen", "Time"), time),
     ]
     rows = "".join(f"<tr><td>{a}&nbsp;&nbsp;</td><td>{escape(b)}</td></tr>" for a, b in facts)
     return f"<table>{rows}</table>"
@@ -202,7 +225,7 @@ def listed_result(content: Content, frame: Mapping[str, Any]) -> str:
     """A result in a list, as plain text: verdict, model, and the frame of a sequence."""
     patient = content["patient"]
     key = patient["verdict"] if patient else single_class(content)
-    verdict = called(key) if key else _("Not screened")
+    verdict = called(key) if key else translate("M3LungScreen", "Not screened")
     if patient and key != INDETERMINATE:
         verdict += f" {percent(patient['probabilities'][key])}"
     model = f"{content['model']['name']} {content['model']['version']}"
@@ -213,17 +236,24 @@ def frame_note(frame: Mapping[str, Any], another_is_shown: bool) -> str:
     """Which frame of a sequence the result is of, '' where the CT is no sequence."""
     if not frame:
         return ""
-    said = _("This is the result of {frame}.").format(frame=escape(frame["words"]))
+    said = translate("M3LungScreen", "This is the result of {frame}.").format(
+        frame=escape(frame["words"])
+    )
     if not another_is_shown:
         return said
-    return f"⚠ <b>{said} {_('The views show another frame now.')}</b>"
+    other = translate("M3LungScreen", "The views show another frame now.")
+    return f"⚠ <b>{said} {other}</b>"
 
 
 def device_name(device: str) -> str:
     """'cpu' and 'cuda:0' for people."""
     if device == "cpu":
-        return _("CPU")
-    return device.replace("cuda", _("GPU"), 1) if device.startswith("cuda") else device
+        return translate("M3LungScreen", "CPU")
+    return (
+        device.replace("cuda", translate("M3LungScreen", "GPU"), 1)
+        if device.startswith("cuda")
+        else device
+    )
 
 
 def duration(seconds: float) -> str:
@@ -233,24 +263,28 @@ def duration(seconds: float) -> str:
 
 def unverified_note(key: str, unverified: Sequence[str]) -> str:
     """Said beside the bar of a class never verified on real CT, else ''."""
-    return "⚠ " + _("unverified") if key in unverified else ""
+    return "⚠ " + translate("M3LungScreen", "unverified") if key in unverified else ""
 
 
 def unverified_legend(unverified: Sequence[str]) -> str:
     """What 'unverified' means, where a class is."""
-    return "⚠ " + _("unverified: never verified on real CT.") if unverified else ""
+    return (
+        "⚠ " + translate("M3LungScreen", "unverified: never verified on real CT.")
+        if unverified
+        else ""
+    )
 
 
 def steps() -> dict[str, str]:
     """What is being done, by the name of the library's step; '' is before the first."""
     return {
-        "": _("Starting"),
-        "read": _("Reading the CT"),
-        "preprocess": _("Finding the lungs"),
-        "slice_network": _("Looking at each slice"),
-        "patient_network": _("Weighing the slices"),
-        "localization": _("Mapping the lesions"),
-        "write": _("Writing the result"),
+        "": translate("M3LungScreen", "Starting"),
+        "read": translate("M3LungScreen", "Reading the CT"),
+        "preprocess": translate("M3LungScreen", "Finding the lungs"),
+        "slice_network": translate("M3LungScreen", "Looking at each slice"),
+        "patient_network": translate("M3LungScreen", "Weighing the slices"),
+        "localization": translate("M3LungScreen", "Mapping the lesions"),
+        "write": translate("M3LungScreen", "Writing the result"),
     }
 
 
@@ -259,18 +293,20 @@ def step(name: str, seconds_left: float | None) -> str:
     words = steps().get(name, name)
     if seconds_left is None:
         return f"{words}…"
-    return _("{step}, about {time} left").format(step=words, time=duration(max(1.0, seconds_left)))
+    return translate("M3LungScreen", "{step}, about {time} left").format(
+        step=words, time=duration(max(1.0, seconds_left))
+    )
 
 
 def installing(line: str) -> str:
     """pip's last line, shortened in the middle: its end tells how far a download is."""
     half = LONGEST_LINE // 2
     short = line if len(line) <= LONGEST_LINE else f"{line[:half]}…{line[-half:]}"
-    return _("Installing … {line}").format(line=short).strip()
+    return translate("M3LungScreen", "Installing … {line}").format(line=short).strip()
 
 
 def provisional(event: Content) -> str:
     """The line under a first verdict."""
-    return _("Provisional, from {n} slices. The final verdict follows.").format(
-        n=event["slices_screened"]
-    )
+    return translate(
+        "M3LungScreen", "Provisional, from {n} slices. The final verdict follows."
+    ).format(n=event["slices_screened"])

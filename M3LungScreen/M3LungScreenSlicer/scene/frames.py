@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from .nodes import nodes_of_class
 from .scene_result import SceneResult
@@ -20,7 +20,7 @@ def frame_of(volume: Any) -> dict[str, Any]:
         return {}
     number, master = browser.GetSelectedItemNumber(), browser.GetMasterSequenceNode()
     index = (master.GetIndexName(), master.GetNthIndexValue(number), master.GetIndexUnit())
-    words = _("frame {number} of {count} ({index}) of {name}").format(
+    words = translate("M3LungScreen", "frame {number} of {count} ({index}) of {name}").format(
         number=number + 1,
         count=browser.GetNumberOfItems(),
         index=" ".join(each for each in index if each),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import vtk
-from slicer.i18n import tr as _
+from slicer.i18n import translate
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .frames import frame_of
@@ -45,7 +45,7 @@ class VolumeRefused(Exception):
 def why_not(node: Any) -> str:
     """One sentence why `node` cannot be screened, or '' where it can; None is refused too."""
     if node is None:
-        return _("No volume is chosen. Load a chest CT and choose it.")
+        return translate("M3LungScreen", "No volume is chosen. Load a chest CT and choose it.")
     return (_why_not_its_kind(node) or _why_not_its_place(node)).format(name=node.GetName())
 
 
@@ -69,7 +69,7 @@ def hand_over(node: Any, folder: Path) -> HandedVolume:
             for part in _int16_parts(voxels(node)):
                 part.tofile(file)
     except OSError as wrong:
-        words = _("The CT cannot be written to {folder}: {why}. Make room.")
+        words = translate("M3LungScreen", "The CT cannot be written to {folder}: {why}. Make room.")
         raise VolumeRefused(words.format(folder=folder, why=wrong.strerror or wrong)) from wrong
     return HandedVolume(path, world_geometry(node), frame_of(node), grid_of(node))
 
@@ -115,18 +115,20 @@ def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
 
 
 def _why_not_its_kind(node: Any) -> str:
-    several = _("{name} has several values a voxel. Choose a CT in Hounsfield units.")
+    several = translate(
+        "M3LungScreen", "{name} has several values a voxel. Choose a CT in Hounsfield units."
+    )
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return _("{name} is a label map. Choose the CT itself.")
+        return translate("M3LungScreen", "{name} is a label map. Choose the CT itself.")
     if any(node.IsA(kind) for kind in SEVERAL_VALUES):
         return several
     if not node.IsA("vtkMRMLScalarVolumeNode"):
-        return _("{name} is no volume. Choose a chest CT.")
+        return translate("M3LungScreen", "{name} is no volume. Choose a chest CT.")
     if node.GetAttribute(RESULT_ATTRIBUTE):
-        return _("{name} was made by a screening. Choose the CT itself.")
+        return translate("M3LungScreen", "{name} was made by a screening. Choose the CT itself.")
     image = node.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
-        return _("{name} holds no voxels. Load it again.")
+        return translate("M3LungScreen", "{name} holds no voxels. Load it again.")
     if image.GetNumberOfScalarComponents() != 1:
         return several
     return _why_not_its_depth(image)
@@ -135,17 +137,23 @@ def _why_not_its_kind(node: Any) -> str:
 def _why_not_its_place(node: Any) -> str:
     parent = node.GetParentTransformNode()
     if parent is not None and not parent.IsTransformToWorldLinear():
-        return _(
+        return translate(
+            "M3LungScreen",
             "{name} lies under a non-linear transform. Resample it with the transform first, or "
-            "take it out of the transform."
+            "take it out of the transform.",
         )
     matrix = ijk_to_world(node)[:3, :3]
     lengths = np.linalg.norm(matrix, axis=0)
     if not lengths.all():
-        return _("{name} has an axis without length. Correct its geometry or load it again.")
+        return translate(
+            "M3LungScreen",
+            "{name} has an axis without length. Correct its geometry or load it again.",
+        )
     axes = matrix / lengths
     if np.abs(axes.T @ axes - np.eye(3)).max() > LARGEST_COSINE_BETWEEN_AXES:
-        return _("{name} has axes that are not at right angles. Resample it first.")
+        return translate(
+            "M3LungScreen", "{name} has axes that are not at right angles. Resample it first."
+        )
     return ""
 
 
