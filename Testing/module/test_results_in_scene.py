@@ -18,6 +18,7 @@ from M3LungScreenSlicer.scene.results import (
     results_of,
 )
 from M3LungScreenSlicer.scene.segmentation import convert_to_segmentation, segments_of, show_in_3d
+from M3LungScreenSlicer.scene.shown_map import map_to_show
 from M3LungScreenSlicer.scene.slices import (
     called_healthy,
     most_suspicious,
@@ -201,6 +202,25 @@ def test_deleting_a_result_leaves_the_scene_as_it_was(scene, ct, result_folder):
     delete_result(shown)
     assert node_names(scene) == before
     assert tree.GetNumberOfItems() == items
+
+
+def test_a_deleted_result_leaves_the_views_too(scene, ct, result_folder):
+    before = node_names(scene)
+    shown = add_result(scene, ct, result_folder()[1])
+    assert map_to_show(shown, on_healthy=False) is not shown.location_map
+    delete_result(shown)
+    assert [name for name in node_names(scene) if name not in before] == []
+
+
+def test_a_saved_view_of_the_map_shows_no_other_volume_when_it_is_opened(
+    scene, screened, a_slice_view, tmp_path
+):
+    _, shown = screened
+    a_slice_view.layers.SetForegroundVolumeID(map_to_show(shown, on_healthy=False).GetID())
+    save_and_reload(scene, tmp_path / "Fall 3", "mrb")
+    loaded = [add_volume(scene, np.ones((3, 4, 5), np.int16), name="PET") for _ in range(5)]
+    layers = scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    assert layers.GetForegroundVolumeID() not in [each.GetID() for each in loaded]
 
 
 def test_two_cts_have_results_of_their_own_and_share_the_colours(scene, ct, result_folder):

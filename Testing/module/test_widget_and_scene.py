@@ -44,6 +44,28 @@ def test_a_scene_saved_with_its_chart_shows_it_again_and_lets_it_go(
     assert layout_manager.layout == layout_manager.FOUR_UP
 
 
+def test_a_ct_of_the_next_scene_can_be_chosen_whatever_its_id(screened, scene, settled):
+    import numpy as np
+
+    from Testing.stand_ins.mrml_scene import add_volume
+
+    of_map = screened._result.location_map.GetID()
+    scene.Clear(False)
+    settled()
+    loaded = [add_volume(scene, np.full((3, 4, 5), -800, np.int16)) for _ in range(3)]
+    assert of_map in [each.GetID() for each in loaded]
+    for each in loaded:
+        screened.ui.inputSelector.setCurrentNode(each)
+        assert screened._parameters.inputVolume is each
+
+
+def test_a_map_that_is_removed_by_hand_leaves_the_views(screened, scene, settled, a_slice_view):
+    assert a_slice_view.layers.GetForegroundVolumeID()
+    scene.RemoveNode(screened._result.location_map)
+    settled()
+    assert not a_slice_view.layers.GetForegroundVolumeID()
+
+
 def test_a_closed_scene_empties_the_panel_and_ends_the_child(screened, scene, settled):
     scene.Clear(False)
     settled()

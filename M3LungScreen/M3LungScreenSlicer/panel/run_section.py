@@ -44,7 +44,7 @@ class RunSection:
             )
         if installing:
             self.show_reason(wait_for_packages())
-        for selector in ("inputSelector", "modelSelector", "deviceSelector"):
+        for selector in ("inputSelector", "modelSelector", "deviceSelector", "resultSelector"):
             getattr(self.ui, selector).enabled = not busy
         self.ui.installButton.enabled = not (busy or installing)
         self.ui.restartButton.visible = bool(status.replaced)

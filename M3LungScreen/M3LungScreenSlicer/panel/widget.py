@@ -52,9 +52,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._result: SceneResult | None = None
         self._entry: dict[str, Any] | None = None
         self._choice_due = False
-        self._to_screen: Any = (
-            None  # the CT whose Screen was clicked before the packages were there
-        )
+        # The CT whose Screen was clicked before the packages were there.
+        self._to_screen: Any = None
         self._told_of: Any = None  # the CT that the message below the button is about
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
@@ -81,6 +80,7 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called each time the user opens the module."""
         self._use_parameter_node()
         self._choose_volume()
+        self._take_over_chart()
         self._follower.follow()
         self._slice_moved()
         self._idle.back()
@@ -236,6 +236,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._follower.rest()
         self._display.forget()
         self._told_of = self._to_screen = None
+        # The next scene's nodes may have the IDs of these.
+        self.ui.inputSelector.sortFilterProxyModel().hiddenNodeIDs = []
         self._show_result(None)
         self.ui.chartCheckBox.checked = False
 
@@ -253,8 +255,13 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show what was set while Slicer's selectors looked at no node, as in opening a scene."""
         if self._parameters is None or not self.parent.isEntered:
             return
+        self._hide_results()
         self.ui.inputSelector.setCurrentNode(self._parameters.inputVolume)
         self._look_again()
+        self._take_over_chart()
+
+    def _take_over_chart(self) -> None:
+        """A scene that was saved with its chart in view has it there again."""
         if is_in_view(self._result):
             self.ui.chartCheckBox.checked = True
 
@@ -277,6 +284,8 @@ class M3LungScreenWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _look_again(self) -> None:
         if self._parameters is not None and not self.logic.status.state.busy:
             self._refresh()
+            if self._result is not None and self._result.location_map is None:
+                self._apply_overlays()  # what was shown of it goes, too
 
     # Running
 

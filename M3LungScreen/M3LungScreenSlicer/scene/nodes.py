@@ -22,10 +22,16 @@ def reusable(scene: Any, node: Any, kind: str, name: str) -> Any:
 
 
 def new_unsaved(scene: Any, kind: str, name: str) -> Any:
-    """A new node for the views alone: not saved, in no list and no tree of Slicer's."""
+    """A new node for the views alone: not saved, in no list and no tree of Slicer's.
+
+    One a scene of each kind and name.
+    """
     node = scene.CreateNodeByClass(kind)
     node.UnRegister(None)  # the scene holds it from here on
     node.SetName(name)
+    # Gives it an ID of its own: a saved view that shows it would, opened again, show whichever
+    # volume gets its number.
+    node.SetSingletonTag(name.replace(" ", ""))
     node.SetSaveWithScene(False)
     # Before it is in the scene, where the subject hierarchy would make an item for it.
     node.SetHideFromEditors(True)

@@ -14,6 +14,7 @@ from .hierarchy import gather, remove_folder
 from .nodes import RESULT_ATTRIBUTE, nodes_of_class, remove_with_attendants, reusable
 from .overlays import fill_label_map, fill_location_map
 from .scene_result import FRAME_ATTRIBUTE, REVIEW_ATTRIBUTE, VOLUME, SceneResult
+from .shown_map import remove_shown_map, shows_map_of
 from .tables import fill_involvement_table, fill_mark_table, fill_slices_table
 
 # Set on the segmentation of a former run.
@@ -90,6 +91,8 @@ def delete_result(result: SceneResult) -> None:
     """Remove the result and every node that it made, and nothing else."""
     scene = result.node.GetScene()
     nodes = list(result.parts())
+    if shows_map_of(result):
+        remove_shown_map(scene)
     remove_folder(scene, result.node)
     remove_with_attendants(scene, nodes)
     if not results_in(scene):

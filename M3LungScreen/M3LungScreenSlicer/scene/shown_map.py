@@ -55,6 +55,14 @@ def remove_shown_map(scene: Any) -> None:
         remove_with_attendants(scene, [node])
 
 
+def shows_map_of(result: SceneResult) -> bool:
+    """Whether the volume of `map_to_show` was made of this result."""
+    node, whole = shown_map(result.node.GetScene()), result.location_map
+    if node is None or whole is None:
+        return False
+    return str(node.GetAttribute(SOURCE_ATTRIBUTE)).split()[0] == whole.GetID()
+
+
 def _shown(scene: Any) -> Any:
     node = shown_map(scene)
     if node is None:
