@@ -1,11 +1,12 @@
 """The scan that is screened, and what is said of the others."""
 
 import re
+from itertools import groupby
 
 from M3LungScreenLib.dicom.fitness import CAPTURE_CLASSES
 from M3LungScreenLib.dicom.found import Found, in_a_row
 from M3LungScreenLib.dicom.no_scan import no_image, not_fit
-from M3LungScreenLib.dicom.preference import tallest_of_mm, why_not
+from M3LungScreenLib.dicom.preference import can_be_screened, tallest_of_mm, why_not
 from M3LungScreenLib.dicom.scan import Scan
 from M3LungScreenLib.errors import InputRefused, UsageError
 from M3LungScreenLib.suitability import Warned
@@ -63,12 +64,25 @@ def _check_that_one_is_meant(found: Found, chosen: Scan, fit: list[Scan]) -> Non
 def _left_out(found: Found, chosen: Scan, left: list[Scan]) -> Warned:
     if not left:
         return ()
-    tallest = tallest_of_mm(found.scans)
-    reasons = [f"{found.listed(each)} {why_not(each, chosen, tallest)}" for each in left]
-    fit = [each for each in left if each.flaw is None]
-    advice = f" {_advice(found, fit[0])}" if fit else ""
-    text = f"{found.listed(chosen)} was screened. Left out: {in_a_row(reasons, '; ')}.{advice}"
+    other = next(filter(can_be_screened, left), None)
+    advice = f" {_advice(found, other)}" if other else ""
+    reasons = in_a_row(_reasons(found, chosen, left), "; ")
+    text = f"{found.listed(chosen)} was screened. Left out: {reasons}.{advice}"
     return (("several_series", text),)
+
+
+def _reasons(found: Found, chosen: Scan, left: list[Scan]) -> list[str]:
+    """Each scan with why it was left out; neighbours of which the same is said, together."""
+    tallest = tallest_of_mm(found.scans)
+    indices = [found.scans.index(each) + 1 for each in left]
+    said = [(str(each), why_not(each, chosen, tallest)) for each in left]
+    reasons = []
+    for _, group in groupby(range(len(left)), key=lambda i: (said[i], indices[i] - i)):
+        first, *more = group
+        span = f"[{indices[first]}] to [{indices[more[-1]]}]" if more else f"[{indices[first]}]"
+        scan, why = said[first]
+        reasons.append(f"{span} {scan} {'each ' if more else ''}{why}")
+    return reasons
 
 
 def _advice(found: Found, other: Scan) -> str:

@@ -62,7 +62,7 @@ def _check_places(scan: Scan) -> None:
         remedy = "Export the original CT series again"
     else:
         what = f"{scan} has several slices at one place, and nothing tells one scan from the other"
-        remedy = "Split them, or choose another series with --series"
+        remedy = "Export each scan as a series of its own"
     raise InputRefused("duplicate_slices", f"{what}. {remedy}.")
 
 

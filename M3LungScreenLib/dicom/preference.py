@@ -81,6 +81,13 @@ def _ranks(scan: Scan, tallest_mm: float) -> list[Ranked]:
     ]
 
 
+def can_be_screened(scan: Scan) -> bool:
+    """Whether to advise it: it would not be refused for what its header says."""
+    is_volume = len(scan.frames) >= SMALLEST_VOLUME_SLICES and not scan.has_shared_places
+    near = scan.spacing_mm <= LARGEST_SPACING_MM
+    return scan.flaw is None and near and (is_volume or len(scan.frames) == 1)
+
+
 def why_not(scan: Scan, chosen: Scan, tallest_mm: float) -> str:
     """Why `scan` was left out, as the end of a sentence that begins with it."""
     if scan.flaw is not None:

@@ -98,6 +98,6 @@ class Scan:
         noun = "slice" if self.flaw is None else "image"
         parts = [first.modality or "no modality", f"{count} {noun}{'' if count == 1 else 's'}"]
         if self.flaw is None and count > 1:
-            parts += [f"{self.spacing_mm:.1f} mm"]
+            parts += ["at one place" if self.spacing_mm == 0 else f"{self.spacing_mm:.1f} mm"]
         parts += [each for each in (first.kernel, *self.apart) if each]
         return f"series {first.series_number} ({', '.join(parts)})"

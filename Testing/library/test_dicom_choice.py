@@ -85,6 +85,27 @@ def test_the_advice_of_the_warning_can_be_followed(tmp_path):
     assert (read_ct(tmp_path, advised).hu == a_chest() + 7).all()
 
 
+def test_what_would_be_refused_is_not_advised(tmp_path):
+    def stay(k, data):
+        data.ImagePositionPatient = [0, 0, 0]
+
+    write_series(tmp_path, a_chest(), number=3)
+    write_series(tmp_path, a_chest(15), number=2, change=stay)  # bolus tracking
+    write_series(tmp_path, a_chest(4), number=5)
+    message = dict(read_ct(tmp_path).warnings)["several_series"]
+    assert "series 2 (CT, 15 slices, at one place) has several slices at one place" in message
+    assert "--series" not in message
+
+
+def test_many_scans_of_which_the_same_is_said_are_named_together(tmp_path):
+    for k in range(20):
+        same = {"uid": "1.2.3", "StudyInstanceUID": "1.1", "AcquisitionTime": f"12{k:02d}00"}
+        write_series(tmp_path / str(k), a_chest(8), number=4, **same)
+    message = dict(read_ct(tmp_path).warnings)["several_series"]
+    assert "Left out: [2] to [20] series 4 (CT, 8 slices, 3.0 mm) each is another" in message
+    assert read_ct(tmp_path, "[20]").slice_count == 8
+
+
 def test_the_refusal_of_a_study_without_ct_names_what_lies_there(tmp_path):
     write_series(tmp_path / "mr", a_chest(), modality="MR")
     assert "series 2 (MR, 12 images) is MR, not CT" in refusal(tmp_path / "mr").message
