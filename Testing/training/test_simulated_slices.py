@@ -9,6 +9,7 @@ import pytest
 from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.simulation.findings import VariantRecord
 from Training.config import DataSettings, TrainingConfig
+from Training.datasets import code_digest
 from Training.datasets.shards import cached, keyed_folder
 from Training.learning.patient_batches import drawn, whole
 from Training.sources import patient_features, simulated_slices
@@ -240,21 +241,24 @@ def test_lesions_of_a_chest_stay_whichever_others_are_there():
 def test_another_simulator_has_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = TrainingConfig()
     shaping = (tmp_path, config.data, config.model.preprocessing)
-    slices, whole_chests = (
-        slices_folder(*shaping),
-        patient_features.patients_folder(tmp_path, config),
-    )
-    assert slices_folder(*shaping) == slices
-    (tmp_path / "chest.py").write_text("# drawn otherwise\n")
+
+    def folders() -> set[Path]:
+        return {slices_folder(*shaping), patient_features.patients_folder(tmp_path, config)}
+
+    before = folders()
+    assert folders() == before
+    path_of, changed = code_digest._path_of, tmp_path / "lesions.py"
+    changed.write_text("# drawn otherwise\n")
     with monkeypatch.context() as patch:
-        patch.setattr(simulated_slices.simulation, "__file__", str(tmp_path / "__init__.py"))
         patch.setattr(
-            simulated_slices, "simulator_sha256", simulated_slices.simulator_sha256.__wrapped__
+            code_digest,
+            "_path_of",
+            lambda name: changed if name.endswith("simulation.lesions") else path_of(name),
         )
-        patch.setattr(patient_features, "simulator_sha256", simulated_slices.simulator_sha256)
-        assert slices_folder(*shaping) != slices
-        assert patient_features.patients_folder(tmp_path, config) != whole_chests
-    assert slices_folder(*shaping) == slices
+        code_digest.code_sha256.cache_clear()
+        assert not folders() & before
+    code_digest.code_sha256.cache_clear()
+    assert folders() == before
 
 
 def test_arrays_in_the_cache_are_not_made_again(tmp_path: Path):

@@ -77,9 +77,8 @@ def _read_array(path: Path) -> np.ndarray:
     except (ValueError, EOFError):
         raise UsageError(
             "slice_labels",
-            f"{path} holds Python objects, or is damaged. If you trust it, write it anew: "
-            f'python -c "import numpy as n; n.save({str(path)!r}, '
-            f'n.load({str(path)!r}, allow_pickle=True).astype(float))"',
+            f"{path} holds Python objects, whose reading could run somebody's code, or it is "
+            "damaged. Fetch it again, or save its labels as plain numbers.",
         ) from None
 
 

@@ -1,6 +1,7 @@
 """Preprocessing once a case: crops in HU on disk, memory-mapped, shared by all processes.
 
-An entry is a folder named by what the case's files hold, below one named by the settings.
+An entry is a folder named by what the case's files hold, below one named by the settings and by
+the code that reads a CT, finds its lungs and cuts its crops.
 It is written aside and renamed, so it is whole or absent; a lock that dies with its process
 keeps two from making the same one.
 """
@@ -19,17 +20,18 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
+from M3LungScreenLib import chest
 from M3LungScreenLib.chest import prepare
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.preprocessing import Crop, crop_hu
 from M3LungScreenLib.settings import PreprocessingSettings
+from Training.datasets import slice_images
+from Training.datasets.code_digest import code_sha256
 from Training.datasets.index_file import HEALTHY, Case, files_of, stats_of
 from Training.datasets.masks import read_mask
 from Training.datasets.shards import end_with_parent, keyed_folder
 from Training.datasets.slice_images import read_case_ct
 
-# Raised when what an entry holds changes, or how lungs and crops are found.
-VERSION = 1
 UNKNOWN = -1
 
 
@@ -116,9 +118,14 @@ class CropCache:
 
     @cached_property
     def _entries(self) -> Path:
-        folder = keyed_folder(self.folder, "crops", VERSION, self.settings)
+        folder = keyed_folder(self.folder, "crops", crops_code(), self.settings)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def crops_code() -> str:
+    """A digest of the code that fills an entry."""
+    return code_sha256(chest, slice_images, read_mask, _write, _write_crops)
 
 
 def _make(case: Case, settings: PreprocessingSettings, target: Path) -> None:
@@ -135,13 +142,13 @@ def _make(case: Case, settings: PreprocessingSettings, target: Path) -> None:
 
 
 def _write(case: Case, settings: PreprocessingSettings, folder: Path) -> None:
-    chest = prepare(read_case_ct(case.path), settings)
-    volume, labels = chest.volume, case.slice_labels
+    made = prepare(read_case_ct(case.path), settings)
+    volume, labels = made.volume, case.slice_labels
     if labels is not None and len(labels) != len(volume.hu):
         raise InputRefused(
             "labels", f"It has labels for {len(labels)} slices, but {len(volume.hu)} slices."
         )
-    crops = [(k, crop) for k, crop in enumerate(chest.crops) if crop is not None]
+    crops = [(k, crop) for k, crop in enumerate(made.crops) if crop is not None]
     _write_crops(folder / "hu.npy", volume.hu, crops, settings.input_size, np.int16)
     if case.mask is not None:
         mask = read_mask(case.mask, volume).astype(np.int16)

@@ -1,7 +1,7 @@
 """Arrays made once and kept: one `.npz` a source, whole or absent, so that making can be stopped.
 
-A folder bears a hash of the settings, and of the simulator, that shaped its arrays. Where
-something else changed, the crops or the real chests, delete it (`make clean`).
+A folder bears a hash of the settings and of the code that shaped its arrays. Where the real
+chests changed, delete it (`make clean`).
 """
 
 import hashlib

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from M3LungScreenLib import screening
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.classes import CLASS_KEYS, CLASSES
 from M3LungScreenLib.engines.fallback_engine import GPU_MEMORY_RAN_OUT, lasting_engine
@@ -21,6 +22,7 @@ from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.settings import to_dict
 from Training.atomic_files import kept_name, write_atomically
+from Training.datasets.code_digest import code_sha256
 from Training.datasets.index_file import HEALTHY, Case, splits_there
 from Training.datasets.masks import read_mask
 from Training.datasets.slice_images import read_case_ct
@@ -28,6 +30,8 @@ from Training.evaluation.map_figures import MapFigures, map_figures
 from Training.evaluation.thresholds import Overlaps, overlaps
 
 RUN_FILE = "run.json"
+# The code that measures, beside that of screening: cases kept by other code are not gone on with.
+MEASURING = (read_case_ct, read_mask, map_figures, overlaps)
 TIE_WEIGHT = 1e-7
 INDEX_OF = {each.name: each.index for each in CLASSES}
 
@@ -93,10 +97,11 @@ def cases_of(cases: list[Case], split: str) -> list[Case]:
 def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> Path:
     """The folder where cases are kept until all are done, empty unless resumed.
 
-    UsageError where it was begun with another bundle or other cases.
+    UsageError where it was begun with another bundle, other cases or other code.
     """
     run = {
         "bundle": bundle.sha256,
+        "code": code_sha256(screening, *MEASURING, sys.modules[__name__]),
         "settings": json.loads(json.dumps(to_dict(bundle.settings))),
         "cases": [{key: str(value) for key, value in vars(each).items()} for each in cases],
     }
@@ -106,7 +111,8 @@ def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> 
         if json.loads((folder / RUN_FILE).read_text("utf-8")) != run:
             raise UsageError(
                 "resume",
-                f"{folder} was begun with another bundle or other cases. Leave out --resume.",
+                f"{folder} was begun with another bundle or other cases, or by other code. "
+                "Leave out --resume.",
             )
         return folder
     folder.mkdir(parents=True, exist_ok=True)

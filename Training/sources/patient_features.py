@@ -1,5 +1,6 @@
 """Whole patients for the patient level: crops of all slices, then their features."""
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from M3LungScreenLib.preprocessing import apply_windows, crop_hu, find_crop
 from M3LungScreenLib.schedule import first_look
 from M3LungScreenLib.settings import PreprocessingSettings
 from Training.config import DataSettings, TrainingConfig
+from Training.datasets.code_digest import code_sha256
 from Training.datasets.shards import Arrays, cached, kept, keyed_folder
 from Training.sources.backgrounds import SLICES
 from Training.sources.simulated_slices import (
@@ -24,7 +26,7 @@ from Training.sources.simulated_slices import (
     lesion_share,
     list_sources,
     make_pair,
-    simulator_sha256,
+    pairs_code,
 )
 
 # As many images at a time: 24 slices in three windows.
@@ -110,10 +112,11 @@ def features_folder(cache: Path, config: TrainingConfig, weights_sha256: str) ->
 
 
 def _shaping(config: TrainingConfig) -> tuple[Any, ...]:
-    """The simulator and the settings by which the same patient looks otherwise."""
+    """The code and the settings by which the same patient looks otherwise."""
     data = config.data
     of_patients = (config.patient.largest_slice_count, data.smallest_lesion_share)
-    return (simulator_sha256(), *of_patients, config.model.preprocessing, *data.left_out_findings)
+    code = (pairs_code(), code_sha256(sys.modules[__name__]))
+    return (*code, *of_patients, config.model.preprocessing, *data.left_out_findings)
 
 
 def features_of(

@@ -4,10 +4,10 @@ A `Source` is a record of what to make: replayed it gives the same pixels. Each
 becomes one shard on disk, so that making them can be stopped and gone on with.
 """
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, partial
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from M3LungScreenLib.simulation.lesions import apply_lesions, draw_lesions
 from M3LungScreenLib.simulation.patient import simulate_patient
 from M3LungScreenLib.simulation.variants import apply_variants, draw_variants
 from Training.config import Copies, DataSettings
+from Training.datasets.code_digest import code_sha256
 from Training.datasets.shards import Arrays, cached, keyed_folder
 from Training.sources import backgrounds
 from Training.sources.backgrounds import Background
@@ -181,7 +182,7 @@ def cached_slices(
 def slices_folder(cache: Path, data: DataSettings, settings: PreprocessingSettings) -> Path:
     """Where slices shaped by these settings are kept."""
     shaping = (
-        simulator_sha256(),
+        pairs_code(),
         data.slices_per_patient,
         data.healthy_slices_per_patient,
         data.smallest_lesion_share,
@@ -191,11 +192,14 @@ def slices_folder(cache: Path, data: DataSettings, settings: PreprocessingSettin
     return keyed_folder(cache, "slices", *shaping)
 
 
-@cache
 def simulator_sha256() -> str:
     """Of the sources that draw chests and lesions: what an older simulator made is not used."""
-    sources = sorted(Path(simulation.__file__).parent.glob("*.py"))
-    return sha256(b"".join(each.read_bytes() for each in sources)).hexdigest()
+    return code_sha256(simulation)
+
+
+def pairs_code() -> str:
+    """A digest of the code that makes pairs and cuts slices from them."""
+    return code_sha256(simulation, backgrounds, sys.modules[__name__])
 
 
 def _slice_arrays(
