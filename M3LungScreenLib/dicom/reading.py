@@ -1,6 +1,7 @@
 """A DICOM folder or file as one image in HU."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def read_dicom(path: Path, wanted: str | None = None) -> DicomImage:
     """
     if path.is_file() and path.name.upper() == "DICOMDIR":
         path = path.absolute().parent
-    if path.is_file() and not is_dicom(path):
+    is_open = path.is_file() and os.access(path, os.R_OK)
+    if is_open and not is_dicom(path):
         raise _no_dicom(path)
     scan, warnings = choose(look_into(path), wanted)
     grid = grid_of(scan)

@@ -1,6 +1,7 @@
 """Stored values and what HU they make."""
 
 import gzip
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
+from M3LungScreenLib.dicom.found import find_scans
 from M3LungScreenLib.dicom.frames import look_at
 from M3LungScreenLib.dicom.pixels import read_slices
 from M3LungScreenLib.reading import read_ct
@@ -200,3 +202,19 @@ def test_a_packed_file_is_read_under_any_name(tmp_path):
         )
         path.unlink()
     assert (read_ct(tmp_path).hu == a_chest()).all()
+
+
+# Real data
+
+DATA = Path(os.environ.get("M3LUNGSCREEN_DATA", ""))
+
+
+@pytest.mark.skipif(not (DATA / "ct").is_dir(), reason="M3LUNGSCREEN_DATA names no real CT")
+@pytest.mark.parametrize("case", ["covid-P001", "lidc-0001"])
+def test_a_real_series_has_the_values_that_itk_reads_file_by_file(case):
+    """JPEG lossless and uncompressed."""
+    [scan, *_] = find_scans(DATA / "ct" / case)
+    few = scan.frames[::20]
+    hu = read_slices(few, [(k, k, 0.0) for k in range(len(few))])
+    for one, frame in zip(hu, few, strict=True):
+        assert (one == by_itk(frame.path)).all()
