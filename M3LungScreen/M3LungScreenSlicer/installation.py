@@ -190,9 +190,9 @@ def _check_extension() -> None:
 
 
 def _somebody_installs() -> bool:
-    """Whether slicer.packaging (Slicer 5.12) is at work for another module."""
+    """Whether Slicer installs for another module; Slicer 5.12 and later can tell."""
     try:
-        from slicer import packaging
+        from slicer.packaging import isPipInstallInProgress
     except ImportError:
         return False
-    return bool(packaging.isPipInstallInProgress())
+    return bool(isPipInstallInProgress())

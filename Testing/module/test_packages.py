@@ -7,7 +7,7 @@ import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 from M3LungScreenSlicer import installation, packages
@@ -70,7 +70,6 @@ BOUNDS = {each.name: next(iter(each.specifier)).version for each in packages.req
 @pytest.fixture
 def machine(monkeypatch):
     """machine(versions, extension=True, system=('linux', 'x86_64')) is where Slicer runs."""
-    import slicer
 
     def make(versions, extension=True, system=("linux", "x86_64")):
         made = Machine(versions)
@@ -79,8 +78,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(platform, "machine", lambda: system[1])
         utils = ModuleType("PyTorchUtils")  # without a logic: nothing of it may be called
         monkeypatch.setitem(sys.modules, "PyTorchUtils", utils if extension else None)
-        monkeypatch.setattr(slicer, "packaging", None, raising=False)
-        monkeypatch.delattr(slicer, "packaging")
+        monkeypatch.setitem(sys.modules, "slicer.packaging", None)  # as before Slicer 5.12
         return made
 
     return make
@@ -205,11 +203,11 @@ def test_what_slicer_lost_is_installed_again(machine):
 
 
 def test_two_modules_do_not_install_at_once(machine, monkeypatch):
-    import slicer
-
     machine(without("tqdm"))
-    busy = SimpleNamespace(isPipInstallInProgress=lambda: True)
-    monkeypatch.setattr(slicer, "packaging", busy, raising=False)
+    busy = ModuleType("slicer.packaging")
+    monkeypatch.setitem(sys.modules, "slicer.packaging", busy)
+    assert plan(REQUIREMENTS).steps  # an early preview of it, which cannot tell
+    busy.isPipInstallInProgress = lambda: True
     with pytest.raises(InstallationRefused, match="Another module"):
         plan(REQUIREMENTS)
 
