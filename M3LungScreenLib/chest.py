@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from M3LungScreenLib.coverage import Coverage, check_lungs, measure_coverage
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.lungs import PARTS, segment_lungs
 from M3LungScreenLib.preprocessing import Crop, find_crops
 from M3LungScreenLib.settings import PreprocessingSettings
-from M3LungScreenLib.suitability import check_lungs, is_slab, suitable
+from M3LungScreenLib.suitability import suitable
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,11 @@ class Chest:
     lungs: np.ndarray  # uint8 [slice, row, column]: 1 right, 2 left
     crops: tuple[Crop | None, ...]
     warnings: tuple[tuple[str, str], ...]
+    coverage: Coverage
 
     @property
     def informative(self) -> list[int]:
         return [k for k, crop in enumerate(self.crops) if crop is not None]
-
-    @property
-    def is_slab(self) -> bool:
-        """Whether only a part from the midst of the lungs was scanned."""
-        return is_slab(self.lungs, self.volume)
 
 
 def prepare(
@@ -45,7 +42,8 @@ def prepare(
     tell(0, total)
     volume = suitable(volume)
     lungs = segment_lungs(volume, lambda part: tell(part, total))
-    warnings = (*volume.warnings, *check_lungs(lungs, volume))
+    coverage = measure_coverage(lungs, volume)
+    warnings = (*volume.warnings, *check_lungs(lungs, coverage))
     crops = find_crops(volume, lungs, settings)
     tell(total, total)
-    return Chest(volume, lungs, crops, warnings)
+    return Chest(volume, lungs, crops, warnings, coverage)

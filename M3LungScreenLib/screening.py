@@ -182,7 +182,7 @@ def assess_patient(
     order = sorted(screened)
     settings = run.bundle.settings.assessment
     scores = run.engine.run_patient(np.stack([screened[k].features for k in order]))
-    of_part = settings.slab_temperature if chest.is_slab else 1.0
+    of_part = settings.slab_temperature if chest.coverage.answer == "softened" else 1.0
     temperature = of_part * settings.temperature
     probabilities = calibrated(scores.logits, temperature)
     p = np.stack([screened[k].probabilities for k in order])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import SimpleITK as sitk
 
+from M3LungScreenLib.coverage import TOO_LITTLE_LUNG
 from M3LungScreenLib.ct import CTVolume, Geometry
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.fill import OUTSIDE_HU
@@ -60,12 +61,15 @@ DENSE_HU = 800
 # Metal and bone end here; larger values are another quantity.
 LARGEST_HU = 32000
 # Warnings of input that is told what was found, but gets no verdict.
-DOUBTFUL = frozenset({"coarse_pixels", "scaled_values", "values_cut_off", "geometry_contradicts"})
-# Two lungs of a small child; shorter volumes hold part of them.
-SMALLEST_LUNGS_ML = 300.0
-WHOLE_CHEST_MM = 150.0
-# Lung cut by the first or last slice: more than this area (mm²) there.
-CUT_AREA_MM2 = 2500.0
+DOUBTFUL = frozenset(
+    {
+        "coarse_pixels",
+        "scaled_values",
+        "values_cut_off",
+        "geometry_contradicts",
+        TOO_LITTLE_LUNG,
+    }
+)
 
 
 def check_pixels(image: sitk.Image) -> None:
@@ -229,23 +233,6 @@ def check_geometry(geometry: Geometry) -> Warned:
     return (*_thick_slices(count, spacing), *_coarse_pixels(geometry, axis))
 
 
-def check_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
-    """Refuse a scan without lungs; warn of one lung, and of lungs that are not whole.
-
-    `lungs` uint8 `[slice, row, column]` on `volume.hu`: 1 right, 2 left.
-    """
-    millilitres = np.count_nonzero(lungs) * float(np.prod(volume.spacing_mm)) / 1000
-    too_small = _height_mm(volume) >= WHOLE_CHEST_MM and millilitres < SMALLEST_LUNGS_ML
-    if not lungs.any() or too_small:
-        found = f"only {millilitres:.0f} ml of lung" if lungs.any() else "no lungs"
-        what = "scan" if volume.slice_count > 1 else "slice"
-        raise InputRefused(
-            "no_lungs",
-            f"There are {found} in this {what}. Choose a chest CT, or a slice through the chest.",
-        )
-    return (*_one_lung(lungs), *_cut_lungs(lungs, volume))
-
-
 def _thick_slices(count: int, spacing_mm: float) -> Warned:
     if count == 1 or spacing_mm <= THICK_SPACING_MM:
         return ()
@@ -267,47 +254,6 @@ def _coarse_pixels(geometry: Geometry, axis: int) -> Warned:
             "coarse_pixels",
             f"The pixels are {widest:.1f} mm wide, a scanner's are under 1 mm: vessels can't be "
             "told from lesions. Screen the CT as it was scanned, not a thinned copy of it.",
-        ),
-    )
-
-
-def _one_lung(lungs: np.ndarray) -> Warned:
-    for side, name in ((1, "right"), (2, "left")):
-        if not (lungs == side).any():
-            return (
-                (
-                    "one_lung",
-                    f"No {name} lung was found: it may be missing, opaque or outside the scan. "
-                    "Percentages count what was found.",
-                ),
-            )
-    return ()
-
-
-def is_slab(lungs: np.ndarray, volume: CTVolume) -> bool:
-    """Whether this is a part from the midst of the lungs: cut at both ends, and not high."""
-    return _height_mm(volume) < WHOLE_CHEST_MM and len(_cut_ends(lungs, volume)) == 2
-
-
-def _height_mm(volume: CTVolume) -> float:
-    return volume.slice_count * volume.spacing_mm[2]
-
-
-def _cut_ends(lungs: np.ndarray, volume: CTVolume) -> list[str]:
-    area_mm2 = volume.spacing_mm[0] * volume.spacing_mm[1]
-    ends = {"below": lungs[0], "above": lungs[-1]}
-    return [name for name, end in ends.items() if np.count_nonzero(end) * area_mm2 > CUT_AREA_MM2]
-
-
-def _cut_lungs(lungs: np.ndarray, volume: CTVolume) -> Warned:
-    cut = _cut_ends(lungs, volume)
-    if volume.slice_count == 1 or not cut:
-        return ()
-    return (
-        (
-            "lungs_not_whole",
-            f"The lungs are cut off {' and '.join(cut)}: what lies outside was not screened, and "
-            "volumes and zones are those of the part that was scanned.",
         ),
     )
 

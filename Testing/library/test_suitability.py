@@ -4,14 +4,12 @@ import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from M3LungScreenLib.ct import CTVolume, Geometry
+from M3LungScreenLib.ct import Geometry
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.suitability import (
     check_geometry,
-    check_lungs,
     check_pixels,
     check_values,
-    is_slab,
 )
 
 
@@ -154,71 +152,3 @@ def test_slices_too_far_apart_are_refused():
 def test_a_field_of_view_of_no_chest_is_refused(pixel):
     refused = refusal(check_geometry, a_geometry(spacing=(pixel, pixel, 3.0)))
     assert f"measure {512 * pixel:.0f} × {512 * pixel:.0f} mm" in refused.message
-
-
-# Lungs
-
-
-def with_lungs(slices: int = 60, ends: int = 10) -> tuple[np.ndarray, CTVolume]:
-    """Lungs of 2 × 100 × 100 mm a slice in 5 mm slices, none in the outer `ends`."""
-    lungs = np.zeros((slices, 64, 64), np.uint8)
-    inside = slice(ends, slices - ends)
-    lungs[inside, 20:40, 10:30], lungs[inside, 20:40, 34:54] = 1, 2
-    return lungs, CTVolume.from_array(a_chest(slices), (5.0, 5.0, 5.0))
-
-
-def test_whole_lungs_are_taken_without_a_word():
-    assert check_lungs(*with_lungs()) == ()
-
-
-@pytest.mark.parametrize(("slices", "what"), [(60, "scan"), (1, "slice")])
-def test_no_lungs_are_refused(slices, what):
-    lungs, volume = with_lungs(slices, ends=0)
-    refused = refusal(check_lungs, 0 * lungs, volume)
-    assert refused.kind == "no_lungs"
-    assert f"There are no lungs in this {what}." in refused.message
-
-
-def test_a_little_air_in_a_long_scan_is_no_lung_and_in_a_short_one_it_is():
-    lungs, volume = with_lungs()
-    lungs[12:] = 0
-    assert "only 200 ml of lung" in refusal(check_lungs, lungs, volume).message
-    short = CTVolume.from_array(a_chest(12), (5.0, 5.0, 5.0))
-    assert check_lungs(lungs[:12], short)[0][0] == "lungs_not_whole"
-
-
-@pytest.mark.parametrize(("side", "name"), [(1, "right"), (2, "left")])
-@pytest.mark.parametrize("slices", [60, 1])
-def test_a_side_without_lung_is_named(side, name, slices):
-    lungs, volume = with_lungs(slices, ends=10 if slices > 1 else 0)
-    [(code, message)] = check_lungs(np.where(lungs == side, 0, lungs), volume)
-    assert code == "one_lung"
-    assert message.startswith(f"No {name} lung was found")
-
-
-@pytest.mark.parametrize(
-    ("part", "expected"),
-    [
-        (slice(20, 30), True),
-        (slice(15, 45), False),  # 150 mm: most of the lungs
-        (slice(0, 30), False),
-        (slice(30, 60), False),
-        (slice(0, 60), False),
-    ],
-)
-def test_a_slab_is_cut_at_both_ends_and_not_high(part, expected):
-    lungs, _ = with_lungs()
-    volume = CTVolume.from_array(a_chest(len(lungs[part])), (5.0, 5.0, 5.0))
-    assert is_slab(lungs[part], volume) == expected
-
-
-@pytest.mark.parametrize(
-    ("part", "words"),
-    [(slice(15, None), "below:"), (slice(0, 45), "above:"), (slice(15, 45), "below and above:")],
-)
-def test_lungs_that_are_cut_off_are_warned_of(part, words):
-    lungs, _ = with_lungs()
-    volume = CTVolume.from_array(a_chest(len(lungs[part])), (5.0, 5.0, 5.0))
-    [(code, message)] = check_lungs(lungs[part], volume)
-    assert code == "lungs_not_whole"
-    assert f"cut off {words}" in message

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from M3LungScreenLib.coverage import check_lungs, measure_coverage
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.lungs import segment_lungs
 from M3LungScreenLib.reading import read_ct
-from M3LungScreenLib.suitability import check_lungs
 from Training.atomic_files import write_atomically
 from Training.datasets.headers import dicom_files, read_tags
 from Training.datasets.index_file import Case, stats_of
@@ -80,7 +80,8 @@ def _digests(images: list[Path]) -> list[str]:
 def _look_at_volume(case: Case) -> tuple[Case, list[str]]:
     """The case with what its mask labels, and digests of slices; empty where all has one value."""
     volume = read_ct(case.path)
-    check_lungs(segment_lungs(volume), volume)
+    lungs = segment_lungs(volume)
+    check_lungs(lungs, measure_coverage(lungs, volume))
     slices = [hashlib.sha256(each.tobytes()).hexdigest() * bool(np.ptp(each)) for each in volume.hu]
     return _labelled(case, volume), slices
 
