@@ -56,15 +56,17 @@ def segment_lungs(
     lung_air, air, body = find_lung_air(work)
     if not lung_air.any():
         return np.zeros(volume.hu.shape, np.uint8)
-    part_done(3)
+    part_done(2)
     midline = _midline(body, work)
     sides = _split(lung_air, midline, work)
-    part_done(4)
+    part_done(3)
     closed = _closed(sides, body, work)
-    part_done(5)
+    part_done(4)
     filled = _fill_opaque(closed, body, round(midline), work)
+    part_done(5)
+    lungs = work.back(_without_traces(filled, work), air)
     part_done(PARTS)
-    return work.back(_without_traces(filled, work), air)
+    return lungs
 
 
 def _midline(body: np.ndarray, work: WorkingCopy) -> float:

@@ -17,7 +17,7 @@ ORDER = ("verdict", "softened", "none")
 
 @cache
 def a_chest(scale: float = 1.0) -> tuple[np.ndarray, CTVolume]:
-    """Two lungs, widest at a third of their height: 4.3 litres in an adult; `scale` is a child's."""
+    """Lungs of 4.3 litres, widest at a third of their height; smaller ones by `scale`."""
     k, y, x = np.indices((64, 72, 80), np.float32)
     y, x = y - 36, x - 40
     body = (x / 34) ** 2 + (y / 24) ** 2 < 1
