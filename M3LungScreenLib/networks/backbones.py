@@ -75,6 +75,7 @@ class EfficientNetLite0(nn.Module):
     the weights were trained.
     """
 
+    # timm has this network, too, but Slicer would have to install timm for inference alone.
     first_channels, last_channels = 112, 320
     mean, std = (0.498, 0.498, 0.498), (0.502, 0.502, 0.502)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import f1_score, recall_score
+from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
 from Training.evaluation.metrics import (
     auc,
@@ -103,3 +103,11 @@ def test_the_pointing_game_asks_only_slices_with_lesion():
     location[0, 1, 1] = location[1, 0, 3] = location[2, 3, 3] = 1
     assert pointing_game(truth, location) == 0.5
     assert math.isnan(pointing_game(np.zeros((2, 4, 4), bool), location[:2]))
+
+
+@given(st.integers(0, 2**31), st.integers(2, 60), st.integers(0, 3))
+def test_the_auc_is_scikit_learns_with_ties_too(seed, count, decimals):
+    rng = np.random.default_rng(seed)
+    truth, scores = rng.random(count) < 0.5, np.round(rng.random(count), decimals)
+    truth[:2] = True, False
+    assert auc(truth, scores) == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)

@@ -41,6 +41,7 @@ def auc(truth: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve of `scores` for the bool `truth`; NaN where one side is missing."""
     if truth.all() or not truth.any():
         return float("nan")
+    # scikit-learn's roc_auc_score gives the same, but a machine that only trains may lack it.
     pairs = np.count_nonzero(truth) * np.count_nonzero(~truth)
     return float(mannwhitneyu(scores[truth], scores[~truth]).statistic / pairs)
 
@@ -73,6 +74,7 @@ def expected_calibration_error(
     """Mean distance of confidence and accuracy over the bins, by cases; NaN without cases."""
     if not len(truth):
         return float("nan")
+    # torchmetrics has the ECE but not the bins of the reliability diagram, which are needed anyway.
     gaps = [
         each["count"] * abs(each["confidence"] - each["accuracy"])
         for each in reliability_bins(truth, probabilities, bins)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.classes import CLASSES, INDETERMINATE
@@ -84,15 +85,16 @@ def _patients(truth: np.ndarray, scores: np.ndarray, called: np.ndarray) -> dict
     return {
         **{name: _plain(error(name), count, why, group[name]) for name, why in ERRORS.items()},
         "of_each_class": {e.key: _class_figures(truth, scores, called, e.index) for e in CLASSES},
-        "confusion": confusion(truth, called).tolist(),
+        "confusion": _confusion(truth, called),
     }
 
 
-def confusion(truth: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """Patients by true class (rows) and what they are called (columns), `[4, 4]`."""
-    counts = np.zeros((4, 4), int)
-    np.add.at(counts, (truth, called), 1)
-    return counts
+def _confusion(truth: np.ndarray, called: np.ndarray) -> list[list[int]]:
+    """Patients by true class (rows) and predicted class (columns)."""
+    # Without patients scikit-learn has no matrix.
+    empty = np.zeros((len(CLASSES), len(CLASSES)), int)
+    found = confusion_matrix(truth, called, labels=range(len(CLASSES))) if len(truth) else empty
+    return [list(map(int, row)) for row in found]
 
 
 def _class_figures(
