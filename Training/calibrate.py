@@ -1,13 +1,13 @@
-"""Fit what turns answers into a result on validation cases; a new card says how.
+"""Calibrate a model bundle on validation cases.
 
-The temperature, the rule for 'indeterminate' and, where cases have truth masks, the location
-map's threshold.
+Fits the temperature, the rule for 'indeterminate' and, if cases have truth masks, the threshold
+of the location map.
 
     python -m Training.calibrate BUNDLE --data INDEX [--split validation] [--out BUNDLE2]
         [--error 0.05] [--coverage 0.8] [--least-temperature 1] [--resume]
 
-Weights stay as they are. Without --out the bundle itself gets the new card. Without a split
-column all cases count.
+The weights do not change. Without --out the card of the bundle itself is rewritten. If the index
+has no splits, all cases are used.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import LocalizationSettings, ModelSettings
 from Training.atomic_files import work_beside
 from Training.config import run_script
+from Training.datasets.dataset import SIMULATED_PATIENTS
 from Training.datasets.index_file import read_index, read_terms
 from Training.evaluation.calibration import (
     TEMPERATURES,
@@ -49,20 +50,28 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="index made by Training.index")
-    parser.add_argument("--split", default="validation")
-    parser.add_argument("--out", type=Path, help="bundle to write; without it BUNDLE itself")
-    parser.add_argument("--error", type=float, default=0.05, help="stated error of verdicts")
-    parser.add_argument("--coverage", type=float, default=0.8, help="least share with a verdict")
+    parser.add_argument("bundle", type=Path, help="model bundle to calibrate")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="index of cases, from Training.index"
+    )
+    parser.add_argument("--split", default="validation", help="split to use")
+    parser.add_argument("--out", type=Path, help="bundle to write (default: BUNDLE itself)")
+    parser.add_argument(
+        "--error", type=float, default=0.05, help="accepted share of wrong verdicts"
+    )
+    parser.add_argument(
+        "--coverage", type=float, default=0.8, help="smallest share of cases that get a verdict"
+    )
     parser.add_argument(
         "--least-temperature",
         type=float,
         default=TEMPERATURES[0],
-        help="1 makes no answer louder, where the cases are easier than those to come: simulated",
+        help="lower limit; 1 never makes the model more confident (for simulated cases)",
     )
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
-    parser.add_argument("--resume", action="store_true", help="keep the cases already screened")
+    parser.add_argument(
+        "--resume", action="store_true", help="reuse cases that are already screened"
+    )
     parsed = parser.parse_args(arguments)
     bundle, cases = load_bundle(parsed.bundle), cases_of(read_index(parsed.data), parsed.split)
     work = open_work(work_beside(parsed.out or parsed.bundle), bundle, cases, parsed.resume)
@@ -86,14 +95,14 @@ def calibrate(
     least_coverage: float,
     least_temperature: float = TEMPERATURES[0],
 ) -> tuple[dict[str, Any], Rule]:
-    """The card's block and the fitted settings; UsageError without two classes of cases."""
+    """The card's block and the fitted rule; UsageError for cases of fewer than two classes."""
     used = [each for each in screened if each.refusal is None]
     truth = np.array([each.truth for each in used], int)
     if len(np.unique(truth)) < 2:
         raise UsageError(
             "calibration",
-            f"Of {len(screened)} cases {len(used)} could be screened, and they are not of two "
-            "classes. Calibrate on cases of several classes.",
+            f"{len(used)} of {len(screened)} cases could be screened, all of one class. "
+            "Calibration needs cases of at least two classes.",
         )
     before = bundle.settings.assessment
     logits = logits_of(used)
@@ -117,7 +126,7 @@ def calibrate(
 def calibrate_map(
     screened: list[ScreenedCase], before: LocalizationSettings
 ) -> tuple[LocalizationSettings, dict[str, Any] | None]:
-    """The settings with the fitted threshold and what the card says; None without a mask."""
+    """The settings with the fitted threshold, and the card's figures; None without a mask."""
     masked = [each.overlaps for each in screened if each.overlaps and each.overlaps.truth]
     fitted = fit_threshold(masked)
     if fitted is None:
@@ -130,7 +139,7 @@ def calibrate_map(
 def write_bundle(
     folder: Path, bundle: Bundle, block: dict[str, Any], settings: ModelSettings
 ) -> Bundle:
-    """The same weights with the fitted settings, the block in the card, the diagram beside it."""
+    """Save the same weights with new settings, the card's block and the reliability diagram."""
     kept = [each for each in bundle.card.get("notes", []) if each != NOTE and not _is_ours(each)]
     card = {**bundle.card, "calibration": block, "notes": [*kept, sentence(block)]}
     made = save_bundle(
@@ -148,21 +157,37 @@ def write_bundle(
 
 
 def sentence(block: dict[str, Any]) -> str:
-    """What the card's notes say of it; simulated cases are told from real ones by who reads."""
-    ece = f"{block['before']['ece']:.3f} to {block['after']['ece']:.3f}"
+    """The note on the calibration for the card."""
+    before, after = block["before"]["ece"], block["after"]["ece"]
     doubt = block["indeterminate"]
-    stated = "" if doubt["reached"] else f", not the stated {doubt['stated_error']:.0%}"
-    lowest = block["temperature"] < 1.01 * block["least_temperature"]
-    highest = block["temperature"] > 0.99 * TEMPERATURES[1]
-    bounded = " (held there: these cases alone would have louder answers)" * lowest
-    bounded += " (held there: its answers hardly tell these cases apart)" * highest
+    stated = "" if doubt["reached"] else f", above the stated {_percent(doubt['stated_error'])}"
     return (
-        f"{OURS} {block['patients']} cases of {block['data_set']}: temperature "
-        f"{block['temperature']:.2f}{bounded}, ECE from {ece}; a verdict for "
-        f"{doubt['coverage']:.0%} of them with an error of {doubt['error']:.1%}{stated} (at most "
-        f"{doubt['error_upper_95']:.0%} with 95 % confidence){_of_the_map(block)}. If these "
-        "cases are simulated, nothing is calibrated on real patients."
+        f"{OURS} {_cases(block)}: {_temperature(block)}, ECE {before:.3f} before and {after:.3f} "
+        f"after; a verdict for {_percent(doubt['coverage'])} of them, "
+        f"{_percent(doubt['error'])} of which are wrong{stated} (at most "
+        f"{_percent(doubt['error_upper_95'])} with 95 % confidence)"
+        f"{_of_the_map(block)}."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _cases(block: dict[str, Any]) -> str:
+    if block["data_set"] == SIMULATED_PATIENTS:
+        return f"simulated patients only ({block['patients']} cases)"
+    return f"{block['patients']} cases of {block['data_set']}"
+
+
+def _temperature(block: dict[str, Any]) -> str:
+    if block["temperature"] < 1.01 * block["least_temperature"]:
+        fixed = block["temperature"]
+        return f"temperature fixed at {fixed:.2f} (the fit alone would be overconfident)"
+    if block["temperature"] > 0.99 * TEMPERATURES[1]:
+        highest = block["temperature"]
+        return f"temperature {highest:.2f}, its limit (the model barely separates these cases)"
+    return f"temperature {block['temperature']:.2f}"
 
 
 def _of_the_map(block: dict[str, Any]) -> str:
@@ -170,8 +195,8 @@ def _of_the_map(block: dict[str, Any]) -> str:
     if found is None:
         return ""
     return (
-        f"; the location map's threshold {found['threshold']:.2f} on {found['patients']} truth "
-        f"masks (mean Dice {found['mean_dice']:.2f})"
+        f"; location-map threshold {found['threshold']:.2f} from {found['patients']} truth masks "
+        f"(mean Dice {found['mean_dice']:.2f})"
     )
 
 
@@ -192,7 +217,7 @@ def _quality(truth: np.ndarray, p: np.ndarray) -> dict[str, Any]:
 
 def _told(rule: Rule) -> dict[str, Any]:
     figures = asdict(rule)
-    del figures["settings"]  # they stand at their place in the card
+    del figures["settings"]  # the card holds them elsewhere
     return figures
 
 

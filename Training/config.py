@@ -1,4 +1,4 @@
-"""Settings of a training run: frozen, checked when made, filled from YAML and `--set`."""
+"""Settings of a training run: frozen, checked when created, read from YAML and `--set`."""
 
 import argparse
 import sys
@@ -25,7 +25,7 @@ Precision = Literal["bfloat16", "float32"]
 
 @dataclass(frozen=True)
 class Copies:
-    """How often lesions of each disease are set into a real volume, and into a single slice."""
+    """Simulated patients of each disease per real volume, and per single real slice."""
 
     in_volume: Number = 36
     in_slice: Number = 6
@@ -33,11 +33,10 @@ class Copies:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """How many simulated patients of each disease, and lesions set into real backgrounds.
+    """Simulated patients of each disease, and lesions simulated in real CT ("backgrounds").
 
-    Seeds of training, validation and test patients never meet: each split has a
-    block of its own. Another `seed` draws other validation patients, too: compare runs
-    of one seed.
+    Training, validation and test patients have separate blocks of seeds. `seed` changes the
+    validation patients, too: compare only runs with the same seed.
     """
 
     seed: Seed = 1
@@ -46,8 +45,8 @@ class DataSettings:
     validation_simulated_per_class: Number = 6
     validation_copies: Copies = Copies(8, 0)
     validation_backgrounds: tuple[str, ...] = ("crlm-1006", "lidc-0003")
-    # Volumes that the slice level leaves to the patient level: in chests that it has learnt from
-    # it makes no mistakes to learn of. Where none of them is there, both levels learn from all.
+    # Reserved for the patient level: in chests it was trained on, the slice level makes too few
+    # mistakes for the patient level to learn from. Without these, both levels use all volumes.
     patient_backgrounds: tuple[str, ...] = (
         "pyradiomics-lung1",
         "pyradiomics-lung2",
@@ -56,13 +55,13 @@ class DataSettings:
     slices_per_patient: AtLeastOne = 10
     healthy_slices_per_patient: Number = 4
     smallest_lesion_share: Share = 0.0015
-    # Harmless findings (simulation.variants) that training chests never show; for ablations.
+    # Harmless findings (simulation.variants) to leave out of training chests, for ablations.
     left_out_findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """'one_cycle' warms up and goes down to nothing; 'steps' is ×0.1 every so many epochs."""
+    """'one_cycle' warms up and decays to zero; 'steps' is ×0.1 every `decay_every_epochs`."""
 
     optimiser: Optimiser = "adamw"
     learning_rate: Rate = 1e-3
@@ -75,43 +74,42 @@ class ScheduleSettings:
 
 @dataclass(frozen=True)
 class SliceSettings(ScheduleSettings):
-    """The slice level: `pairs` slices with their lesion and the same without make one batch.
+    """The slice level. A batch has `pairs` slices with a lesion and the same slices without it.
 
-    `map_loss_weight` is that of the location map's own loss on simulated truth, 0 for none.
+    `map_loss_weight` weighs the location map's loss on truth masks; 0 turns it off.
     """
 
     pairs: AtLeastOne = 10
-    # Slices without any lesion that each batch holds beside the pairs.
+    # Further healthy slices in each batch.
     healthy: Number = 4
-    # ImageNet's first filters serve CT as they are; without their gradient a step takes
-    # half the time.
+    # ImageNet's first stages work on CT unchanged; frozen, they halve the time of a step.
     frozen_stages: Number = 3
-    # The heads start from nothing, the backbone from ImageNet.
+    # The heads start from random weights, the backbone from ImageNet's.
     head_learning_rate_factor: Rate = 10.0
     map_loss_weight: Rate = 1.0
     augmentation: Literal["full", "flips"] = "full"
-    # 'bfloat16' halves the time on processors that have it; weights stay float32.
+    # 'bfloat16' halves the time on hardware that supports it; weights stay float32.
     precision: Precision = "bfloat16"
     checkpoint_every_steps: AtLeastOne = 50
-    # Batch normalisation by the initial weights' statistics: then a batch in parts, or shared
-    # by processes, gives the gradient of the whole.
+    # Keep the initial batch-normalisation statistics: then micro-batches and several processes
+    # give the gradient of the whole batch.
     frozen_batch_norm: bool = False
-    # So many images at a time, their gradients added up; 0 is the whole batch at once.
+    # Images per micro-batch, with gradients accumulated; 0 is the whole batch at once.
     micro_batch: Number = 0
-    # Processes that read and gather slices beside the one that trains.
+    # Data loader processes.
     workers: Number = 0
 
 
 @dataclass(frozen=True)
 class PatientSettings(ScheduleSettings):
-    """The patient level: patients that the slice level never saw."""
+    """The patient level, trained on patients that the slice level has not seen."""
 
     learning_rate: Rate = 3e-4
     weight_decay: Rate = 1e-2
     epochs: AtLeastOne = 60
     largest_gradient_norm: Rate = 1.0
     batch: AtLeastOne = 8
-    # The share of the features that a training patient goes without.
+    # Share of the features that is dropped from each training patient.
     feature_dropout: Share = 0.0
     simulated_per_class: Number = 9
     copies: Copies = Copies(5, 0)
@@ -122,10 +120,10 @@ class PatientSettings(ScheduleSettings):
 
 @dataclass(frozen=True)
 class JointSettings(ScheduleSettings):
-    """Both networks end to end: `patients` of `slices` each, and a batch of the slice level's.
+    """Both networks end to end. A batch has `patients` of `slices` each, and slice-level samples.
 
-    That one's own losses, weighted by `slice_loss_weight`, keep its maps what they are; `pairs`
-    and `healthy` are as in the slice level's settings.
+    The slice level's own losses on these, weighted by `slice_loss_weight`, preserve its location
+    maps. `pairs` and `healthy` are as in SliceSettings.
     """
 
     learning_rate: Rate = 1e-5
@@ -136,7 +134,7 @@ class JointSettings(ScheduleSettings):
     healthy: Number = 2
     slice_loss_weight: Rate = 0.5
     precision: Precision = "bfloat16"
-    # Features are computed again in the backward pass: half the time more, a tenth of the memory.
+    # Recompute features in the backward pass: half again as slow, a tenth of the memory.
     activation_checkpointing: bool = True
     checkpoint_every_steps: AtLeastOne = 20
 
@@ -161,8 +159,8 @@ class TrainingConfig:
 def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
     """The YAML file at `path` with 'key=value' overrides (dotted keys, YAML values).
 
-    `preset: NAME` in the file chooses the model settings to start from, `model:` changes
-    some of them. UsageError names what is unknown.
+    `preset: NAME` selects the model settings, `model:` changes some of them. UsageError names
+    the setting that is unknown or invalid.
     """
     try:
         values: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
@@ -178,9 +176,11 @@ def load_config(path: Path, overrides: list[str]) -> TrainingConfig:
     except OSError as wrong:
         raise UsageError("config", f"The config {path} cannot be read: {wrong.strerror}.") from None
     except KeyError as wrong:
-        raise UsageError("config", f"No preset {wrong}; there are {', '.join(PRESETS)}.") from None
+        raise UsageError(
+            "config", f"There is no preset {wrong}. Available: {', '.join(PRESETS)}."
+        ) from None
     except (ValueError, TypeError, yaml.YAMLError) as wrong:
-        raise UsageError("config", f"The config {path} does not fit: {wrong}.") from None
+        raise UsageError("config", f"The config {path} is invalid: {wrong}.") from None
 
 
 def _check_stages(config: TrainingConfig) -> None:
@@ -202,13 +202,13 @@ def _parsed(overrides: list[str]) -> dict[str, Any]:
     for each in overrides:
         key, equals, value = each.partition("=")
         if not equals:
-            raise ValueError(f"--set {each} has no '='; write --set key=value")
+            raise ValueError(f"--set {each} has no '='. Write --set key=value")
         values[key.strip()] = yaml.safe_load(value)
     return values
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """A refusal ends a script with its sentence and exit status, not with a traceback."""
+    """Run a script; a refusal prints its message and sets the exit status, no traceback."""
     try:
         main()
     except M3LungScreenError as refusal:
@@ -225,16 +225,29 @@ def _end(refusal: M3LungScreenError) -> NoReturn:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every training script is told."""
-    parser.add_argument("--config", type=Path, required=True, help="YAML under Training/configs")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    """Arguments that every training script takes."""
+    parser.add_argument(
+        "--config", type=Path, required=True, help="YAML file; see Training/configs"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="override a setting, such as slice.epochs=20; may be repeated",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--backgrounds", type=Path, help="real volumes to set lesions into")
-    parser.add_argument("--data", type=Path, help="index of real cases to learn from instead")
+    parser.add_argument(
+        "--backgrounds", type=Path, help="real CT to simulate lesions in (gather_backgrounds)"
+    )
+    parser.add_argument("--data", type=Path, help="index of real cases to train on instead")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
-    parser.add_argument("--cache", type=Path, default=Path("build/samples"))
-    parser.add_argument("--init", type=Path, help="bundle whose weights to start from")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("build/samples"), help="folder for crops"
+    )
+    parser.add_argument("--init", type=Path, help="bundle, or best.pt of a run, to start from")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
 
 
 def config_of(parsed: argparse.Namespace) -> TrainingConfig:

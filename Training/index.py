@@ -1,11 +1,11 @@
-"""Make the index of a data set, and say who is in it and who was left out.
+"""Index a data set, and list who is included and who is excluded.
 
     python -m Training.index folders data/hospital -o index.csv --split
     python -m Training.index covid-ct-md data/COVID-CT-MD -o md.csv [--resume]
     python -m Training.index joined md.csv lidc.csv -o index.csv --split
 
-Every CT is read once: what is no chest CT is left out, and one scan on two sides of
-the split is refused. What was read is kept beside the index until that is written.
+Every CT is read once. What is not a usable chest CT is excluded; a scan that is in two splits is
+refused. What was read is kept beside the index until the index is written.
 """
 
 import argparse
@@ -46,30 +46,36 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("layout", choices=(*LAYOUTS, JOINED), help="how the data set is laid out")
-    parser.add_argument("place", type=Path, nargs="+", help="its topmost folder; indexes to join")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the index to write, .csv")
+    parser.add_argument("layout", choices=(*LAYOUTS, JOINED), help="layout of the data set")
+    parser.add_argument(
+        "place", type=Path, nargs="+", help="its top folder, or the indexes to join"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="CSV file to write")
     parser.add_argument(
         "--controls",
         action="store_true",
-        help="count patients without pneumonia as Healthy though they have something else",
+        help="count patients with other disease but no pneumonia as Healthy",
     )
-    parser.add_argument("--split", action="store_true", help="60 / 40, validation out of the 60")
-    parser.add_argument("--seed", type=int, default=0, help="of the split")
-    parser.add_argument("--resume", action="store_true", help="keep what was read already")
+    parser.add_argument(
+        "--split",
+        action="store_true",
+        help="split 60 / 40 into training and test, with validation taken from the 60",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split")
+    parser.add_argument("--resume", action="store_true", help="reuse cases that are already read")
     parsed = parser.parse_args(arguments)
     dataset = dataset_of(parsed.layout, parsed.place)
     print(terms(dataset))
     found = list(tqdm(dataset.cases(parsed.place[0]), "finding", unit=" cases", disable=None))
     controls = "" if parsed.controls else dataset.controls
     if parsed.split:
-        # Reading takes hours; who is left out of it makes classes only smaller.
+        # Reading takes hours; exclusions only make classes smaller, so check before.
         check_sizes([each for each in found if not is_control(each, controls)])
     elif (place := without_split(found)) is not None:
         raise UsageError(
             "split",
-            f"{found[place].case_id} has no split, and other cases have one. Add --split, or "
-            "write the column split of each index by hand.",
+            f"{found[place].case_id} has no split, but other cases do. Add --split, or fill in the "
+            "column split of every index.",
         )
     work = open_work(work_beside(parsed.out), parsed.resume)
     examined = [
@@ -88,12 +94,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def dataset_of(layout: str, places: Sequence[Path]) -> Dataset:
-    """The adapter of one folder, or several indexes joined; UsageError for what is not there."""
+    """The adapter of one folder, or of joined indexes; UsageError if they are not there."""
     if layout == JOINED:
         return joined(places)
     if len(places) > 1:
         raise UsageError(
-            "layout", f"{layout} takes one folder. Make an index of each, and join these."
+            "layout", f"{layout} takes one folder. Make an index of each folder, then join them."
         )
     if not places[0].is_dir():
         raise UsageError("layout", f"There is no folder {places[0]}. Check the name.")
@@ -101,7 +107,7 @@ def dataset_of(layout: str, places: Sequence[Path]) -> Dataset:
 
 
 def open_work(folder: Path, resume: bool) -> Path:
-    """Where what was read is kept, empty unless resumed."""
+    """The folder for what was read, emptied unless resumed."""
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,13 +115,13 @@ def open_work(folder: Path, resume: bool) -> Path:
 
 
 def with_splits(examined: Sequence[Examined], seed: int) -> list[Examined]:
-    """Each with the split of its case."""
+    """The cases with their splits."""
     cases = split_cases([each.case for each in examined], seed)
     return [replace(each, case=case) for each, case in zip(examined, cases, strict=True)]
 
 
 def terms(dataset: Dataset) -> str:
-    """Licence, citation and quirks, for people."""
+    """Licence, citation and peculiarities, to print."""
     notes = [f"Note: {each}" for each in dataset.notes]
     return "\n".join(
         [f"{dataset.name}. Licence: {dataset.licence}", f"Cite: {dataset.citation}", *notes]
@@ -123,7 +129,7 @@ def terms(dataset: Dataset) -> str:
 
 
 def exclusions_text(excluded: Sequence[Excluded]) -> str:
-    """How many were left out for each reason, then each of them."""
+    """The number excluded for each reason, then each case."""
     counts = Counter(each.reason for each in excluded)
     lines = [f"Left out: {len(excluded)}"]
     for reason, count in counts.items():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from M3LungScreenLib.bundle import load_bundle
-from M3LungScreenLib.classes import CLASS_KEYS, CLASSES
+from M3LungScreenLib.classes import CLASS_KEYS, CLASSES, PatientClass
 from Training.config import TrainingConfig
 from Training.learning.weights import weights_sha256
 from Training.sources.learning_data import LearningData
@@ -20,9 +20,10 @@ INITIAL_WEIGHTS = {
 def make_card(
     config: TrainingConfig, data: LearningData, metrics: dict[str, Any], init: Path | None = None
 ) -> dict[str, Any]:
-    """What a person should know of the model before they trust it.
+    """The card: what to know about the model before trusting it.
 
-    `init` is the bundle (or the run's best.pt) that training started from, None for ImageNet's.
+    `init` is the bundle (or the run's best.pt) that training started from, None for ImageNet
+    weights.
     """
     return {
         "preset": config.name,
@@ -46,19 +47,26 @@ def make_card(
 
 
 def verification_note(counts: dict[str, int]) -> str:
-    """What the panel says of the classes: on how many real patients the verdict was right."""
-    tried = [f"{each.name} ({counts[each.key]})" for each in CLASSES if counts[each.key]]
+    """The note on how many real patients of each class the verdict was correct for."""
+    tried = [each for each in CLASSES if counts[each.key]]
     never = [each.name for each in CLASSES if not counts[each.key]]
-    told = f"Right on this many real patients: {', '.join(tried)}; too few to rely on. " * bool(
-        tried
-    )
-    return told + f"Never verified on real CT: {', '.join(never)}." * bool(never)
+    correct = f"Correct on {_listed(tried, counts)}; too few to rely on. " if tried else ""
+    return correct + (f"Never verified on real CT: {', '.join(never)}." if never else "")
+
+
+def _listed(tried: list[PatientClass], counts: dict[str, int]) -> str:
+    """'one real patient each of Healthy, COVID-19 and CAP', or counts where they differ."""
+    if {counts[each.key] for each in tried} == {1}:
+        *others, last = [each.name for each in tried]
+        names = f"{', '.join(others)} and {last}" if others else last
+        return f"one real patient{' each' if others else ''} of {names}"
+    return "real patients: " + ", ".join(f"{counts[each.key]} {each.name}" for each in tried)
 
 
 def _initial(config: TrainingConfig, init: Path | None) -> Any:
-    """Where the weights began; of a bundle what it was trained on, too, for its licences hold.
+    """The initial weights; for a bundle also its training data, whose licences still apply.
 
-    UsageError for a best.pt that is not there, ModelRefused for such a bundle.
+    UsageError if the best.pt is missing, ModelRefused for such a bundle.
     """
     if init is None:
         return INITIAL_WEIGHTS[config.model.slice_network.backbone]
@@ -72,7 +80,7 @@ def _initial(config: TrainingConfig, init: Path | None) -> Any:
 
 
 def _revision() -> str:
-    """That of this checkout; unknown where there is no git."""
+    """The git revision of this checkout; 'unknown' without git."""
     asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(asked, capture_output=True, text=True, check=False)

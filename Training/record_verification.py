@@ -1,4 +1,4 @@
-"""Write into a bundle's card on how many real patients each class was verified.
+"""Record in a bundle's card on how many real patients each class was verified.
 
 python -m Testing.benchmarks.labelled_patients --model BUNDLE --json FIGURES
 python -m Training.record_verification BUNDLE FIGURES
@@ -18,7 +18,7 @@ from Training.model_card import verification_note
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle", type=Path)
+    parser.add_argument("bundle", type=Path, help="model bundle whose card to write")
     parser.add_argument("figures", type=Path, help="JSON of Testing.benchmarks.labelled_patients")
     parsed = parser.parse_args(arguments)
     bundle = load_bundle(parsed.bundle)
@@ -27,11 +27,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def record(bundle: Bundle, figures: dict[str, Any]) -> Bundle:
-    """The same weights with a card that knows the figures; UsageError where they are another's."""
+    """The same bundle with the figures in its card; UsageError for figures of other weights."""
     if not bundle.sha256.startswith(figures["weights"]):
         raise UsageError(
             "figures",
-            f"The figures are of the weights {figures['weights']}, the bundle has "
+            f"The figures were measured with weights {figures['weights']}, but the bundle has "
             f"{bundle.sha256[:12]}. Measure this bundle first.",
         )
     counts = {each.key: figures["verified_on_real_ct"].get(each.key, 0) for each in CLASSES}

@@ -1,11 +1,11 @@
-"""Write simulated patients as volumes with an index: to calibrate on, or to try the chain with.
+"""Write simulated patients as volumes with an index, to calibrate on or to try the scripts.
 
     python -m Training.simulate_index -o build/calibration [--bodies 10]
         [--backgrounds build/backgrounds]
 
-Each body is there four times: healthy, and with lesions of each disease, whose truth masks lie
-beside them. With --backgrounds half the bodies are real chests that training held out. No
-training or test patient is among them.
+Each body gives four patients: healthy, and with lesions of each disease and their truth masks.
+With --backgrounds half the bodies are real chests held out from training. None is used in training
+or in tests.
 """
 
 import argparse
@@ -20,15 +20,15 @@ from tqdm.contrib.concurrent import process_map
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.outputs.nrrd import write_nrrd
 from Training.config import DataSettings, run_script
-from Training.datasets.dataset import Dataset
+from Training.datasets.dataset import SIMULATED_PATIENTS, Dataset
 from Training.datasets.index_file import SPLITS, Case
 from Training.datasets.index_writer import write_index, write_terms
 from Training.sources.backgrounds import names_in
 from Training.sources.simulated_slices import CALIBRATION, ILL, Pair, Source, chest_of, make_pair
 
 SIMULATED = Dataset(
-    name="simulated patients",
-    licence="that of M3LungScreen; of the real chests CC BY 3.0 and 4.0 (TCIA)",
+    name=SIMULATED_PATIENTS,
+    licence="that of M3LungScreen; real chests: CC BY 3.0 and 4.0 (TCIA)",
     citation="M3LungScreenLib.simulation",
     cases=lambda folder: iter(()),
 )
@@ -37,7 +37,7 @@ NAME_OF = {each.key: each.name for each in CLASSES}
 
 @dataclass(frozen=True)
 class Body:
-    """One chest; of a real one (`background`) lesions and harmless findings change."""
+    """One chest; in a real one (`background`) the lesions and harmless findings are simulated."""
 
     seed: int
     background: str | None
@@ -52,10 +52,12 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--bodies", type=int, default=10, help="each makes a patient per class")
-    parser.add_argument("--backgrounds", type=Path, help="what `make training-cache` gathered")
-    parser.add_argument("--split", default="validation", choices=SPLITS)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--bodies", type=int, default=10, help="number of chests; each gives one patient per class"
+    )
+    parser.add_argument("--backgrounds", type=Path, help="folder made by gather_backgrounds")
+    parser.add_argument("--split", default="validation", choices=SPLITS, help="split of all cases")
+    parser.add_argument("--processes", type=int, default=2, help="processes to use")
     parsed = parser.parse_args(arguments)
     parsed.out.mkdir(parents=True, exist_ok=True)
     task = partial(write_body, out=parsed.out, folder=parsed.backgrounds, split=parsed.split)
@@ -68,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def list_bodies(count: int, folder: Path | None) -> list[Body]:
-    """The same each time; every other one real, of those that training held out."""
+    """The same list each time; every other body is real, from the held-out backgrounds."""
     held_out = DataSettings().validation_backgrounds
     names = [name for name in names_in(folder) if name in held_out]
     places = [each for name in names for each in (None, name)] or [None]
@@ -76,7 +78,7 @@ def list_bodies(count: int, folder: Path | None) -> list[Body]:
 
 
 def write_body(body: Body, out: Path, folder: Path | None, split: str) -> list[Case]:
-    """Four patients of one chest; their cases."""
+    """Write the four patients of one chest; their cases."""
     pairs = {key: make_pair(Source(key, body.seed, body.background), folder) for key in ILL}
     spacing_mm = chest_of(Source(ILL[0], body.seed, body.background), folder).spacing_mm
     write = partial(_write, body, out, spacing_mm, split)

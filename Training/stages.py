@@ -44,9 +44,7 @@ def read_stages(
 
 def _check(stage: Stage, before: Sequence[str]) -> None:
     if not stage.name or stage.name in before or not stage.name.replace("-", "").isalnum():
-        raise ValueError(
-            f"stage {stage.name!r} needs a name of its own, of letters, digits and hyphens"
-        )
+        raise ValueError(f"stage {stage.name!r} needs a unique name of letters, digits and hyphens")
     if unknown := [key for key in stage.changes if key.split(".")[0] not in CHANGEABLE]:
         raise ValueError(
             f"stage {stage.name!r} sets {unknown[0]}; it may set {', '.join(CHANGEABLE)}"

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     config, folder = config_of(parsed), parsed.out / "patient"
     check_trained(parsed.out, config, ["slice"])
     fabric = make_fabric(parsed.device, logs=folder)
-    # One process makes what is not yet in the cache; the others find it there.
+    # One process fills the cache; the others read it.
     with fabric.rank_zero_first():
         training, validation = (load_features(config, parsed, each) for each in (False, True))
     network = make_network(config, parsed.init)
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def standardise(network: PatientNetwork, training: list[PatientFeatures]) -> None:
-    """Tell a network that asks for it which features its training patients have."""
+    """Give a network that standardises its features their mean and spread in training."""
     if network.settings.standardised:
         rows = np.concatenate([each.features.mean(axis=0) for each in training])
         network.standardise(torch.from_numpy(rows))
@@ -66,7 +66,7 @@ def standardise(network: PatientNetwork, training: list[PatientFeatures]) -> Non
 def load_features(
     config: TrainingConfig, parsed: argparse.Namespace, validation: bool
 ) -> list[PatientFeatures]:
-    """Features of one split's patients by the slice level in `--out`, kept under `--cache`."""
+    """Features of one split's patients, from the slice level in `--out`; cached in `--cache`."""
     network = SliceNetwork(config.model.slice_network)
     weights = parsed.out / "slice" / BEST
     network.load_state_dict(load_weights(weights))
@@ -86,9 +86,9 @@ def train(
     resume: bool = False,
     origin: Mapping[str, Any] | None = None,
 ) -> Run:
-    """To the end; the best epoch by validation lies in `folder`/best.pt.
+    """Train to the end; the weights of the best validation epoch are saved in `folder`/best.pt.
 
-    `origin` tells of the features: a run goes on with those that it began with.
+    `origin` describes the data, which must not change when a run is resumed.
     """
     level = PatientLevel(network, training, validation, config)
     relevant = {k: v for k, v in asdict(config).items() if k not in ("joint", "stages")}

@@ -40,11 +40,13 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_config_arguments(parser)
-    parser.add_argument("--backbone-weights", type=Path, help="ImageNet weights as a file")
+    parser.add_argument(
+        "--backbone-weights", type=Path, help="file with ImageNet weights of the backbone"
+    )
     parsed = parser.parse_args(arguments)
     config = config_of(parsed)
     if parsed.data is not None and config.stages:
-        print(f"--data: {config.name} is trained in one stage, with the settings of the config.")
+        print(f"{config.name} is trained without stages, because --data is given.")
         config = replace(config, stages=())
     train_stages(config, parsed)
 
@@ -85,7 +87,7 @@ def train_stage(
     folder = out / "slice"
     fabric = make_fabric(parsed.device, config.slice.precision, folder)
     data = data_of(config, parsed)
-    # One process makes what is not yet in the cache; the others find it there.
+    # One process fills the cache; the others read it.
     with fabric.rank_zero_first():
         training, validation = data.slices(validation=False), data.slices(validation=True)
     network = make_network(config, before or parsed.init, parsed.backbone_weights)
@@ -121,9 +123,9 @@ def train(
     resume: bool = False,
     origin: Mapping[str, Any] | None = None,
 ) -> Run:
-    """To the end; the best epoch by validation lies in `folder`/best.pt.
+    """Train to the end; the weights of the best validation epoch are saved in `folder`/best.pt.
 
-    `origin` tells of the data: a run goes on with those that it began with.
+    `origin` describes the data, which must not change when a run is resumed.
     """
     network.to(memory_format=torch.channels_last)
     level = SliceLevel(network, training, validation, config)

@@ -68,7 +68,7 @@ def test_two_runs_become_one_that_knows_its_settings(tmp_path: Path, asked: list
 
 def test_no_run_gets_a_mean_in_place_of_its_own_weights(tmp_path: Path, asked: list[str]):
     before = (tmp_path / "run-1" / "slice" / BEST).read_bytes()
-    with pytest.raises(UsageError, match="holds a run"):
+    with pytest.raises(UsageError, match="already holds other"):
         take_mean(tmp_path, "run-1", asked)
     assert (tmp_path / "run-1" / "slice" / BEST).read_bytes() == before
     begun = tmp_path / "begun" / "slice"

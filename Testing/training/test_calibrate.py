@@ -27,6 +27,7 @@ from Training.evaluation.calibration import (
 )
 from Training.evaluation.screened import ScreenedCase, screen_case
 from Training.evaluation.thresholds import THRESHOLDS
+from Training.simulate_index import SIMULATED
 
 SETTINGS = AssessmentSettings()
 
@@ -212,16 +213,28 @@ def test_the_card_says_on_what_and_how_well(a_calibrated_bundle):
 
 
 @pytest.mark.parametrize(
-    ("overconfidence", "told"), [(0.1, "louder answers"), (1.5, None), (90.0, "hardly tell")]
+    ("overconfidence", "told"),
+    [
+        (0.1, ": temperature fixed at 0.20 (the fit alone would be overconfident), "),
+        (1.5, None),
+        (90.0, ": temperature 20.00, its limit (the model barely separates these cases), "),
+    ],
 )
 def test_the_sentence_says_where_the_temperature_is_at_its_limit(tmp_path, overconfidence, told):
     bundle = untrained_bundle(tmp_path / "bundle")
     logits, truth = patients(300, overconfidence)
     block, _ = calibrate.calibrate(screened_cases(logits, truth), bundle, 0.05, 0.8)
     said = calibrate.sentence({"data_set": "made up", **block})
-    assert ("held there" in said) == (told is not None)
-    assert told is None or told in said
+    assert (told or f": temperature {block['temperature']:.2f}, ") in said
     assert "% with 95 % confidence)" in said
+
+
+def test_the_note_says_that_simulated_patients_are_no_real_ones(tmp_path):
+    bundle = untrained_bundle(tmp_path / "bundle")
+    logits, truth = patients(300, 1.5)
+    block, _ = calibrate.calibrate(screened_cases(logits, truth), bundle, 0.05, 0.8)
+    said = calibrate.sentence({"data_set": SIMULATED.name, **block})
+    assert said.startswith("Calibrated on simulated patients only (300 cases): temperature ")
 
 
 def test_cases_of_one_class_are_refused(tmp_path):

@@ -86,7 +86,7 @@ def test_the_card_knows_the_weights_of_a_file_by_their_digest(a_finished_chain):
     card = model_card.make_card(config, data, {}, weights)
     digest = sha256(weights.read_bytes()).hexdigest()
     assert card["training_data"]["initial_weights"] == {"weights": BEST, "sha256": digest}
-    with pytest.raises(UsageError, match=r"no weights .*none\.pt"):
+    with pytest.raises(UsageError, match=r"no weights at .*none\.pt"):
         model_card.make_card(config, data, {}, weights.with_name("none.pt"))
 
 
@@ -119,7 +119,7 @@ def test_training_goes_on_from_a_bundle(a_finished_chain):
 
 def test_patient_level_before_the_slice_level_is_told_what_comes_first(a_finished_chain):
     asked = ["--config", str(SMOKE), "--out", str(a_finished_chain / "other")]
-    with pytest.raises(UsageError, match=r"no weights .*other/slice/best\.pt\. Train the slice"):
+    with pytest.raises(UsageError, match=r"no weights at .*other/slice/best\.pt\. Train the slice"):
         train_patient.main([*asked, "--cache", str(a_finished_chain / "cache")])
 
 

@@ -44,7 +44,7 @@ def test_another_setting_of_the_model_is_refused_by_name(
     a_run: Path, small_config: SmallConfig, setting: str
 ) -> None:
     name, _, value = setting.partition("=")
-    with pytest.raises(UsageError, match=f"trained with {name}=.*, and {value} is asked for"):
+    with pytest.raises(UsageError, match=f"trained with {name}=.*, but this config has {value}"):
         check_trained(a_run, small_config(setting))
     with pytest.raises(UsageError, match=name):
         make_network(small_config(setting), None, a_run)

@@ -36,7 +36,7 @@ def test_a_file_changes_one_setting_of_its_presets_model(tmp_path):
     ("text", "override", "sentence"),
     [
         ("slices: {}", [], "has no slices"),
-        ("preset: tiny", [], "No preset 'tiny'; there are paper, compact"),
+        ("preset: tiny", [], r"There is no preset 'tiny'\. Available: paper, compact"),
         ("", ["slice.epochs"], "write --set key=value"),
         ("", ["slice.epoch=3"], "no setting 'epoch'"),
         ("", ["slice.schedule=cosine"], "is 'cosine'; it takes 'one_cycle', 'steps'"),

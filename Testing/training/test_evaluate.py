@@ -106,7 +106,7 @@ def test_maps_have_figures_where_masks_are(a_folder):
     maps = metrics_of(a_folder)["maps"]
     assert [maps[key]["patients"] for key in ("covid19", "h1n1", "cap")] == [1, 0, 1]
     assert 0 <= maps["cap"]["pixel_auc"]["value"] <= 1
-    assert maps["h1n1"]["dice"]["reason"] == "no truth mask with a lesion"
+    assert maps["h1n1"]["dice"]["reason"] == "no truth mask contains a lesion"
 
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_figures(a_folder, monkeypatch):
@@ -167,7 +167,7 @@ def test_what_somebody_put_among_the_montages_is_not_lost(a_folder):
 def test_a_run_of_other_cases_or_other_code_is_not_resumed(tmp_path, monkeypatch):
     bundle, cases = untrained_bundle(tmp_path / "bundle"), [Case("a", tmp_path, "CAP")]
     screened.open_work(tmp_path / "work", bundle, cases, resume=True)
-    with pytest.raises(UsageError, match="begun with another bundle or other cases"):
+    with pytest.raises(UsageError, match="started with another bundle or other cases"):
         screened.open_work(tmp_path / "work", bundle, cases * 2, resume=True)
     monkeypatch.setattr(screened, "code_sha256", lambda *_: "other code")
     with pytest.raises(UsageError, match="or by other code"):
@@ -178,7 +178,7 @@ def test_without_a_split_column_all_cases_count(tmp_path):
     bare, split = Case("a", tmp_path, "CAP"), Case("b", tmp_path, "CAP", "test")
     assert cases_of([bare], "test") == [bare]
     assert cases_of([bare, split], "test") == [split]
-    with pytest.raises(UsageError, match="no case of the split 'validation', but of test"):
+    with pytest.raises(UsageError, match="no cases in the split 'validation'; it has test"):
         cases_of([split], "validation")
     with pytest.raises(UsageError, match="a twice"):
         cases_of([bare, bare], "test")

@@ -139,7 +139,9 @@ def test_folder_of_two_patients_is_left_out_for_only_one_would_count(tmp_path: P
     for name, seed in (("a", 1), ("b", 2)):
         write_series(tmp_path / "site" / name, a_small_chest(seed), PatientID=name)
     examined = examine(a_case("site", path=str(tmp_path / "site")))
-    assert examined.refusal == "It holds 2 patients, a and others. Make a folder of each."
+    assert examined.refusal == (
+        "The folder contains 2 patients (a and others). Put each in a folder of its own."
+    )
 
 
 def test_index_with_nobody_left_is_not_written(tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_joined_indexes_of_which_one_has_no_split_are_refused_unless_split_anew(
         cases = [a_case(f"{name}{n}", path=f"/{name}{n}", split=split) for n in range(3)]
         write_index(tmp_path / f"{name}.csv", cases)
     asked = ["joined", f"{tmp_path}/a.csv", f"{tmp_path}/b.csv", "-o", f"{tmp_path}/i.csv"]
-    with pytest.raises(UsageError, match=r"b0 has no split, and other cases have one\. Add --spl"):
+    with pytest.raises(UsageError, match=r"b0 has no split, but other cases do\. Add --spl"):
         main(asked)
     with pytest.raises(UsageError, match=r"No case is left"):  # it went on to read them
         main([*asked, "--split"])
@@ -237,7 +239,7 @@ def test_split_of_too_few_patients_is_refused_before_any_ct_is_read(
     a_hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examination, "examine", None)
-    with pytest.raises(UsageError, match="Healthy has 2 patients, and a split needs at least 5"):
+    with pytest.raises(UsageError, match="Healthy has 2 patients, but a split needs at least 5"):
         main(["folders", str(a_hospital), "-o", str(tmp_path / "index.csv"), "--split"])
 
 

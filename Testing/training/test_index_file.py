@@ -37,7 +37,7 @@ def test_column_of_splits_that_is_empty_in_all_lines_is_no_split(tmp_path: Path)
 
 
 def test_missing_column_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no column patient_class"):
+    with pytest.raises(UsageError, match="lacks the column patient_class"):
         read_index(written(tmp_path, "case_id,path\np,ct\n"))
 
 

@@ -105,7 +105,7 @@ def test_card_names_patients_terms_and_classes_never_seen(data: IndexedData) -> 
     assert origin["licence"] == "unknown"
     assert data.sentence() == (
         "Trained on patients of index.csv: 1 Healthy, 1 COVID-19, 2 CAP. "
-        "It has seen no patient with H1N1."
+        "No patient with H1N1 was included."
     )
 
 
@@ -119,7 +119,7 @@ def test_terms_of_the_data_set_travel_with_its_index(tmp_path: Path) -> None:
 def test_index_without_splits_is_refused_with_the_way_to_make_them(tmp_path: Path) -> None:
     whole = replace(a_case(tmp_path, "anna", "Healthy", "training"), split=None)
     write_index(tmp_path / "index.csv", [whole])
-    with pytest.raises(UsageError, match=r"no case of the split 'training'.*--split"):
+    with pytest.raises(UsageError, match=r"no cases in the split 'training'.*--split"):
         IndexedData(CONFIG, tmp_path / "cache", tmp_path / "index.csv").slices(False)
 
 

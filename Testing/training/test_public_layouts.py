@@ -72,7 +72,7 @@ def test_covid_ct_md_labels_from_head_to_feet_are_turned(a_covid_ct_md: Path) ->
 def test_covid_ct_md_without_all_its_slices_is_refused(a_covid_ct_md: Path) -> None:
     labels = np.ones((2, 20))
     np.save(a_covid_ct_md / "Slice-level-labels-updated-1.npy", labels)
-    with pytest.raises(UsageError, match="has 12 slices, but a lesion is labelled beyond"):
+    with pytest.raises(UsageError, match="has 12 slices, but its labels mark a lesion beyond"):
         found(COVID_CT_MD, a_covid_ct_md)
 
 
@@ -82,7 +82,7 @@ def test_covid_ct_md_labels_kept_as_python_objects_are_refused_and_the_way_out_w
     path = a_covid_ct_md / "Slice-level-labels-updated-1.npy"
     numbers = np.load(path)
     np.save(path, numbers.astype(object), allow_pickle=True)
-    with pytest.raises(UsageError, match=r"holds Python objects.* as plain numbers") as refusal:
+    with pytest.raises(UsageError, match=r"contains Python objects.* as plain numbers") as refusal:
         found(COVID_CT_MD, a_covid_ct_md)
     assert "pickle" not in refusal.value.message
     np.save(path, numbers)

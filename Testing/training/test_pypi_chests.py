@@ -87,7 +87,7 @@ def test_what_is_small_and_thick_stays_as_it_is():
 def test_another_file_than_the_published_one_is_refused(tmp_path, distribution):
     package, content = distribution
     (tmp_path / package.file).write_bytes(content[:-1])
-    with pytest.raises(UsageError, match=r"not the file that was published\. Delete it"):
+    with pytest.raises(UsageError, match=r"differs from the published file\. Delete it"):
         fetch(package, tmp_path)
 
 

@@ -37,10 +37,32 @@ def test_the_card_says_how_many_real_patients_were_right(a_bundle):
     assert reread.card["verified_on_real_ct"] == {"healthy": 0, "covid19": 2, "h1n1": 0, "cap": 1}
     assert reread.card["notes"] == [
         "trained on",
-        "Right on this many real patients: COVID-19 (2), CAP (1); too few to rely on. "
+        "Correct on real patients: 2 COVID-19, 1 CAP; too few to rely on. "
         "Never verified on real CT: Healthy, H1N1.",
         "not calibrated",
     ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "note"),
+    [
+        ({}, "Never verified on real CT: Healthy, COVID-19, H1N1, CAP."),
+        ({"cap": 1}, "Correct on one real patient of CAP; too few to rely on. Never"),
+        (
+            {"healthy": 1, "covid19": 1, "cap": 1},
+            "Correct on one real patient each of Healthy, COVID-19 and CAP; too few to rely on. ",
+        ),
+        (
+            dict.fromkeys(("healthy", "covid19", "h1n1", "cap"), 3),
+            "Correct on real patients: 3 Heal",
+        ),
+    ],
+)
+def test_the_note_counts_the_patients_of_each_class(counts, note):
+    whole = dict.fromkeys(("healthy", "covid19", "h1n1", "cap"), 0) | counts
+    said = verification_note(whole)
+    assert said.startswith(note)
+    assert ("Never verified" in said) == (min(whole.values()) == 0)
 
 
 def test_figures_of_other_weights_are_refused(a_bundle):

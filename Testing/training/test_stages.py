@@ -96,8 +96,8 @@ def test_an_override_holds_for_every_stage() -> None:
 @pytest.mark.parametrize(
     ("stages", "sentence"),
     [
-        ("[{slice: {epochs: 1}}]", "needs a name of its own"),
-        ("[{name: a}, {name: a}]", "'a' needs a name of its own"),
+        ("[{slice: {epochs: 1}}]", "needs a unique name"),
+        ("[{name: a}, {name: a}]", "'a' needs a unique name"),
         ("[{name: a/b}]", "of letters, digits and hyphens"),
         ("[{name: a, patient: {epochs: 1}}]", r"'a' sets patient\.epochs; it may set model"),
         ("[{name: a, slice: {epoch: 1}}]", "no setting 'epoch'"),

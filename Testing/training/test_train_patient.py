@@ -100,7 +100,7 @@ def test_a_run_killed_before_its_first_checkpoint_goes_on(small_config, tmp_path
     (tmp_path / LOG).write_text('{"step": 1, "loss": 1.4}\n')
     train_patient.train(FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path, True)
     torch.load(tmp_path / BEST, weights_only=True)
-    with pytest.raises(UsageError, match=r"holds a run\. Go on with it by --resume"):
+    with pytest.raises(UsageError, match=r"holds a run\. Continue it with --resume"):
         train_patient.train(FABRIC, network_of(config), PATIENTS, PATIENTS, config, tmp_path)
 
 

@@ -70,7 +70,7 @@ def test_a_run_is_not_resumed_under_other_settings(small_config, untrained, tmp_
     config, samples = small_config("slice.pairs=6"), slices_with_discs(6)
     train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
     other = small_config("slice.pairs=6", "slice.learning_rate=0.5")
-    with pytest.raises(UsageError, match=r"slice\.learning_rate=0\.001, this run asks for 0\.5"):
+    with pytest.raises(UsageError, match=r"slice\.learning_rate=0\.001, but this run has 0\.5"):
         train_slice.train(FABRIC, untrained(other), samples, samples, other, tmp_path, resume=True)
 
 
@@ -90,7 +90,7 @@ def test_another_run_is_not_written_over(small_config, untrained, tmp_path):
     config, samples = small_config("slice.pairs=6"), slices_with_discs(6)
     train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(UsageError, match=r"holds a run\. Go on with it by --resume"):
+    with pytest.raises(UsageError, match=r"holds a run\. Continue it with --resume"):
         train_slice.train(FABRIC, untrained(config), samples, samples, config, tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
@@ -144,7 +144,7 @@ def test_processes_share_the_batch_of_one(small_config):
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(small_config):
     config = small_config("slice.pairs=3", "slice.healthy=2")
-    with pytest.raises(UsageError, match="pairs=3 cannot be shared evenly by 2 processes"):
+    with pytest.raises(UsageError, match="pairs=3 cannot be divided evenly among 2 processes"):
         EpochOfSlices(slices_with_discs(12), config, 0, Share(0, 2))
 
 

@@ -108,5 +108,5 @@ def test_fine_tuning_does_not_write_over_the_run_that_it_starts_from(walked: Pat
 
 
 def test_fine_tuning_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Name a finished run of both levels by --run, or a"):
+    with pytest.raises(UsageError, match="Name a finished run of both levels with --run, or a"):
         finetune_joint.make_network(load_config(SMOKE, []), None, None)

@@ -1,4 +1,4 @@
-"""CC-CCII: pictures of slices, and the list of those with a lesion.
+"""CC-CCII: slices as images, and a list of those with a lesion.
 
 NCP/<patient>/<scan>/0000.jpg   CP/...   Normal/...   lesions_slices.csv   metadata.csv
 """
@@ -19,10 +19,10 @@ SEXES = {"1": "M", "2": "F"}
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """A case for each scan; `case_id` is class and patient, as numbers recur among classes."""
+    """One case per scan; `case_id` is class and patient, as numbers recur between classes."""
     found = [folder / name for name in CLASS_FOLDERS if (folder / name).is_dir()]
     if not found:
-        raise wrong_layout(NAME, folder, f"it has none of {', '.join(CLASS_FOLDERS)}")
+        raise wrong_layout(NAME, folder, f"it contains none of {', '.join(CLASS_FOLDERS)}")
     lesions, people = _lesions(folder / "lesions_slices.csv"), _people(folder / "metadata.csv")
     for class_folder in found:
         for patient in subfolders(class_folder):
@@ -40,14 +40,14 @@ def cases(folder: Path) -> Iterator[Case]:
 
 
 def _labels(scan: Path, marked: set[str] | None) -> tuple[int, ...] | None:
-    """From feet to head; the pictures' numbers run from head to feet."""
+    """From feet to head; the numbers of the images run from head to feet."""
     if marked is None:
         return None
     return tuple(int(each.stem in marked) for each in reversed(slice_images(scan)))
 
 
 def _lesions(table: Path) -> dict[tuple[str, ...], set[str]]:
-    """Names of the pictures with a lesion, by class, patient and scan."""
+    """Names of the images with a lesion, by class, patient and scan."""
     marked: dict[tuple[str, ...], set[str]] = {}
     for line in table.read_text().splitlines() if table.is_file() else []:
         parts = PurePosixPath(line.strip()).parts
@@ -71,13 +71,13 @@ def _person(row: dict[str, str]) -> Person:
 
 CC_CCII = Dataset(
     name=NAME,
-    licence="not stated with the files; CC BY 3.0 CN by the page they are offered on",
+    licence="not stated in the files; CC BY 3.0 CN according to the download page",
     citation="Zhang K. et al., Cell 181 (2020) 1423-1433, doi 10.1016/j.cell.2020.04.045",
     cases=cases,
     notes=(
-        "slices are pictures of 8 bits, no HU: windows and lung crop cannot be as in a CT",
-        "common pneumonia (CP) is taken as CAP: bacterial, and viral other than COVID-19",
-        "the order of slices is that of their numbers, taken as from head to feet; it is not "
-        "documented, and known to be wrong in some scans",
+        "slices are 8-bit images, not HU: windows and lung crop cannot match those of a CT",
+        "common pneumonia (CP: bacterial, and viral other than COVID-19) is mapped to CAP",
+        "slices are ordered by number and assumed to run from head to feet; this is not documented "
+        "and known to be wrong in some scans",
     ),
 )

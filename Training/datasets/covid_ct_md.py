@@ -16,15 +16,15 @@ from Training.datasets.headers import dicom_files, dicom_person
 from Training.datasets.index_file import Case
 
 NAME = "covid-ct-md"
-# Class folders are called 'subjects' or 'Cases', in one spelling or another.
+# Class folders end in 'subjects' or 'Cases', with varying capitals.
 CLASSES_BY_START = {"covid": "COVID-19", "cap": "CAP", "normal": "Healthy"}
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """A case for each patient, with slice labels where the radiologists gave them."""
+    """One case per patient, with slice labels where radiologists gave them."""
     classes = [(path, name) for path in subfolders(folder) if (name := _class(path))]
     if not classes:
-        raise wrong_layout(NAME, folder, "it has no folder 'COVID-19 subjects'")
+        raise wrong_layout(NAME, folder, "there is no folder 'COVID-19 subjects'")
     labels = _labels(folder)
     for class_folder, name in classes:
         for patient in subfolders(class_folder):
@@ -45,50 +45,51 @@ def _case(patient: Path, name: str, row: np.ndarray | None) -> Case:
 
 
 def _feet_first(patient: Path, row: np.ndarray, count: int) -> tuple[int, ...]:
-    """The labels of `count` slices from feet to head; the row runs from head to feet, padded."""
+    """The labels of `count` slices from feet to head; `row` runs from head to feet, padded."""
     if row[count:].any():
         raise UsageError(
             "slice_labels",
-            f"{patient} has {count} slices, but a lesion is labelled beyond. Fetch all its files.",
+            f"{patient} has {count} slices, but its labels mark a lesion beyond the last. "
+            "Download all its files.",
         )
     return tuple(int(each) for each in row[:count][::-1])
 
 
 def _labels(folder: Path) -> dict[str, np.ndarray]:
-    """The rows of the label array by patient; empty where the files are not there."""
+    """The rows of the label array by patient; empty if the files are missing."""
     index = folder / "Index.csv"
     arrays = sorted(folder.glob("Slice-level-labels*.npy"))
     if not index.is_file() or not arrays:
         return {}
-    # The corrected labels are called '...-updated-1': last by name.
+    # The corrected labels are called '...-updated-1'.
     array = _read_array(max(arrays, key=lambda each: ("updated" in each.name, each)))
     with index.open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
-    # One release leaves out the label index 43, and its array has no row for it.
+    # One release skips label index 43, and its array has no row for it.
     numbered = [int(each["Label Index"]) for each in lines]
     rows = range(len(lines)) if len(array) == len(lines) else numbered
     return {line["Folder/ID"]: array[k] for line, k in zip(lines, rows, strict=True)}
 
 
 def _read_array(path: Path) -> np.ndarray:
-    """0 or 1 by patient and slice; UsageError where reading could run somebody's code."""
+    """0 or 1 by patient and slice; UsageError if loading could execute code."""
     try:
         return np.nan_to_num(np.load(path))
     except (ValueError, EOFError):
         raise UsageError(
             "slice_labels",
-            f"{path} holds Python objects, whose reading could run somebody's code, or it is "
-            "damaged. Fetch it again, or save its labels as plain numbers.",
+            f"{path} is damaged or contains Python objects, which could run code when read. Download "
+            "it again, or save its labels as plain numbers.",
         ) from None
 
 
 COVID_CT_MD = Dataset(
     name=NAME,
-    licence="not stated with the images; research use, cite",
+    licence="not stated with the images; research use with citation",
     citation="Afshar P. et al., Scientific Data 8 (2021) 121, doi 10.1038/s41597-021-00900-3",
     cases=cases,
     notes=(
-        "slice labels run from head to feet in its array; the index has them from feet to head",
-        "a slice labelled 0 may show what the readers did not count, such as bronchiectasis",
+        "slice labels run from head to feet in the data set, and from feet to head in the index",
+        "a slice labelled 0 may show findings that were not counted, such as bronchiectasis",
     ),
 )

@@ -1,9 +1,8 @@
-"""Preprocessing once a case: crops in HU on disk, memory-mapped, shared by all processes.
+"""Preprocessed crops in HU on disk, computed once per case, memory-mapped and shared.
 
-An entry is a folder named by what the case's files hold, below one named by the settings and by
-the code that reads a CT, finds its lungs and cuts its crops.
-It is written aside and renamed, so it is whole or absent; a lock that dies with its process
-keeps two from making the same one.
+The folder of an entry is named by the content of the case's files, its parent by the settings and
+by the code that reads a CT, finds its lungs and cuts its crops. Entries are written whole or not at
+all. A file lock, released when its process dies, prevents two processes from making the same entry.
 """
 
 import hashlib
@@ -37,7 +36,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True)
 class CachedCase:
-    """N informative slices of a case, feet to head, read from disk where they are indexed."""
+    """The N informative slices of a case, feet to head, read from disk when indexed."""
 
     folder: Path
     case: Case
@@ -49,18 +48,18 @@ class CachedCase:
 
     @property
     def truth(self) -> np.ndarray | None:
-        """Lesion masks bool `[N, S, S]`, memory-mapped; None where nobody drew one."""
+        """Lesion masks bool `[N, S, S]`, memory-mapped; None without a mask."""
         path = self.folder / "truth.npy"
         return np.load(path, mmap_mode="r") if path.exists() else None
 
     @cached_property
     def slices(self) -> np.ndarray:
-        """int32 `[N]`: the place of each in the CT, 0 the lowest."""
+        """int32 `[N]`: the index of each slice in the CT, 0 the lowest."""
         return np.asarray(np.load(self.folder / "slices.npy"))
 
     @property
     def lesion(self) -> np.ndarray:
-        """int8 `[N]`: 1 with a lesion, 0 without, -1 where nobody said so."""
+        """int8 `[N]`: 1 with a lesion, 0 without, -1 unknown."""
         labels = self.case.slice_labels
         if self.case.patient_class == HEALTHY:
             return np.zeros(len(self), np.int8)
@@ -76,16 +75,16 @@ class CachedCase:
 
 @dataclass(frozen=True)
 class CropCache:
-    """Crops of `settings` below `folder`, which may be deleted at any time."""
+    """Crops with `settings` in `folder`, which may be deleted at any time."""
 
     folder: Path
     settings: PreprocessingSettings
 
     def fetch(self, case: Case) -> CachedCase:
-        """The entry of a case, made where it is missing.
+        """The entry of a case, made if missing.
 
-        Raises InputRefused for a CT that cannot be read or shows no lung, and for labels or a
-        mask that do not fit it.
+        InputRefused for a CT that cannot be read or has no lung, and for labels or a mask that do
+        not match it.
         """
         target = self._entries / _content_hash(case, self.folder)
         if not target.exists():
@@ -95,7 +94,7 @@ class CropCache:
         return CachedCase(target, case)
 
     def fetch_all(self, cases: Sequence[Case], processes: int | None = None) -> list[CachedCase]:
-        """The entries of all cases in order, made by several processes; raises as `fetch`."""
+        """The entries of all cases in order, made by several processes; raises like `fetch`."""
         missing = [each for each in cases if not self._is_made(each)]
         count = min(processes or os.cpu_count() or 1, len(missing))
         for _ in tqdm(self._made(missing, count), "crops", len(missing), disable=not missing):
@@ -112,7 +111,7 @@ class CropCache:
             yield from pool.map(partial(CropCache.fetch, self), cases)
 
     def _is_made(self, case: Case) -> bool:
-        """Whether the entry is there; false also for files that nobody has read yet."""
+        """Whether the entry exists; False also for files that were never read."""
         known = _known_hash(case, self.folder)
         return known.exists() and (self._entries / known.read_text("utf-8")).exists()
 
@@ -129,7 +128,7 @@ def crops_code() -> str:
 
 
 def _make(case: Case, settings: PreprocessingSettings, target: Path) -> None:
-    """Write an entry beside `target`, then rename; leftovers of a killed process go."""
+    """Write an entry beside `target`, then rename it; remains of a killed process are removed."""
     beside = target.with_suffix(".part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
@@ -146,7 +145,8 @@ def _write(case: Case, settings: PreprocessingSettings, folder: Path) -> None:
     volume, labels = made.volume, case.slice_labels
     if labels is not None and len(labels) != len(volume.hu):
         raise InputRefused(
-            "labels", f"It has labels for {len(labels)} slices, but {len(volume.hu)} slices."
+            "labels",
+            f"The CT has {len(volume.hu)} slices, but there are labels for {len(labels)}.",
         )
     crops = [(k, crop) for k, crop in enumerate(made.crops) if crop is not None]
     _write_crops(folder / "hu.npy", volume.hu, crops, settings.input_size, np.int16)
@@ -169,9 +169,9 @@ def _write_crops(
 
 
 def _content_hash(case: Case, folder: Path) -> str:
-    """A digest of all bytes of a CT and its mask; read once, then known by size and time.
+    """A digest of all bytes of a CT and its mask, remembered by size and time.
 
-    Labels of another number of slices make another entry, that is, are held to the CT.
+    The number of labels is part of it, so that labels are checked against the CT again.
     """
     known = _known_hash(case, folder)
     if known.exists():
@@ -187,7 +187,7 @@ def _content_hash(case: Case, folder: Path) -> str:
 
 
 def _known_hash(case: Case, folder: Path) -> Path:
-    """Where the digest of these files, of this size and time, is kept."""
+    """Where the digest of these files, with this size and time, is stored."""
     told = repr((stats_of(case), _label_count(case)))
     return folder / "hashes" / hashlib.sha256(told.encode()).hexdigest()[:32]
 

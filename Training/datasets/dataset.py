@@ -1,4 +1,4 @@
-"""What every adapter of a data set says and does."""
+"""What an adapter of a data set provides."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,15 +7,18 @@ from pathlib import Path
 from M3LungScreenLib.errors import UsageError
 from Training.datasets.index_file import Case
 
+# What an index of simulated patients is called, so that a card can say so.
+SIMULATED_PATIENTS = "simulated patients"
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A layout of files: its terms, and a function that finds the cases in a folder.
+    """The layout of a data set: its terms, and a function that finds the cases in a folder.
 
-    `cases` gives one case an exam, `case_id` being the patient; of several exams the
-    first one fit for use counts. It raises UsageError where the layout is another.
-    `notes` are quirks worth knowing. `controls` is empty where Healthy means a normal
-    CT, else says what those patients have instead.
+    `cases` yields one case per exam, with the patient as `case_id`; the first usable exam of a
+    patient is used. It raises UsageError for another layout. `notes` are peculiarities worth
+    knowing. `controls` says what Healthy patients have instead of pneumonia; empty if their CT is
+    normal.
     """
 
     name: str
@@ -27,9 +30,11 @@ class Dataset:
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder` by name, hidden ones left out."""
+    """Subfolders of `folder` by name, without hidden ones."""
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def wrong_layout(dataset: str, folder: Path, missing: str) -> UsageError:
-    return UsageError("layout", f"{folder} is no {dataset}: {missing}. Name its topmost folder.")
+    return UsageError(
+        "layout", f"{folder} does not look like {dataset}: {missing}. Name its top folder."
+    )

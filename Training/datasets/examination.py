@@ -1,4 +1,4 @@
-"""Each CT looked at once before it counts: may it be used, and whose is it?"""
+"""Every CT is read once before use: is it usable, and whose is it?"""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells that two cases are one: DICOM's patient and series, the pixels of slices."""
+    """Identifies equal cases: DICOM patient and series, and pixels of slices."""
 
     patient: str = ""
     series: frozenset[str] = frozenset()
@@ -41,10 +41,10 @@ class Examined:
 
 
 def examine(case: Case) -> Examined:
-    """Read the CT, look for lungs in it, hold its slice labels to its slices.
+    """Read the CT, check for lungs, and compare its labels and mask with its slices.
 
-    A mask must lie on the CT; without labels it says which slices have a lesion. Slices that lie
-    there as pictures are no HU: they are counted, not looked at.
+    Without labels the mask labels the slices. Slices stored as images are not HU: they are counted,
+    but not checked for lungs.
     """
     try:
         patient, series = _identity(case.path)
@@ -58,7 +58,7 @@ def examine(case: Case) -> Examined:
 
 
 def examine_kept(case: Case, work: Path) -> Examined:
-    """The same, kept in `work`: files that nobody changed since are not read again."""
+    """Like `examine`; results are kept in `work`, so that unchanged files are not read again."""
     known = hashlib.sha256(repr((case, stats_of(case))).encode()).hexdigest()[:32]
     path = work / f"{known}.json"
     if not path.is_file():
@@ -67,7 +67,7 @@ def examine_kept(case: Case, work: Path) -> Examined:
 
 
 def slice_images(folder: Path) -> list[Path]:
-    """The pictures of slices in `folder`, by name; none where it is no such folder."""
+    """The slice images in `folder`, by name; empty if there are none."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
@@ -78,7 +78,7 @@ def _digests(images: list[Path]) -> list[str]:
 
 
 def _look_at_volume(case: Case) -> tuple[Case, list[str]]:
-    """The case with what its mask labels, and digests of slices; empty where all has one value."""
+    """The case with labels from its mask, and slice digests; empty for constant slices."""
     volume = read_ct(case.path)
     lungs = segment_lungs(volume)
     check_lungs(lungs, measure_coverage(lungs, volume))
@@ -98,16 +98,13 @@ def _check_labels(case: Case, count: int) -> None:
     if labels is not None and len(labels) != count:
         raise InputRefused(
             "labels",
-            f"There are labels for {len(labels)} slices, but {count} slices. Take the CT that was "
-            "labelled.",
+            f"The CT has {count} slices, but there are labels for {len(labels)}. Use the CT "
+            "that was labelled.",
         )
 
 
 def _identity(path: Path) -> tuple[str, frozenset[str]]:
-    """DICOM's patient and series; InputRefused for a damaged file or several patients.
-
-    Of several patients one would count, of a damaged file nobody knows whose it is.
-    """
+    """DICOM patient and series; InputRefused for a damaged file or several patients."""
     files = dicom_files(path) if path.is_dir() else []
     if not files:
         return "", frozenset()
@@ -116,8 +113,8 @@ def _identity(path: Path) -> tuple[str, frozenset[str]]:
     if len(patients) > 1:
         raise InputRefused(
             "patients",
-            f"It holds {len(patients)} patients, {min(patients)} and others. Make a folder of "
-            "each.",
+            f"The folder contains {len(patients)} patients ({min(patients)} and others). Put each "
+            "in a folder of its own.",
         )
     series = frozenset(each["SeriesInstanceUID"] for each in headers)
     return next(iter(patients), ""), series - {""}

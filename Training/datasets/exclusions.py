@@ -1,4 +1,4 @@
-"""Who is left out before anything is counted, and why (paper, section II-B, Figure 2)."""
+"""Cases excluded from a data set, and why (paper, Section II-B, Figure 2)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from M3LungScreenLib.errors import UsageError
 from Training.datasets.examination import Examined
 from Training.datasets.index_file import HEALTHY, Case
 
-UNFIT = "no chest CT that can be used"
-NO_LESION = "ill, but no slice with a lesion"
-SECOND = "second exam of a patient"
+UNFIT = "not a usable chest CT"
+NO_LESION = "pneumonia, but no slice with a lesion"
+SECOND = "another exam of the same patient"
 CONTROL = "no pneumonia, but not healthy"
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """One exam that was left out; `reason` is one of this file's, `detail` the case's own."""
+    """One excluded exam; `reason` is one of this module's, `detail` is specific to the case."""
 
     case: Case
     reason: str
@@ -25,10 +25,10 @@ class Excluded:
 def exclude(
     examined: Iterable[Examined], controls: str = ""
 ) -> tuple[list[Examined], list[Excluded]]:
-    """Those who count, and those who don't; the first exam that is fit counts for a patient.
+    """Included and excluded cases; of each patient the first usable exam is included.
 
-    `controls` says why patients called Healthy are none; empty if they are. Raises
-    UsageError where a patient has two classes.
+    `controls` says what Healthy patients have instead of pneumonia; empty if nothing. Raises
+    UsageError for a patient with two classes.
     """
     kept: dict[str, Examined] = {}
     excluded = []
@@ -45,7 +45,7 @@ def exclude(
 
 
 def is_control(case: Case, controls: str) -> bool:
-    """Whether a case called Healthy has something else, as `controls` says."""
+    """Whether a case is called Healthy, but has another disease, as `controls` says."""
     return case.patient_class == HEALTHY and bool(controls)
 
 
@@ -65,5 +65,5 @@ def _check_class(first: Case, second: Case) -> None:
         raise UsageError(
             "two_classes",
             f"{first.case_id} is {first.patient_class} in {first.path} and "
-            f"{second.patient_class} in {second.path}. Rename one, or take it out.",
+            f"{second.patient_class} in {second.path}. Rename one of them, or remove it.",
         )

@@ -29,8 +29,8 @@ LABELS_MARK = "s"
 class Case:
     """One patient's CT: a DICOM folder, a volume file or a folder of slice images.
 
-    `slice_labels` lie from feet to head, None where nobody annotated slices; `mask` is
-    a volume file, non-zero in lesions; `age` in years; `sex` is F or M.
+    `slice_labels` run from feet to head, None if slices are not annotated; `mask` is a volume file,
+    non-zero in lesions; `age` in years; `sex` is F or M.
     """
 
     case_id: str
@@ -44,12 +44,12 @@ class Case:
 
 
 def files_of(case: Case) -> list[Path]:
-    """Every file of a CT, by name, then its mask."""
+    """All files of a CT, sorted by name, then its mask."""
     return [file for path in (case.path, case.mask) for file in _files(path)]
 
 
 def stats_of(case: Case) -> list[tuple[str, int, int]]:
-    """Name, size and time of each: the same as long as nobody changed them."""
+    """Name, size and time of each file: equal as long as no file changes."""
     found = [(os.path.abspath(each), each.stat()) for each in files_of(case)]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
 
@@ -63,48 +63,47 @@ def _files(path: Path | None) -> list[Path]:
 
 
 def read_index(path: str | Path) -> list[Case]:
-    """The cases of an index in its order; raises UsageError with the line that is wrong."""
+    """The cases of an index in order; UsageError names the line that is wrong."""
     path = Path(path)
     if not path.is_file():
-        raise UsageError("index", f"There is no index {path}. Make it by python -m Training.index.")
+        raise UsageError(
+            "index", f"There is no index {path}. Create it with python -m Training.index."
+        )
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         missing = [each for each in REQUIRED if each not in (reader.fieldnames or [])]
         if missing:
-            raise UsageError("index", f"{path} has no column {', '.join(missing)}. Add it.")
+            raise UsageError("index", f"{path} lacks the column {', '.join(missing)}. Add it.")
         cases = [_case(row, path, line) for line, row in enumerate(reader, start=2)]
     place = without_split(cases)
     if place is not None:
         raise UsageError(
             "index",
-            f"Line {place + 2} of {path} has no split, and other lines have one; write one of "
-            f"{', '.join(SPLITS)}, or leave the column empty in all.",
+            f"Line {place + 2} of {path} has no split, but other lines do. Write one of "
+            f"{', '.join(SPLITS)}, or leave the column empty everywhere.",
         )
     return cases
 
 
 def without_split(cases: Sequence[Case]) -> int | None:
-    """The place of the first case that has no split though others have; None where all are alike.
-
-    A part of the cases would never be used.
-    """
+    """Index of the first case without a split although others have one; None if there is none."""
     missing = [place for place, each in enumerate(cases) if each.split is None]
     return missing[0] if 0 < len(missing) < len(cases) else None
 
 
 def splits_there(cases: Sequence[Case]) -> str:
-    """For a refusal: which splits there are instead."""
+    """The splits that do exist, for an error message."""
     names = sorted({each.split for each in cases if each.split})
-    return f", but of {', '.join(names)}" if names else ""
+    return f"; it has {', '.join(names)}" if names else ""
 
 
 def terms_file(index: Path) -> Path:
-    """Beside an index, what its data set is called, its licence and citation."""
+    """The file beside an index with the data set's name, licence and citation."""
     return index.with_suffix(".terms.json")
 
 
 def read_terms(index: Path) -> dict[str, str]:
-    """'dataset', 'licence', 'citation'; unknown for an index that was not made here."""
+    """'dataset', 'licence', 'citation'; 'unknown' for an index made by hand."""
     path = terms_file(index)
     if not path.is_file():
         return {"dataset": index.name, "licence": "unknown", "citation": "unknown"}
@@ -115,7 +114,7 @@ def _case(row: dict[str, str], index: Path, line: int) -> Case:
     if row["patient_class"] not in CLASS_NAMES:
         raise UsageError(
             "index",
-            f"Line {line} of {index} has the class {row['patient_class']!r}; write one of "
+            f"Line {line} of {index} has the class {row['patient_class']!r}. Write one of "
             f"{', '.join(CLASS_NAMES)}.",
         )
     return Case(
@@ -134,7 +133,7 @@ def _split(text: str, index: Path, line: int) -> str | None:
     if text and text not in SPLITS:
         raise UsageError(
             "index",
-            f"Line {line} of {index} has the split {text!r}; write one of {', '.join(SPLITS)}.",
+            f"Line {line} of {index} has the split {text!r}. Write one of {', '.join(SPLITS)}.",
         )
     return text or None
 
@@ -144,7 +143,7 @@ def _labels(text: str, index: Path, line: int) -> tuple[int, ...] | None:
     if set(digits) - {"0", "1"}:
         raise UsageError(
             "index",
-            f"Line {line} of {index} has the slice labels {text!r}; write 0 or 1 for each slice "
+            f"Line {line} of {index} has the slice labels {text!r}. Write 0 or 1 for each slice "
             f"from feet to head, such as {LABELS_MARK}0110.",
         )
     return tuple(int(each) for each in digits) or None
@@ -155,5 +154,5 @@ def _age(text: str, index: Path, line: int) -> float | None:
         return float(text) if text else None
     except ValueError:
         raise UsageError(
-            "index", f"Line {line} of {index} has the age {text!r}; write years, or nothing."
+            "index", f"Line {line} of {index} has the age {text!r}. Write years, or leave it empty."
         ) from None

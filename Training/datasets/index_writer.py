@@ -1,4 +1,4 @@
-"""The index of a data set written as a CSV, with its terms beside it."""
+"""Writes the index of a data set as a CSV, with its terms beside it."""
 
 import csv
 import json
@@ -14,12 +14,14 @@ COLUMNS = ("case_id", "path", "patient_class", "split", "slice_labels", "mask", 
 
 
 def write_index(path: Path, cases: Sequence[Case]) -> None:
-    """The index that `read_index` reads, whole or absent; paths below its folder are relative.
+    """Write an index for `read_index`, whole or not at all; paths below its folder are relative.
 
-    Raises UsageError where there is no case.
+    UsageError without any case.
     """
     if not cases:
-        raise UsageError("index", "No case is left for the index. See who was left out, and why.")
+        raise UsageError(
+            "index", "No case is left for the index. See the list of exclusions above."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with part.open("w", newline="", encoding="utf-8") as file:
@@ -30,7 +32,7 @@ def write_index(path: Path, cases: Sequence[Case]) -> None:
 
 
 def write_terms(index: Path, dataset: Dataset) -> None:
-    """What the card of a model trained on this index has to name."""
+    """Write what the card of a model trained on this index has to name."""
     told = {"dataset": dataset.name, "licence": dataset.licence, "citation": dataset.citation}
     terms_file(index).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
@@ -50,6 +52,6 @@ def _line(case: Case, folder: Path) -> tuple[str, ...]:
 
 
 def _relative(path: Path, folder: Path) -> str:
-    # Links stay links: what they point to may be elsewhere on another machine.
+    # Links are not resolved: their targets may differ on another machine.
     whole, base = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
     return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()

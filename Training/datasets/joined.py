@@ -1,4 +1,4 @@
-"""Several indexes as one: no public set has all four classes."""
+"""Several indexes as one, because no public data set has all four classes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,10 @@ NAME = "joined"
 
 
 def joined(indexes: Sequence[Path]) -> Dataset:
-    """Their cases one after the other, with the terms of each; splits stay what they are.
+    """The cases of all indexes in order, with the terms of each; splits are kept.
 
-    Patients of one name in two of them are two: each gets the place of its index before it.
+    Patients with the same name in two indexes are different: the name is prefixed by the number of
+    the index.
     """
     told = [read_terms(each) for each in indexes]
 

@@ -1,4 +1,4 @@
-"""No patient, no series and no slice may lie on two sides of a split."""
+"""No patient, series or slice may be in two splits."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
@@ -10,10 +10,10 @@ PAIRS_NAMED = 20
 
 
 def check_leaks(examined: Sequence[Examined]) -> None:
-    """Raise UsageError with the pairs of cases that are one and lie in different splits.
+    """UsageError names pairs of cases in different splits that are the same.
 
-    Two are one by their name, DICOM's patient ID, a common series UID, or a slice of the
-    same pixels. A patient ID that all who have one have in common is a placeholder.
+    Cases are the same if they share their name, DICOM patient ID, a series UID, or a slice with
+    identical pixels. A patient ID that all cases share is a placeholder.
     """
     pairs = {
         (*sorted((first.case.case_id, second.case.case_id)), what)
@@ -39,7 +39,7 @@ def _evidence(
 def _meetings(
     examined: Sequence[Examined], keys: Callable[[Examined], Iterable[str]]
 ) -> set[tuple[Examined, Examined]]:
-    """All pairs that have a key in common."""
+    """All pairs that share a key."""
     having: dict[str, list[Examined]] = {}
     for each in examined:
         for key in keys(each):
@@ -52,4 +52,4 @@ def _sentence(pairs: Sequence[tuple[str, ...]]) -> str:
         f"{first} and {second} ({what})" for first, second, what in pairs[:PAIRS_NAMED]
     )
     more = f"; and {len(pairs) - PAIRS_NAMED} more" if len(pairs) > PAIRS_NAMED else ""
-    return f"The split leaks: {named}{more}. Put each pair on one side, or take one of the two out."
+    return f"The split leaks: {named}{more}. Put each pair in one split, or remove one of the two."

@@ -18,6 +18,6 @@ LIDC_IDRI = Dataset(
     licence="CC BY 3.0",
     citation="Armato S. G. et al., LIDC-IDRI, TCIA (2015), doi 10.7937/K9/TCIA.2015.LO9QL9SX",
     cases=cases,
-    notes=("pixels outside the scanner's circle are padded with -2000 or less",),
+    notes=("pixels outside the field of view are padded with -2000 or less",),
     controls="lung nodules, no pneumonia known",
 )

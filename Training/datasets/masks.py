@@ -22,13 +22,13 @@ def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
     if image.GetDimension() != 3 or image.GetSize() != volume.stored.size:
         raise InputRefused(
             "mask",
-            f"The mask {path.name} has {image.GetSize()} voxels, the CT {volume.stored.size}. "
+            f"The mask {path.name} has {image.GetSize()} voxels, but the CT {volume.stored.size}. "
             "Save it in the CT's geometry.",
         )
     if not _same_place(image, volume):
         raise InputRefused(
             "mask",
-            f"The mask {path.name} lies elsewhere than the CT. Save it in the CT's geometry.",
+            f"The mask {path.name} does not lie on the CT. Save it in the CT's geometry.",
         )
     return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(image, AXIAL)) != 0)
 

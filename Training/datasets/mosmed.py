@@ -24,7 +24,7 @@ def cases(folder: Path) -> Iterator[Case]:
     """A case for each study, with its mask where there is one."""
     studies = folder / "studies"
     if not any((studies / name).is_dir() for name in CLASS_FOLDERS):
-        raise wrong_layout(NAME, folder, "it has no folder studies/CT-0")
+        raise wrong_layout(NAME, folder, "there is no folder studies/CT-0")
     for name, patient_class in CLASS_FOLDERS.items():
         for path in sorted((studies / name).glob("study_*.nii*")):
             study = path.name.split(".")[0]
@@ -38,8 +38,8 @@ MOSMED = Dataset(
     citation="Morozov S. P. et al., MosMedData (2020), doi 10.1101/2020.05.20.20100362",
     cases=cases,
     notes=(
-        "classes are read from the CT, not from a PCR: CT-1 to CT-4 is taken as COVID-19, CT-0 "
-        "(suspected, but no sign of viral pneumonia) as Healthy",
-        "only every tenth slice was kept; age and sex are not told",
+        "classes come from the CT, not from PCR: CT-1 to CT-4 is mapped to COVID-19, CT-0 "
+        "(suspected, but no sign of viral pneumonia) to Healthy",
+        "only every tenth slice is included; age and sex are not given",
     ),
 )

@@ -30,7 +30,7 @@ def read_case_ct(path: Path) -> CTVolume:
     shapes = sorted({each.shape for each in pictures})
     if len(shapes) > 1:
         sizes = ", ".join("×".join(map(str, each)) for each in shapes)
-        raise InputRefused("pictures", f"The pictures in {path} have several sizes: {sizes}.")
+        raise InputRefused("pictures", f"The images in {path} differ in size: {sizes}.")
     grey = np.stack(pictures).astype(np.float32)
     hu = np.rint(BLACK_HU + grey * (WHITE_HU - BLACK_HU) / 255).astype(np.int16)
     pixel_mm = FIELD_MM / max(grey.shape[1:])
@@ -42,4 +42,4 @@ def _grey(path: Path) -> np.ndarray:
     try:
         return np.asarray(img_as_ubyte(imread(path, as_gray=True)))
     except (OSError, ValueError, RuntimeError, SyntaxError, struct.error):
-        raise InputRefused("pictures", f"{path} is damaged. Fetch it again.") from None
+        raise InputRefused("pictures", f"{path} is damaged. Download it again.") from None

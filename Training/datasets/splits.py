@@ -52,7 +52,7 @@ def check_sizes(cases: Sequence[Case]) -> None:
         if count < FEWEST_PATIENTS:
             raise UsageError(
                 "split",
-                f"{name} has {count} patient{'s' * (count > 1)}, and a split needs at least "
-                f"{FEWEST_PATIENTS} of each class. Make the index without --split and write its "
-                "column split by hand, or add some.",
+                f"{name} has {count} patient{'s' * (count > 1)}, but a split needs at least "
+                f"{FEWEST_PATIENTS} of each class. Add patients, or make the index without --split "
+                "and fill in its column split.",
             )

@@ -19,7 +19,7 @@ def cases(folder: Path) -> Iterator[Case]:
     """A case for each line of the table; age and sex from the volume's own header."""
     table = folder / "metadata" / "reference.csv"
     if not table.is_file():
-        raise wrong_layout(NAME, folder, "it has no metadata/reference.csv")
+        raise wrong_layout(NAME, folder, "there is no metadata/reference.csv")
     with table.open(newline="", encoding="utf-8-sig") as file:
         for row in csv.DictReader(file):
             yield _case(folder / "data" / "mha" / f"{row['PatientID']}.mha", row)
@@ -27,7 +27,7 @@ def cases(folder: Path) -> Iterator[Case]:
 
 def _case(path: Path, row: dict[str, str]) -> Case:
     if not path.is_file():
-        raise UsageError("layout", f"There is no {path}, named in the table. Fetch all volumes.")
+        raise UsageError("layout", f"{path} is in the table but missing. Download all volumes.")
     age, sex = volume_person(path)
     positive = float(row["probCOVID"]) == 1
     return Case(row["PatientID"], path, "COVID-19" if positive else "Healthy", age=age, sex=sex)
@@ -39,8 +39,8 @@ STOIC = Dataset(
     citation="Revel M.-P. et al., Radiology 301 (2021) E361-E370, doi 10.1148/radiol.2021210384",
     cases=cases,
     notes=(
-        "classes are those of the PCR: some of the positive have no lesion, and no table says who",
-        "ages are rounded to the middle of ten years, 35 to 85",
+        "classes come from PCR: some positive patients have no lesion, and no table says which",
+        "ages are rounded to the middle of a decade, 35 to 85",
     ),
-    controls="a negative PCR in suspected patients, who may have another pneumonia",
+    controls="suspected patients with a negative PCR, who may have another pneumonia",
 )

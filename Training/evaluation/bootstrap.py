@@ -40,7 +40,7 @@ def figure(
     if np.isnan(value):
         return Figure(None, None, missing)
     if (patients if smallest is None else smallest) < 2:
-        return Figure(value, None, "one patient has no interval")
+        return Figure(value, None, "no interval for a single patient")
     drawn = resampled(statistic, patients)
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.nanpercentile(drawn, [tail, 100 - tail])
@@ -54,7 +54,7 @@ def paired_p(difference: Statistic, patients: int) -> Figure:
     drawn = resampled(difference, patients)
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
-        return Figure(None, None, "no patient of a class that the difference needs")
+        return Figure(None, None, "a class is missing")
     if np.ptp(drawn) == 0 and drawn[0] != 0:
         return Figure(None, None, "too few patients for the difference to vary")
     tails = [(1 + np.count_nonzero(side)) / (len(drawn) + 1) for side in (drawn <= 0, drawn >= 0)]

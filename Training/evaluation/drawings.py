@@ -62,7 +62,7 @@ def draw_confusion(panels: dict[str, list[list[int]]]) -> Figure:
             panel.text(column, row, str(count), ha="center", va="center", color=color)
         panel.set_xticks(range(4), NAMES)
         panel.set_yticks(range(4), NAMES)
-        panel.set(xlabel="called", ylabel="true class")
+        panel.set(xlabel="predicted class", ylabel="true class")
         panel.set_title(title, fontsize=11)
     return figure
 
@@ -73,9 +73,7 @@ def draw_reliability(panels: dict[str, tuple[list[dict[str, float]], float | Non
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (title, (bins, ece)) in zip(axes, panels.items(), strict=True):
         known = "" if ece is None else f", ECE {ece:.3f}"
-        _frame(
-            panel, f"{title}{known}", "probability of the likeliest class", "share that is right"
-        )
+        _frame(panel, f"{title}{known}", "probability of the predicted class", "share correct")
         for each in bins:
             _bar(panel, each)
     return figure

@@ -17,7 +17,7 @@ from Training.evaluation.screened import ScreenedCase
 GROUPS = 4  # as many as the paper's rows have
 TILE_WIDTH = 300
 MONTAGE = "montage.png"
-CAPTION = "Left: the CT, with the true lesion outlined where it is known. Right: the location map."
+CAPTION = "Left: CT with the true lesion outlined, where known. Right: location map."
 
 
 def keep_pictures(folder: Path, result: Result, mask: np.ndarray | None) -> None:

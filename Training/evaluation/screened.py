@@ -85,12 +85,12 @@ def cases_of(cases: list[Case], split: str) -> list[Case]:
         there = splits_there(cases)
         raise UsageError(
             "index",
-            f"The index has no case of the split {split!r}{there}. Name another by --split.",
+            f"The index has no cases in the split {split!r}{there}. Choose another with --split.",
         )
     names = [each.case_id for each in chosen]
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
-        raise UsageError("index", f"The index has {', '.join(twins)} twice. Keep one line each.")
+        raise UsageError("index", f"The index lists {', '.join(twins)} twice. Keep one line each.")
     return chosen
 
 
@@ -111,8 +111,8 @@ def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> 
         if json.loads((folder / RUN_FILE).read_text("utf-8")) != run:
             raise UsageError(
                 "resume",
-                f"{folder} was begun with another bundle or other cases, or by other code. "
-                "Leave out --resume.",
+                f"{folder} was started with another bundle, other cases or other code. "
+                "Omit --resume.",
             )
         return folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def screen_case(
     except InputRefused as refusal:
         return ScreenedCase(case.case_id, truth, refusal.message)
     if result.patient is None:
-        why = "It is a single slice, which has no patient-level verdict. Name the whole volume."
+        why = "A single slice has no patient-level verdict. Use the whole volume."
         return ScreenedCase(case.case_id, truth, why)
     mask, labels, notes = _truths(case, result)
     if keep:
@@ -189,13 +189,13 @@ def _truths(
     mask, labels, notes = None, case.slice_labels, []
     count = result.volume.slice_count
     if labels is not None and len(labels) != count:
-        notes.append(f"It has {len(labels)} slice labels for {count} slices: they were not used.")
+        notes.append(f"{len(labels)} slice labels for {count} slices; the labels were not used.")
         labels = None
     if case.mask is not None:
         try:
             mask = read_mask(case.mask, result.volume)
         except InputRefused as refusal:
-            notes.append(f"{refusal.message} It was not used.")
+            notes.append(f"{refusal.message} The mask was not used.")
     if mask is not None and labels is None:
         labels = tuple(np.any(mask, axis=(1, 2)).astype(int).tolist())
     if case.patient_class == HEALTHY:

@@ -182,7 +182,7 @@ def _slices(used: list[ScreenedCase]) -> dict[str, Any]:
     lesion = figure(
         lambda who: auc(_join(lesions, who), _join(p_lesion, who)),
         len(having),
-        "no annotated slice with lesion, or none without",
+        "the annotated slices all have a lesion, or none has",
     )
     return {
         "patients": len(having),
@@ -207,7 +207,7 @@ def _class_maps(cases: list[ScreenedCase]) -> dict[str, Any]:
         made[name] = _plain(
             lambda who, known=known: _mean(known[who]),  # type: ignore[misc]
             len(known),
-            "no truth mask with a lesion",
+            "no truth mask contains a lesion",
         )
     return made
 

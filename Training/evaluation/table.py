@@ -27,8 +27,8 @@ def _head(metrics: dict[str, Any]) -> str:
     counted = ", ".join(f"{each.name} {cases['of_each_class'][each.key]}" for each in CLASSES)
     return (
         f"# {model['name']} {model['version']} ({model['sha256'][:12]})\n\n"
-        f"{_many(cases['used'], 'patient')} ({counted}); {len(cases['refused'])} refused. In "
-        f"brackets 95 % intervals from {metrics['resamples']} resamples of patients."
+        f"{_many(cases['used'], 'patient')} ({counted}); {len(cases['refused'])} refused. "
+        f"Brackets: 95 % intervals from {metrics['resamples']} bootstrap resamples of patients."
     )
 
 
@@ -40,8 +40,8 @@ def _errors(metrics: dict[str, Any]) -> str:
     rows.append(["ECE", _number(metrics["calibration"]["ece"]), "", ""])
     doubt = metrics["indeterminate"]
     rows.append(["Share with a verdict", _percent(doubt["coverage"]), "", ""])
-    rows.append(["Accuracy of these", _percent(doubt["accuracy_of_decided"]), "", ""])
-    return _table(["Patient level", *METHODS.values(), "p of the difference"], rows)
+    rows.append(["Accuracy with a verdict", _percent(doubt["accuracy_of_decided"]), "", ""])
+    return _table(["Patient level", *METHODS.values(), "p (difference)"], rows)
 
 
 def _classes(metrics: dict[str, Any]) -> str:
@@ -50,15 +50,15 @@ def _classes(metrics: dict[str, Any]) -> str:
         for each in CLASSES
         for name, label in OF_CLASS.items()
     ]
-    return _table(["Class against the rest", *METHODS.values()], rows)
+    return _table(["Class versus rest", *METHODS.values()], rows)
 
 
 def _slices(metrics: dict[str, Any]) -> str:
     slices = metrics["slice"]
     if not slices["slices"]:
-        return "No annotated slices: no slice-level figures."
+        return "No annotated slices, so no slice-level figures."
     rows = [[each.name, _number(slices["auc"][each.key])] for each in CLASSES]
-    rows.append(["lesion or none", _number(slices["lesion_auc"])])
+    rows.append(["lesion versus none", _number(slices["lesion_auc"])])
     annotated = _many(slices["slices"], "annotated slice")
     head = f"Slice level ({annotated} of {_many(slices['patients'], 'patient')})"
     return _table([head, "AUC"], rows)
@@ -67,7 +67,7 @@ def _slices(metrics: dict[str, Any]) -> str:
 def _maps(metrics: dict[str, Any]) -> str:
     maps = metrics["maps"]
     if not any(each["patients"] for each in maps.values()):
-        return "No truth masks: no figures of the location maps."
+        return "No truth masks, so no figures for location maps."
     rows = [
         [f"{each.name} ({maps[each.key]['patients']})"]
         + [_number(maps[each.key][name]) for name in OF_MAPS]

@@ -1,4 +1,4 @@
-"""What is random about a training image: drawn as records, applied as arithmetic."""
+"""Random augmentation of training images: drawn as records, then applied."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,15 +13,14 @@ CENTERS_HU = (-700.0, -500.0)
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One draw. Angles in degrees, shifts in half widths of the image, HU in HU.
+    """One draw: angles in degrees, shifts in half widths of the image, intensities in HU.
 
-    `density` is how much denser the air in the lung is than in the scan (inspiration),
-    `sharpen` the gain of a sharp kernel, `grain_px` the size of the noise's grain.
-    `streak_px` is how long the noise is across the image: few photons pass both arms.
-    `bend` is the spread, in half widths, by which a chest's shape is changed smoothly:
-    there are fewer real chests to learn from than shapes of chests.
-    `slope` is how much denser (as a logarithm) lung at the back of the image is than lung in the
-    middle: by gravity in someone lying on their back, the other way round where they lie prone.
+    `density` scales the density of aerated lung (inspiration), `sharpen` is the gain of a sharp
+    kernel, `grain_px` the grain of the noise, `streak_px` the length of horizontal noise streaks
+    (few photons pass through both arms). `bend` is the spread, in half widths, of a smooth
+    deformation: it adds chest shapes to the few real ones. `slope` is the logarithmic density
+    gradient from the middle of the lung to its back: positive from gravity in a supine patient,
+    negative in a prone one.
     """
 
     flip: bool
@@ -42,16 +41,16 @@ class Augmentation:
 
 
 NONE = Augmentation(False, 0, (1, 1), (0, 0), -600, 0, 1, 0, 0, 0, 0, 0)
-# A bend is drawn at so many points across and down, and smooth between them.
+# Control points of a bend across and down; it is interpolated between them.
 BEND_POINTS = 6
-# What a sharp kernel raises is finer than this; noise of a finer grain is white.
+# A sharp kernel amplifies detail finer than this sigma; noise of finer grain is white.
 SHARPENED_PX, FINEST_GRAIN_PX = 0.8, 0.3
 
 
 def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation:
-    """The draw of one sample in one epoch; the same numbers give the same draw.
+    """The draw for one sample in one epoch; the same numbers give the same draw.
 
-    'flips' draws only what the paper names: a flip and the window's center.
+    'flips' draws only what the paper describes: a flip and the window center.
     """
     rng = np.random.default_rng((seed, epoch, sample))
     if kind == "flips":
@@ -79,7 +78,7 @@ def draw(seed: int, epoch: int, sample: int, kind: str = "full") -> Augmentation
 
 
 def apply(hu: Tensor, drawn: list[Augmentation], window_width_hu: float) -> Tensor:
-    """HU `[B, S, S]` to network input `[B, 3, S, S]` in [0, 1], each by its own draw."""
+    """HU `[B, S, S]` to network input `[B, 3, S, S]` in [0, 1], each with its own draw."""
     seen = _degrade(place(hu.float() + 1024, drawn) - 1024, drawn)
     lowest = _each([each.center_hu for each in drawn], hu) - window_width_hu / 2
     windowed = ((seen - lowest) / window_width_hu).clamp(0, 1)
@@ -87,7 +86,7 @@ def apply(hu: Tensor, drawn: list[Augmentation], window_width_hu: float) -> Tens
 
 
 def place(images: Tensor, drawn: list[Augmentation]) -> Tensor:
-    """Flip, turn, scale, shift and bend images or masks `[B, S, S]`; 0 comes in at the edges."""
+    """Flip, rotate, scale, shift and bend images or masks `[B, S, S]`; padded with 0."""
     matrices = torch.stack([_matrix(each) for each in drawn]).to(images.device)
     grid = F.affine_grid(matrices, [len(images), 1, *images.shape[1:]], align_corners=False)
     grid = grid + _bends(drawn, images)
@@ -107,7 +106,7 @@ def _matrix(drawn: Augmentation) -> Tensor:
 
 
 def _bends(drawn: list[Augmentation], images: Tensor) -> Tensor:
-    """Displacements `[B, rows, columns, 2]` in half widths, smooth across the image."""
+    """Smooth displacements `[B, rows, columns, 2]` in half widths."""
     points = [
         each.bend * np.random.default_rng(each.noise_seed).standard_normal((2, *2 * [BEND_POINTS]))
         for each in drawn
@@ -119,8 +118,8 @@ def _bends(drawn: list[Augmentation], images: Tensor) -> Tensor:
 
 
 def _degrade(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
-    """Inspiration, kernel, noise and calibration of other scans: HU `[B, S, S]`."""
-    # The air's share of the lung changes; what is denser than half stays.
+    """Inspiration, kernel, noise and calibration as of other scans: HU `[B, S, S]`."""
+    # The air content of the lung changes; tissue denser than half stays.
     tissue = (hu + 1000).clamp_min(0)
     down = torch.linspace(-1, 1, hu.shape[1], device=hu.device)[:, None]
     slope = torch.exp(_each([each.slope for each in drawn], hu) * down)
@@ -136,14 +135,14 @@ def _degrade(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
 
 
 def _other_kernel(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
-    """Blurred, or sharpened by what a blur takes away."""
+    """Blur, or sharpen by unsharp masking."""
     blurred = _blurred(hu, [each.blur_px if each.blur_px > 0 else SHARPENED_PX for each in drawn])
     gain = _each([each.sharpen if each.blur_px == 0 else -1.0 for each in drawn], hu)
     return hu + gain * (hu - blurred)
 
 
 def _noise(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
-    """Noise in HU with the grain and the streaks drawn, each of its own seed."""
+    """Noise in HU with the grain and streaks of each draw."""
     seeds = [torch.Generator(hu.device).manual_seed(each.noise_seed) for each in drawn]
     white = [torch.randn(hu.shape[1:], generator=seed, device=hu.device) for seed in seeds]
     grains = [each.grain_px if each.grain_px >= FINEST_GRAIN_PX else 0.0 for each in drawn]
@@ -156,7 +155,7 @@ def _noise(hu: Tensor, drawn: list[Augmentation]) -> Tensor:
 
 
 def _blurred(images: Tensor, sigmas_px: list[float]) -> Tensor:
-    """Each of `[B, S, S]` by a Gaussian of its own width; 0 leaves it as it is."""
+    """Gaussian blur of `[B, S, S]`, each with its own sigma; 0 leaves an image unchanged."""
     reach, count = 3, len(images)
     widths = _each(sigmas_px, images)[:, 0].clamp_min(1e-3)
     kernels = torch.exp(-((_steps(reach, images) / widths) ** 2) / 2)
@@ -167,10 +166,10 @@ def _blurred(images: Tensor, sigmas_px: list[float]) -> Tensor:
 
 
 def _steps(reach: int, like: Tensor) -> Tensor:
-    """How far each tap of a kernel lies from its middle: 3 2 1 0 1 2 3."""
+    """Distance of each kernel tap from the middle: 3 2 1 0 1 2 3."""
     return torch.arange(-reach, reach + 1, dtype=torch.float32, device=like.device).abs()
 
 
 def _each(values: Sequence[float], like: Tensor) -> Tensor:
-    """One value an image, to go with `[B, S, S]`."""
+    """One value per image, to broadcast with `[B, S, S]`."""
     return torch.tensor(values, dtype=torch.float32, device=like.device).view(-1, 1, 1)

@@ -1,4 +1,4 @@
-"""The mean of slice levels' weights."""
+"""Averaging the weights of slice levels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -27,10 +27,9 @@ def average_runs(
     validation: SliceSamples,
     device: torch.device,
 ) -> dict[str, float]:
-    """Write the mean of the runs' slice levels into `out`; its figures on `validation`.
+    """Write the mean of the runs' slice levels to `out`; its metrics on `validation`.
 
-    UsageError where the runs have other settings than `config`, or where `out` holds other
-    weights that would be lost or are in use.
+    UsageError if the runs have other model settings than `config`, or if `out` holds other weights.
     """
     for run in runs:
         check_trained(run, config, ("slice",))
@@ -48,10 +47,12 @@ def average_runs(
 
 
 def mean_of(weights: Sequence[Weights]) -> dict[str, Tensor]:
-    """Tensor by tensor; counters are those of the last. UsageError where they do not fit."""
+    """The mean of each tensor; counters come from the last. UsageError for different networks."""
     shapes = [{name: each.shape for name, each in one.items()} for one in weights]
     if any(each != shapes[0] for each in shapes):
-        raise UsageError("run", "These runs trained different networks. Name runs of one.")
+        raise UsageError(
+            "run", "These runs trained different networks. Name runs of the same network."
+        )
     last = weights[-1]
     return {
         name: torch.stack([each[name] for each in weights]).mean(dim=0)
@@ -62,7 +63,7 @@ def mean_of(weights: Sequence[Weights]) -> dict[str, Tensor]:
 
 
 def check_free(out: Path, mean: Weights) -> None:
-    """UsageError where `out` holds a run's own slice level, or a level trained on another mean."""
+    """UsageError if `out` holds a run of its own, or a patient level trained on another mean."""
     folder = out / "slice"
     is_mean = (folder / TRAINED_WITH).exists()
     is_run = (folder / CHECKPOINT).exists() or ((folder / BEST).exists() and not is_mean)
@@ -70,7 +71,7 @@ def check_free(out: Path, mean: Weights) -> None:
     if is_run or (is_used and not _same(folder / BEST, mean)):
         raise UsageError(
             "out",
-            f"{out} holds a run with other slice-level weights than this mean. Name another --out, "
+            f"{out} already holds other slice-level weights than this mean. Name another --out, "
             "or delete the folder.",
         )
 

@@ -1,4 +1,4 @@
-"""Whether weights are asked to work as they were trained: their shapes do not tell it all."""
+"""Checks that weights are used with the model settings they were trained with."""
 
 import json
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from Training.config import TrainingConfig
 from Training.learning.run import CHECKPOINT
 from Training.stages import flat
 
-# The model's settings that a level's weights depend on; the others are chosen after training.
-TRAINED_WITH = "settings.json"  # beside weights that have no checkpoint: the mean of several
+# Model settings that the weights of a level depend on; the others are chosen after training.
+TRAINED_WITH = "settings.json"  # for averaged weights, which have no checkpoint
 SHAPING = {
     "slice": ("preprocessing", "slice_network"),
     "patient": ("preprocessing", "slice_network", "patient_network"),
@@ -24,10 +24,9 @@ SHAPING = {
 def check_trained(
     out: Path, config: TrainingConfig, levels: Sequence[str] = tuple(SHAPING)
 ) -> None:
-    """Whether the `levels` of the run in `out` were trained with the model settings of `config`.
+    """UsageError if `levels` of the run in `out` were trained with other model settings.
 
-    UsageError names the first that is another. Weights with nothing beside them that could tell
-    are taken as they are.
+    Weights without a checkpoint or settings beside them are not checked.
     """
     for level in levels:
         for folder in (out / level, out / "joint"):
@@ -36,9 +35,9 @@ def check_trained(
 
 
 def _trained_with(folder: Path) -> dict[str, Any] | None:
-    """The config that the weights in `folder` come from, None where nothing tells it."""
+    """The config of the weights in `folder`, None if there is no record of it."""
     if (folder / CHECKPOINT).is_file():
-        # Mapped: of some hundred MB only the settings are read.
+        # Memory-mapped: only the settings are read, not the weights.
         path = folder / CHECKPOINT
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return dict(checkpoint["config"])
@@ -50,15 +49,15 @@ def _trained_with(folder: Path) -> dict[str, Any] | None:
 def _check_same_model(
     folder: Path, before: dict[str, Any], config: TrainingConfig, parts: Sequence[str]
 ) -> None:
-    # As JSON knows them: lists instead of tuples.
+    # JSON has lists for tuples.
     then, now = (_chosen(json.loads(json.dumps(each)), parts) for each in (before, asdict(config)))
     for name, value in now.items():
-        # A setting that is newer than the run is none that it could have had otherwise.
+        # A setting that was added after the run had its default.
         if (old := then.get(name, value)) != value:
             raise UsageError(
                 "config",
-                f"The weights in {folder} were trained with {name}={old}, and {value} is "
-                "asked for. Use the settings of the run, or train into another --out.",
+                f"The weights in {folder} were trained with {name}={old}, but this config has "
+                f"{value}. Use the settings of the run, or train into another --out.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Both levels under training as one network, end to end on volumes."""
+"""Both levels trained as one network, end to end on volumes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -22,12 +22,12 @@ from Training.learning.slice_batches import EpochOfSlices, SliceBatch, on_device
 from Training.sources.patient_features import PatientCrops
 from Training.sources.simulated_slices import SliceSamples
 
-# Augmentations of whole patients are drawn apart from those of slices.
+# Keeps random numbers of patients apart from those of slices.
 PATIENT_DRAWS = 1 << 40
 
 
 class JointNetwork(nn.Module):
-    """Both levels in one pass: patients' slices to logits, and other slices beside them."""
+    """Both levels in one pass: logits of patients, and outputs of separate slices."""
 
     def __init__(self, slices: SliceNetwork, patients: PatientNetwork, recompute: bool) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class JointNetwork(nn.Module):
         return self.patient_logits(images, mask), self.slices(others)
 
     def patient_logits(self, images: Tensor, mask: Tensor) -> Tensor:
-        """B, 4; padded slices are not looked at."""
+        """Logits `[B, 4]`; padded slices are ignored."""
         found = [self._features(each[real]) for each, real in zip(images, mask, strict=True)]
         padded = nn.utils.rnn.pad_sequence(found, batch_first=True)
         return self.patients(padded.float(), mask[:, : padded.shape[1]]).logits
@@ -55,7 +55,10 @@ def _features_of(network: nn.Module, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class JointBatch:
-    """Patients `images` float32 `[B, N, 3, S, S]`, `mask` `[B, N]`, `classes` `[B]`; slices."""
+    """Patients and separate slices.
+
+    `images` float32 `[B, N, 3, S, S]`, `mask` `[B, N]` and `classes` `[B]` are the patients'.
+    """
 
     images: Tensor
     mask: Tensor
@@ -64,7 +67,7 @@ class JointBatch:
 
 
 class JointLevel:
-    """What the loop is told of both levels together."""
+    """Both levels for the training loop."""
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class JointLevel:
         )
 
     def _drawn(self, patient: int, epoch: int) -> Tensor:
-        """Some slices of a patient in order, all augmented alike but for their noise."""
+        """Some slices of a patient in order, with the same augmentation except for the noise."""
         rng = np.random.default_rng((self.config.seed, epoch, patient))
         hu, number = self.training[patient].hu[:], self.config.joint.slices
         start, end = rng.integers(0, len(hu) // 5 + 1, 2)

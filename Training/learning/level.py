@@ -1,4 +1,4 @@
-"""What a level of the model tells the training loop."""
+"""What the training loop needs to know about a level of the model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Losses = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of each batch a process takes: every `count`-th, from `rank` on."""
+    """The part of each batch for one process: every `count`-th sample, from `rank` on."""
 
     rank: int = 0
     count: int = 1
@@ -24,18 +24,18 @@ class Share:
         return items[self.rank :: self.count]
 
     def check(self, **sizes: int) -> None:
-        """UsageError where a part of the batch cannot be shared out evenly."""
+        """UsageError if a batch cannot be divided evenly."""
         for name, size in sizes.items():
             if size % self.count:
                 raise UsageError(
                     "processes",
-                    f"{name}={size} cannot be shared evenly by {self.count} processes. "
+                    f"{name}={size} cannot be divided evenly among {self.count} processes. "
                     f"Choose a multiple of {self.count}.",
                 )
 
 
 class Level(Protocol):
-    """What a level tells the loop. All is a function of seed, epoch and place: nothing is kept."""
+    """A level as the training loop sees it: a function of seed, epoch and position."""
 
     groups: list[tuple[nn.Module, float]]
     steps_per_epoch: int
@@ -43,32 +43,32 @@ class Level(Protocol):
 
     @property
     def schedule(self) -> ScheduleSettings:
-        """Epochs, rates and what goes with them."""
+        """Epochs, learning rate and schedule."""
         ...
 
     def batches(self, epoch: int, first: int, share: Share) -> Iterable[Any]:
-        """The share of each global batch of an epoch, from the batch `first` on."""
+        """This process's share of each global batch of an epoch, starting at batch `first`."""
         ...
 
     def parts(self, batch: Any) -> list[tuple[Any, float]]:
-        """The batch in micro-batches, each with its part of the batch's mean loss."""
+        """The batch as micro-batches, each with its weight in the mean loss."""
         ...
 
     def prepare(self) -> None:
-        """Bring the network into the state in which it trains."""
+        """Put the network into training mode."""
         ...
 
     def losses(self, network: nn.Module, part: Any) -> Losses:
-        """Terms, all means over images or patients, with their sum as 'loss'."""
+        """Loss terms, each a mean over images or patients, and their sum as 'loss'."""
         ...
 
     def validate(self) -> tuple[float, dict[str, float]]:
-        """The score to choose the best epoch by, and all metrics."""
+        """The score that selects the best epoch, and all metrics."""
         ...
 
 
 def in_training(network: nn.Module, frozen_batch_norm: bool = False) -> None:
-    """Training mode; what is frozen keeps its statistics, too."""
+    """Training mode; frozen layers keep their batch-normalisation statistics."""
     network.train()
     for module in network.modules():
         if isinstance(module, _BatchNorm) and (

@@ -7,9 +7,9 @@ from Training.learning.run import Run
 
 
 def fit(run: Run, level: Level, resume: bool) -> Run:
-    """Train to the end; the weights of the best epoch lie in best.pt.
+    """Train to the end; the weights of the best epoch are saved in best.pt.
 
-    UsageError where another run's checkpoint or weights lie there and are not to be gone on with.
+    UsageError if the folder holds another run that is not to be resumed.
     """
     if not (resume and run.resume()):
         run.check_new()
@@ -29,10 +29,10 @@ def fit(run: Run, level: Level, resume: bool) -> Run:
         )
         for batch in progress:
             run.log(**run.take_step(level, batch))
-            # A checkpoint at an epoch's end would have a resume skip its validation.
+            # After a checkpoint at the end of an epoch, a resume would skip the validation.
             if run.step % level.checkpoint_every_steps == 0 and run.step % steps:
                 run.save()
-        # The others wait: each would find the same.
+        # One process validates for all.
         score, metrics = level.validate() if fabric.is_global_zero else (0.0, {})
         score, metrics = fabric.broadcast((score, metrics))
         run.log(**metrics)

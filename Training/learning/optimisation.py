@@ -11,7 +11,7 @@ from Training.config import Optimiser, ScheduleSettings
 def make_optimiser(
     groups: Sequence[tuple[nn.Module, float]], name: Optimiser, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """'adamw', or 'sgd' with momentum 0.9 (method, Training), over modules and their rates."""
+    """'adamw', or 'sgd' with momentum 0.9, for modules with their learning rates."""
     parameters = [{"params": list(each.parameters()), "lr": rate} for each, rate in groups]
     if name == "sgd":
         return torch.optim.SGD(parameters, momentum=0.9, weight_decay=weight_decay)
@@ -21,7 +21,7 @@ def make_optimiser(
 def make_schedule(
     optimiser: torch.optim.Optimizer, chosen: ScheduleSettings, steps_per_epoch: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Stepped once a batch: 'one_cycle', or 'steps' down by ten as the paper's (IV-A)."""
+    """A schedule stepped once per batch: 'one_cycle', or 'steps' of ×0.1 as in the paper (IV-A)."""
     steps = steps_per_epoch * chosen.epochs
     if chosen.schedule == "steps":
         every = steps_per_epoch * chosen.decay_every_epochs

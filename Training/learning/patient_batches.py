@@ -1,4 +1,4 @@
-"""What is in a batch of the patient level: a run of slices of each patient, drawn anew."""
+"""Batches of the patient level: random runs of slices of each patient."""
 
 from dataclasses import replace
 
@@ -6,17 +6,17 @@ import numpy as np
 
 from Training.sources.patient_features import PatientFeatures
 
-# How many slices a training patient is given; whole volumes of three times as many were
-# answered alike, and each more costs time in every part of every scale.
+# Slices per training patient. Three times as many gave the same answers on whole volumes, and
+# cost time at every scale.
 SLICE_NUMBERS = (8, 64)
-# A slab instead of a whole chest: how often, which share of the chest, how many slices.
+# A slab instead of a whole chest: frequency, share of the chest, number of slices.
 SLAB_RATE, SLAB_SHARES, SLAB_NUMBERS = 0.25, (0.08, 0.5), (8, 23)
-# Disease that is small: how often a patient keeps the lesions of one run of slices alone.
+# Small disease: how often a patient keeps lesions in one run of slices only.
 FOCAL_RATE = 0.3
 
 
 def whole(patients: list[PatientFeatures]) -> tuple[np.ndarray, np.ndarray]:
-    """Features `[B, N, D]` and mask `[B, N]`: all slices, windows averaged."""
+    """Features `[B, N, D]` and mask `[B, N]` of all slices, averaged over windows."""
     return _padded([each.features.mean(axis=0) for each in patients])
 
 
@@ -26,14 +26,13 @@ def drawn(
     dropout: float = 0.0,
     usual: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features `[B, N, D]`, mask `[B, N]` and classes `[B]` as `seed` draws them.
+    """Features `[B, N, D]`, mask `[B, N]` and classes `[B]`, drawn with `seed`.
 
-    Each patient gives a run of slices, their number and a mix of windows, so that slabs,
-    thick and thin slices are known; that `dropout`'s share of features is what is `usual`
-    (`[D]`) in all slices of a patient keeps the network from learning patients by heart.
-    Some have lesions in a few slices alone, as in the beginning of a disease. The class is that
-    of what is shown: a slab where no lesion is seen is a healthy one (so that the healthy are
-    more than their share).
+    Each patient gives a run of slices with a random number of slices and mix of windows, so that
+    the network sees slabs, thick and thin slices. A share of the features (`dropout`) is replaced
+    by the mean (`usual`, `[D]`) in all slices of a patient, against overfitting. Some patients keep
+    their lesions in a few slices only, as in early disease. The class is that of the slices shown:
+    a slab without a lesion is Healthy, so that Healthy is more frequent than its share.
     """
     rng = np.random.default_rng(seed)
     rows, classes = [], []
@@ -47,7 +46,7 @@ def drawn(
 
 
 def _focal(patient: PatientFeatures, rng: np.random.Generator) -> PatientFeatures:
-    """The patient, or the same one with the lesions of one run of slices alone."""
+    """The patient, or the same one with lesions in one run of slices only."""
     if patient.clean is None or patient.lesions is None or rng.random() >= FOCAL_RATE:
         return patient
     ill = np.flatnonzero(patient.lesions)
@@ -61,9 +60,9 @@ def _focal(patient: PatientFeatures, rng: np.random.Generator) -> PatientFeature
 
 
 def _places(patient: PatientFeatures, rng: np.random.Generator) -> np.ndarray:
-    """Which slices, in order: a slab where it is known which show a lesion, or nearly all.
+    """Indices of slices in order: a slab, if it is known which slices have a lesion, or nearly all.
 
-    Of a whole chest up to a fifth is left out at either end; what remains is thinned or repeated.
+    Of a whole chest up to a fifth is cut off at each end; the rest is subsampled or repeated.
     """
     count = patient.features.shape[1]
     if patient.lesions is not None and rng.random() < SLAB_RATE:
@@ -80,7 +79,7 @@ def _places(patient: PatientFeatures, rng: np.random.Generator) -> np.ndarray:
 def _mixed(
     features: np.ndarray, rng: np.random.Generator, dropout: float, usual: np.ndarray | float
 ) -> np.ndarray:
-    """The windows `[W, N, D]` in a drawn mix, some of the features as usual: `[N, D]`."""
+    """Windows `[W, N, D]` mixed at random, with some features replaced by `usual`: `[N, D]`."""
     shares = rng.dirichlet(np.ones(len(features))).astype(np.float32)
     mixed = np.einsum("w,wnd->nd", shares, features)
     kept = np.float32(rng.random(mixed.shape[1]) >= dropout) / np.float32(1 - dropout)

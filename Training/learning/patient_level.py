@@ -21,7 +21,7 @@ PatientBatch = tuple[Tensor, Tensor, Tensor]
 
 
 def make_network(config: TrainingConfig, init: Path | None) -> PatientNetwork:
-    """The network with random weights, or with those of a bundle."""
+    """The network with random weights, or those of a bundle."""
     torch.manual_seed(config.seed)
     network = PatientNetwork(config.model.patient_network)
     if init is not None:
@@ -30,7 +30,7 @@ def make_network(config: TrainingConfig, init: Path | None) -> PatientNetwork:
 
 
 class PatientLevel:
-    """What the loop is told of the patient level."""
+    """The patient level for the training loop."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class PatientLevel:
         self.config = config
         self.classes = np.array([each.class_index for each in training])
         self.steps_per_epoch = steps_per_epoch(self.classes, config.patient.batch)
-        # An epoch takes seconds.
+        # An epoch takes seconds, so one checkpoint per epoch is enough.
         self.checkpoint_every_steps = self.steps_per_epoch
         self.groups: list[tuple[nn.Module, float]] = [(network, config.patient.learning_rate)]
 
@@ -62,7 +62,7 @@ class PatientLevel:
     def _batch(
         self, patients: list[PatientFeatures], seed: tuple[int, int], share: Share
     ) -> PatientBatch:
-        """The whole batch is drawn by every process, that it is the same for any number."""
+        """Every process draws the whole batch, so that it does not depend on their number."""
         standardised = self.network.settings.standardised
         usual = self.network.feature_mean.cpu().numpy() if standardised else 0.0
         arrays = drawn(patients, seed, self.config.patient.feature_dropout, usual)
@@ -81,7 +81,7 @@ class PatientLevel:
         return {"loss": F.cross_entropy(network(features, mask).logits, classes)}
 
     def validate(self) -> tuple[float, dict[str, float]]:
-        # Cross-entropy, for accuracy goes on rising where the answers are merely louder.
+        # Cross-entropy: accuracy may still rise while the network becomes overconfident.
         metrics = validate(self.network, self.validation)
         return -metrics["cross_entropy"], metrics
 

@@ -1,4 +1,4 @@
-"""A network under training: its steps, its checkpoint, its best weights."""
+"""A network in training: steps, checkpoints, best weights."""
 
 import json
 import math
@@ -25,9 +25,9 @@ LOG = "log.jsonl"
 
 @dataclass
 class Run:
-    """A network under training at one step; `folder` keeps what a resume needs.
+    """A network in training; `folder` contains what a resume needs.
 
-    `kept` are the modules whose weights of the best epoch are kept, by their folder.
+    `kept` maps folders to the modules whose weights are saved there in the best epoch.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Run:
         config: dict[str, Any],
         kept: Mapping[Path, nn.Module] | None = None,
     ) -> Self:
-        """Optimiser and schedule as the level asks for; gradients are averaged over processes."""
+        """Create optimiser and schedule; gradients are averaged over processes."""
         chosen = level.schedule
         optimiser = make_optimiser(level.groups, chosen.optimiser, chosen.weight_decay)
         schedule = make_schedule(optimiser, chosen, level.steps_per_epoch)
@@ -63,7 +63,7 @@ class Run:
         return cls(folder, fabric, network, wrapped, prepared, schedule, config, kept)
 
     def take_step(self, level: Level, batch: Any) -> dict[str, float]:
-        """One optimisation step on this process's share of a batch; losses of all processes."""
+        """One optimisation step on this process's share; losses averaged over processes."""
         level.prepare()
         parts = level.parts(batch)
         total: dict[str, Tensor] = {}
@@ -84,7 +84,7 @@ class Run:
         return {name: float(value) for name, value in reduced.items()}
 
     def save(self) -> None:
-        """Write the checkpoint whole or not at all."""
+        """Write the checkpoint, whole or not at all."""
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -97,7 +97,7 @@ class Run:
         self._write(state, self.folder / CHECKPOINT)
 
     def resume(self) -> bool:
-        """Go on from the checkpoint, where there is one; UsageError where its settings differ."""
+        """Load the checkpoint, if there is one; UsageError if it has other settings."""
         path = self.folder / CHECKPOINT
         if not path.exists():
             return False
@@ -110,7 +110,7 @@ class Run:
         return True
 
     def keep_if_best(self, score: float, metrics: dict[str, float]) -> None:
-        """Keep the weights of the best validation score, with its metrics beside them."""
+        """Save the weights and metrics if this is the best validation score so far."""
         if score <= self.best:
             return
         self.best, self.metrics = score, metrics
@@ -120,7 +120,7 @@ class Run:
                 write_text(folder / BEST_FIGURES, json.dumps(metrics, indent=2) + "\n")
 
     def log(self, **values: float) -> None:
-        """One line in the run's log, and the same for TensorBoard."""
+        """Append one line to the log, and the same to TensorBoard."""
         if not self.fabric.is_global_zero:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -136,14 +136,14 @@ class Run:
         save_tensors(state, path)
 
     def check_new(self) -> None:
-        """UsageError where the weights of a run would be written over that is not gone on with."""
+        """UsageError if this would overwrite the weights of another run."""
         if (self.folder / CHECKPOINT).exists():
             raise UsageError(
                 "out",
-                f"{self.folder} holds a run. Go on with it by --resume, name another --out, or "
-                "delete the folder.",
+                f"{self.folder} already holds a run. Continue it with --resume, name another "
+                "--out, or delete the folder.",
             )
-        # With a log, weights without a checkpoint are its own: it was killed in between.
+        # Weights without a checkpoint but with a log are this run's: it was killed in between.
         names = (CHECKPOINT,) if (self.folder / LOG).exists() else (CHECKPOINT, BEST)
         held = [each for each in self.kept for name in names if (each / name).exists()]
         if held:
@@ -154,7 +154,7 @@ class Run:
             )
 
     def forget_later_lines(self) -> None:
-        """What the log has of later steps will be logged again."""
+        """Remove log lines of steps after the checkpoint; they are logged again."""
         path = self.folder / LOG
         if not self.fabric.is_global_zero or not path.exists():
             return
@@ -164,16 +164,13 @@ class Run:
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    """A run goes on under the settings it began with, else its numbers mean nothing.
-
-    What it learnt from (`origin`) may not have lost anything either.
-    """
+    """UsageError if a checkpoint was trained with other settings or on other data (`origin`)."""
     then, today = flat(before), flat(now)
     for name in [*today, *flat({"origin": before.get("origin", {})})]:
         old, value = then.get(name), today.get(name)
         if old != value:
             raise UsageError(
                 "config",
-                f"The checkpoint {path} was trained with {name}={old}, this run asks for {value}. "
-                "Resume with the same settings or name another --out.",
+                f"The checkpoint {path} was trained with {name}={old}, but this run has {value}. "
+                "Resume with the same settings, or name another --out.",
             )

@@ -1,4 +1,4 @@
-"""What is in a batch of the slice level: a function of seed, epoch and place in the epoch."""
+"""Batches of the slice level: a function of seed, epoch and position in the epoch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from Training.sources.simulated_slices import SliceSamples
 
 @dataclass(frozen=True)
 class SliceBatch:
-    """Slices as they lie in the data, and how each is to be augmented.
+    """Slices and how each is to be augmented.
 
-    `hu` int16 `[B, S, S]`, `truth` bool alike, `classes` int64 `[B]`, `known` bool `[B]`: whether
-    the truth is (a slice without lesion has none to be marked).
+    `hu` int16 `[B, S, S]`, `truth` bool `[B, S, S]`, `classes` int64 `[B]`, `known` bool `[B]`:
+    whether there is a truth mask (true for slices without lesion).
     """
 
     hu: Tensor
@@ -34,7 +34,7 @@ class SliceBatch:
         return self.hu.shape[0]
 
     def part(self, rows: slice) -> "SliceBatch":
-        """Some of its slices."""
+        """Some of the slices."""
         return SliceBatch(
             self.hu[rows],
             self.truth[rows],
@@ -45,10 +45,10 @@ class SliceBatch:
 
 
 class EpochOfSlices(Dataset[SliceBatch]):
-    """The batches of one epoch: P lesions, P partners, H healthy slices, this process's share.
+    """The batches of one epoch: P lesions, P partners, H healthy slices; this process's share.
 
-    A lesion's partner is the same slice without it, or a healthy one where the lesion is real.
-    All are augmented apart, so that noise tells nothing.
+    The partner of a simulated lesion is the same slice without it; of a real one, a healthy slice.
+    Each is augmented differently, so that noise does not give the class away.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EpochOfSlices(Dataset[SliceBatch]):
         return gather(self.samples, *own, self.epoch, self.config, place_in_epoch)
 
     def _healthy(self, pairs: np.ndarray) -> np.ndarray:
-        """The healthy slices that go with a global batch."""
+        """The healthy slices of a global batch."""
         rng = np.random.default_rng((self.config.seed, self.epoch, *map(int, pairs)))
         asked = self.config.slice.healthy + (0 if len(self.samples.clean) else len(pairs))
         number = min(asked, len(self.samples.healthy))
@@ -85,9 +85,10 @@ def gather(
     config: TrainingConfig,
     place_in_epoch: int = 0,
 ) -> SliceBatch:
-    """The slices `pairs` with their lesion and, where they can be, without; then the healthy.
+    """The slices `pairs` with their lesion and, if simulated, without it; then the healthy ones.
 
-    A slice that an epoch holds twice, to balance the classes, is augmented anew at each place.
+    A slice that occurs twice in an epoch, to balance the classes, is augmented differently each
+    time.
     """
     count = len(samples)
     partners = pairs if len(samples.clean) else pairs[:0]
@@ -111,7 +112,7 @@ def gather(
 def slice_batches(
     samples: SliceSamples, config: TrainingConfig, epoch: int, first: int, share: Share
 ) -> Iterator[SliceBatch]:
-    """The share of every batch of an epoch from the place `first` on, read by workers."""
+    """This process's share of each batch of an epoch from position `first` on."""
     data = EpochOfSlices(samples, config, epoch, share)
     places = range(first, len(data))
     loader = DataLoader(
@@ -131,7 +132,7 @@ def _as_it_is(batch: Any) -> Any:
 def on_device(
     batch: SliceBatch, window_width_hu: float, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Images `[B, 3, S, S]` augmented, truth `[B, S, S]`, classes and known `[B]`."""
+    """Augmented images `[B, 3, S, S]`, truth `[B, S, S]`, classes and known `[B]`."""
     images = apply(batch.hu.to(device), batch.drawn, window_width_hu)
     truth = place(batch.truth.to(device), batch.drawn)
     images = images.contiguous(memory_format=torch.channels_last)

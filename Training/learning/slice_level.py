@@ -25,7 +25,7 @@ VALIDATION_BATCH = 32
 def make_network(
     config: TrainingConfig, init: Path | None, backbone_weights: Path | None
 ) -> SliceNetwork:
-    """The network with ImageNet weights, or with those of a bundle or of a run's best.pt."""
+    """The network with ImageNet weights, or those of a bundle or a run's best.pt."""
     settings = config.model.slice_network
     if init is None:
         torch.manual_seed(config.seed)
@@ -37,7 +37,7 @@ def make_network(
 
 
 class SliceLevel:
-    """What the loop is told of the slice level."""
+    """The slice level for the training loop."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class SliceLevel:
 
 
 def freeze(network: SliceNetwork, stages: int) -> None:
-    """Keep the first `stages` stages of the backbone as they are."""
+    """Freeze the first `stages` stages of the backbone."""
     for stage in network.backbone.stages()[:stages]:
         stage.requires_grad_(False)
 
@@ -94,10 +94,10 @@ def freeze(network: SliceNetwork, stages: int) -> None:
 def loss_terms(
     out: SliceOutput, truth: Tensor, classes: Tensor, known: Tensor, map_loss_weight: float
 ) -> Losses:
-    """Cross-entropy of both heads, equal weights (III-B), and of the map where it is asked.
+    """Cross-entropy of both heads with equal weights (III-B), and the map's loss if weighted.
 
-    The map's counts where the truth is `known`. All are means over images, so that those of
-    parts of a batch add up.
+    The map's loss counts only where the truth is `known`. All terms are means over images, so that
+    those of micro-batches add up.
     """
     terms = {"class_loss": F.cross_entropy(out.class_logits, classes)}
     if out.lesion_logits is not None:
@@ -111,14 +111,14 @@ def loss_terms(
 
 
 def pooled_truth(truth: Tensor, side: int) -> Tensor:
-    """The share of each map cell that is lesion: `[B, S, S]` to `[B, side, side]`."""
+    """The share of lesion in each map cell: `[B, S, S]` to `[B, side, side]`."""
     return nn.functional.adaptive_avg_pool2d(truth[:, None].float(), side)[:, 0]
 
 
 def validate(
     network: SliceNetwork, samples: SliceSamples, config: TrainingConfig
 ) -> dict[str, float]:
-    """Slice AUC (lesions against slices without) and the share of diseases called right."""
+    """Slice AUC (lesion against none) and the share of diseases predicted correctly."""
     rows = (samples.ill, samples.clean, samples.healthy)
     found = [answers(network, each, config) for each in rows if len(each)]
     p, multi = (np.concatenate(each) for each in zip(*found, strict=True))
@@ -136,7 +136,7 @@ def validate(
 def answers(
     network: SliceNetwork, rows: Rows, config: TrainingConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """P(lesion) `[n]` and the four classes' `[n, 4]`, in the middle window."""
+    """P(lesion) `[n]` and class probabilities `[n, 4]`, in the middle window."""
     network.eval()
     device, width = next(network.parameters()).device, config.model.preprocessing.window_width_hu
     p_lesion, classes = [], []

@@ -10,13 +10,13 @@ from M3LungScreenLib.errors import UsageError
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """A network's weights on the CPU, wherever it was trained; UsageError for none."""
+    """The weights of a network, on the CPU; UsageError if the file is missing."""
     _check_there(path)
     return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def weights_sha256(path: Path) -> str:
-    """The SHA-256 of a file of weights; UsageError for none."""
+    """The SHA-256 of a weights file; UsageError if it is missing."""
     _check_there(path)
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
@@ -26,7 +26,7 @@ def _check_there(path: Path) -> None:
     if not path.is_file():
         raise UsageError(
             "run",
-            f"There are no weights {path}. Train the slice level first, then the patient level, "
+            f"There are no weights at {path}. Train the slice level first, then the patient level, "
             "with the same --out.",
         )
 

@@ -1,4 +1,4 @@
-"""Real CT without pneumonia that lesions are set into, gathered once in a small folder."""
+"""Real CT without pneumonia, in which lesions are simulated."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,13 @@ from Training.sources.pypi_chests import PYRADIOMICS, TOTALSEGMENTATOR, Package
 LIDC = "LIDC-IDRI, CC BY 3.0"
 LUNG_PET_CT = "Lung-PET-CT-Dx, CC BY 4.0"
 TCGA = "TCGA-LUAD / TCGA-LUSC, CC BY 3.0"
-# Single slices stand for a stack of themselves, so that each cuts lesions elsewhere.
+# A single slice is repeated to a stack, in which each copy cuts the lesions elsewhere.
 STACKED_SLICES, STACKED_SPACING_MM = 12, 8.0
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a background lies, below the data folder or in a package, and under which licence."""
+    """Location of a background (below the data folder or in a package) and its licence."""
 
     path: str
     licence: str
@@ -46,8 +46,8 @@ VOLUMES = {
         TOTALSEGMENTATOR,
     ),
 }
-# Slices with lung and nothing that could be pneumonia; tumours stay, as hard negatives.
-# Left out: those without lung, and 007, 009, 031, 033, 039, 049, 055, 063, 065, 091, 097
+# Slices with lung and without anything like pneumonia; tumours are kept as hard negatives.
+# Excluded: slices without lung, and 007, 009, 031, 033, 039, 049, 055, 063, 065, 091, 097
 # for haze, consolidation or air beside the lung.
 CLEAR_SLICES = (
     "001 003 005 011 015 019 021 023 025 029 035 043 "
@@ -70,12 +70,15 @@ class Background:
 
 
 def names_in(folder: Path | None) -> list[str]:
-    """The backgrounds in a gathered folder."""
+    """The names of the backgrounds in a folder."""
     return sorted(path.stem for path in folder.glob("*.npz")) if folder else []
 
 
 def place_of(name: str) -> int:
-    """A number for a background, 0 to 48, whichever others are there; one's own share the last."""
+    """A number for a background, 0 to 48, whichever others there are.
+
+    Unlisted ones share the numbers after the listed ones.
+    """
     known = list(ORIGINS)
     if name in known:
         return known.index(name)
@@ -83,7 +86,7 @@ def place_of(name: str) -> int:
 
 
 def load(folder: Path, name: str) -> Background:
-    """A gathered background; a single slice comes as a stack of itself."""
+    """A background; a single slice is repeated to a stack."""
     with np.load(folder / f"{name}.npz") as arrays:
         hu, lungs = arrays["hu"], arrays["lungs"]
         x, y, z = map(float, arrays["spacing_mm"])

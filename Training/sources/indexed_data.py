@@ -1,4 +1,4 @@
-"""Slices and whole patients of a data set's index, read from its crop cache (II-B, IV-A)."""
+"""Slices and whole patients of an index, read from the crop cache (II-B, IV-A)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ INDEX_OF = {each.name: each.index for each in CLASSES}
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Chosen rows of several arrays `[n, S, S]` as if they were one; read when indexed."""
+    """Chosen rows of several arrays `[n, S, S]`, indexed as one array and read on access."""
 
     arrays: Sequence[np.ndarray]
     rows: Sequence[np.ndarray]
@@ -52,23 +52,23 @@ class StoredRows:
 
 @dataclass(frozen=True)
 class IndexedData:
-    """The cases of `index` that are in the splits 'training' and 'validation'."""
+    """The cases of `index` in the splits 'training' and 'validation'."""
 
     config: TrainingConfig
     cache: Path
     index: Path
 
     def slices(self, validation: bool) -> SliceSamples:
-        """Healthy people's slices and labelled lesions; UsageError where one is missing."""
+        """Healthy slices and labelled lesions; UsageError if either is missing."""
         return slice_samples(self._cached(validation), _split(validation))
 
     def patients(self, validation: bool) -> list[PatientCrops]:
-        """Every patient of the split, so many slices of each as the config allows."""
+        """Every patient of the split, with at most `patient.largest_slice_count` slices."""
         largest = self.config.patient.largest_slice_count
         return [patient_crops(each, largest) for each in self._cached(validation)]
 
     def origin(self) -> dict[str, Any]:
-        """The data set's terms, patients of each class and split, and the index's digest."""
+        """The data set's terms, patients per class and split, and the digest of the index."""
         counts = {
             split: Counter(each.patient_class for each in self._cases(split))
             for split in ("training", "validation")
@@ -80,13 +80,13 @@ class IndexedData:
         }
 
     def sentence(self) -> str:
-        """The same for people."""
+        """The same as a note for the card."""
         origin = self.origin()
         found = origin["patients"]["training"]
         told = ", ".join(f"{found[name]} {name}" for name in CLASS_NAMES if name in found)
         never = ", ".join(name for name in CLASS_NAMES if name not in found)
         return f"Trained on patients of {origin['dataset']}: {told}." + (
-            f" It has seen no patient with {never}." if never else ""
+            f" No patient with {never} was included." if never else ""
         )
 
     def _cases(self, split: str) -> list[Case]:
@@ -96,8 +96,8 @@ class IndexedData:
         if not cases:
             raise UsageError(
                 "index",
-                f"{self.index} has no case of the split {split!r}{splits_there(found)}. Make it by "
-                "python -m Training.index … --split, or write its column split by hand.",
+                f"{self.index} has no cases in the split {split!r}{splits_there(found)}. Create it "
+                "with python -m Training.index … --split, or fill in its column split.",
             )
         return cases
 
@@ -107,14 +107,13 @@ class IndexedData:
 
 
 def _check_apart(cases: Sequence[Case]) -> None:
-    """UsageError for a patient on two sides, as in a split written by hand."""
+    """UsageError for a patient in two splits."""
     sides = {(each.case_id, each.split) for each in cases}
     twins = sorted(name for name, n in Counter(name for name, _ in sides).items() if n > 1)
     if twins:
         raise UsageError(
             "leak",
-            f"The index has {', '.join(twins)} in more than one split. Keep each patient on one "
-            "side.",
+            f"The index has {', '.join(twins)} in more than one split. Keep each patient in one.",
         )
 
 
@@ -123,9 +122,9 @@ def _split(validation: bool) -> str:
 
 
 def slice_samples(cases: Sequence[CachedCase], split: str) -> SliceSamples:
-    """Healthy people's slices, all, and the ill's that are labelled with a lesion (II-B).
+    """All slices of healthy patients, and the slices labelled with a lesion (II-B).
 
-    Raises UsageError where one of the two is missing.
+    UsageError if either is missing.
     """
     ill = [each for each in cases if each.case.patient_class != HEALTHY]
     healthy = [each for each in cases if each.case.patient_class == HEALTHY]
@@ -134,9 +133,10 @@ def slice_samples(cases: Sequence[CachedCase], split: str) -> SliceSamples:
     if not sum(counts) or not healthy:
         raise UsageError(
             "index",
-            "The slice level needs ill patients with slice labels or masks, and healthy patients; "
-            f"the {split} split has {sum(counts)} labelled slices of {len(ill)} ill patients and "
-            f"{len(healthy)} healthy ones. Add them, or change the index's column split.",
+            "The slice level needs patients with pneumonia and slice labels or masks, and healthy "
+            f"patients; the {split} split has {sum(counts)} labelled slices of {len(ill)} patients "
+            f"with pneumonia, and {len(healthy)} healthy patients. Add some, or change the column "
+            "split of the index.",
         )
     return SliceSamples(
         ill=StoredRows([each.hu for each in ill], chosen),
@@ -151,7 +151,7 @@ def slice_samples(cases: Sequence[CachedCase], split: str) -> SliceSamples:
 
 
 def patient_crops(cached: CachedCase, largest_count: int) -> PatientCrops:
-    """A whole patient for the patient level: all slices, or so many spread evenly."""
+    """A whole patient: all slices, or `largest_count` spread evenly."""
     chosen = np.array(first_look(list(range(len(cached))), largest_count))
     name = f"{cached.folder.name}-{largest_count}"
     return PatientCrops(
@@ -160,7 +160,7 @@ def patient_crops(cached: CachedCase, largest_count: int) -> PatientCrops:
 
 
 def _truth(cached: CachedCase) -> np.ndarray:
-    """bool `[N, S, S]`; where nobody drew a mask, an array of False that takes no memory."""
+    """bool `[N, S, S]`; without a mask a broadcast False that takes no memory."""
     if cached.truth is not None:
         return cached.truth
     return np.broadcast_to(np.False_, cached.hu.shape)

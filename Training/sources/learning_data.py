@@ -1,4 +1,4 @@
-"""What a run learns from: simulated lesions, or the patients of a data set's index."""
+"""What a run learns from: simulated lesions, or the patients of an index."""
 
 import argparse
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from Training.sources.simulated_slices import (
 
 
 class LearningData(Protocol):
-    """Slices and patients of the training or the validation split, and what a card says of them."""
+    """Slices and patients of the training or validation split, and their description."""
 
     def slices(self, validation: bool) -> SliceSamples: ...
     def patients(self, validation: bool) -> list[PatientCrops]: ...
@@ -26,7 +26,7 @@ class LearningData(Protocol):
 
 
 def data_of(config: TrainingConfig, parsed: argparse.Namespace) -> LearningData:
-    """What the command line names: an index by `--data`, else simulation."""
+    """The data named on the command line: the index of `--data`, else simulation."""
     if parsed.data is None:
         return SimulatedData(config, parsed.cache, parsed.backgrounds)
     # A machine that trains on simulation needs no reader of CT.
@@ -37,32 +37,32 @@ def data_of(config: TrainingConfig, parsed: argparse.Namespace) -> LearningData:
 
 @dataclass(frozen=True)
 class SimulatedData:
-    """Lesions set into simulated chests and into the real ones in `backgrounds`."""
+    """Lesions simulated in simulated chests and in the real ones in `backgrounds`."""
 
     config: TrainingConfig
     cache: Path
     backgrounds: Path | None
 
     def slices(self, validation: bool) -> SliceSamples:
-        """Pairs with lesion and without, made where they are not yet in the cache."""
+        """Slices with and without lesion, simulated if not in the cache."""
         data, settings = self.config.data, self.config.model.preprocessing
         sources = slice_sources(data, self._names, validation)
         return cached_slices(sources, self.cache, self.backgrounds, data, settings)
 
     def patients(self, validation: bool) -> list[PatientCrops]:
-        """Patients that the slice level never saw, made where they are not yet in the cache."""
+        """Patients that the slice level has not seen, simulated if not in the cache."""
         sources = patient_sources(self.config, self._names, validation)
         return cached_patients(sources, self.cache, self.backgrounds, self.config)
 
     def origin(self) -> dict[str, Any]:
-        """Where the pixels came from, with licences."""
+        """Where the pixels come from, with licences."""
         data = self.config.data
         held_out = data.validation_backgrounds
         licences = {
             name: ORIGINS[name].licence if name in ORIGINS else "unknown" for name in self._names
         }
         return {
-            "lesions": "simulated, after the radiology literature; no patient's lesion was used",
+            "lesions": "simulated after the radiology literature; no real lesions",
             "simulated_patients": "M3LungScreenLib.simulation, seeds in the training block",
             "simulator_sha256": simulator_sha256(),
             "real_backgrounds": {k: v for k, v in licences.items() if k not in held_out},
@@ -71,13 +71,13 @@ class SimulatedData:
         }
 
     def sentence(self) -> str:
-        """The same for people."""
+        """The same as a note for the card."""
         used = self.origin()["real_backgrounds"]
         slices = sum(name in SLICES for name in used)
         return (
             "Trained on simulated lesions set into simulated chests and into real CT without "
-            f"pneumonia ({len(used) - slices} volumes, {slices} single slices); it has seen no "
-            "patient with pneumonia."
+            f"pneumonia ({len(used) - slices} volumes, {slices} single slices). No "
+            "patient with pneumonia was included."
         )
 
     @property

@@ -29,7 +29,7 @@ from Training.sources.simulated_slices import (
     pairs_code,
 )
 
-# As many images at a time: 24 slices in three windows.
+# Images per forward pass: 24 slices in three windows.
 FEATURE_BATCH = 72
 
 
@@ -62,7 +62,7 @@ class PatientFeatures:
 
 
 def patient_sources(config: TrainingConfig, names: list[str], validation: bool) -> list[Source]:
-    """Patients other than the slice level's, in whole volumes; the same backgrounds held out."""
+    """Patients other than the slice level's, in whole volumes; same held-out backgrounds."""
     data, patient = config.data, config.patient
     held_out = data.validation_backgrounds
     chosen = [n for n in names if n not in SLICES and (n in held_out) == validation]
@@ -79,7 +79,7 @@ def patient_sources(config: TrainingConfig, names: list[str], validation: bool) 
 def cached_patients(
     sources: list[Source], cache: Path, folder: Path | None, config: TrainingConfig
 ) -> list[PatientCrops]:
-    """Each ill patient and, of each seed, the same one healthy; made where missing."""
+    """Each patient with pneumonia and, for each seed, the same one healthy; cached."""
     settings, count = config.model.preprocessing, config.patient.largest_slice_count
     makers = {
         source.name: partial(_patient_arrays, source, folder, settings, count, config.data)
@@ -101,18 +101,18 @@ def cached_patients(
 
 
 def patients_folder(cache: Path, config: TrainingConfig) -> Path:
-    """Where patients shaped by this config are kept."""
+    """Cache folder for patients with this config."""
     return keyed_folder(cache, "patients", *_shaping(config))
 
 
 def features_folder(cache: Path, config: TrainingConfig, weights_sha256: str) -> Path:
-    """Where the features of these patients are kept, by the slice level of these weights."""
+    """Cache folder for features of these patients from a slice level with these weights."""
     network = config.model.slice_network
     return keyed_folder(cache, "features", weights_sha256, network, *_shaping(config))
 
 
 def _shaping(config: TrainingConfig) -> tuple[Any, ...]:
-    """The code and the settings by which the same patient looks otherwise."""
+    """The code and the settings that change a patient's crops."""
     data = config.data
     of_patients = (config.patient.largest_slice_count, data.smallest_lesion_share)
     code = (pairs_code(), code_sha256(sys.modules[__name__]))
@@ -125,7 +125,7 @@ def features_of(
     settings: PreprocessingSettings,
     folder: Path,
 ) -> list[PatientFeatures]:
-    """Every patient through the slice-level network, each window apart; kept under `folder`."""
+    """Slice-level features of every patient, each window separately; cached in `folder`."""
     found: dict[str, np.ndarray] = {}
     for each in tqdm(patients, desc="features", mininterval=10):
         maker = partial(_feature_arrays, each.hu, runner, settings)

@@ -1,4 +1,4 @@
-"""Chest CT that Python packages carry for their own tests, fetched from PyPI."""
+"""Chest CT that Python packages contain for their own tests, downloaded from PyPI."""
 
 import json
 import tarfile
@@ -15,14 +15,14 @@ from M3LungScreenLib.writing import writer_errors
 if TYPE_CHECKING:  # a machine that trains on what was gathered needs no reader of CT
     import SimpleITK as sitk
 
-# A background has at most so many pixels across, and slices about so far apart.
+# Largest matrix and smallest slice spacing of a background.
 LARGEST_MATRIX, LEAST_THICKNESS_MM = 256, 4.0
 TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class Package:
-    """A source distribution on PyPI; the digest says that it is the one that was looked at."""
+    """A source distribution on PyPI, identified by its SHA-256."""
 
     project: str
     file: str
@@ -42,9 +42,9 @@ TOTALSEGMENTATOR = Package(
 
 
 def packaged_volume(package: Package, member: str, target: Path) -> None:
-    """Write the CT `member` of a package to `target`, thinned by averaging.
+    """Write the CT `member` of a package to `target`, downsampled by averaging.
 
-    The distribution is kept beside `target`. UsageError where it cannot be had.
+    The distribution is kept beside `target`. UsageError if the download fails.
     """
     import SimpleITK as sitk
 
@@ -62,7 +62,7 @@ def packaged_volume(package: Package, member: str, target: Path) -> None:
 
 
 def thinned(image: "sitk.Image") -> "sitk.Image":
-    """At most 256 pixels across and slices of about 4 mm or more, as means of whole voxels."""
+    """At most 256 pixels across and slices of about 4 mm or more, by averaging voxels."""
     import SimpleITK as sitk
 
     across = -(-max(image.GetSize()[:2]) // LARGEST_MATRIX)
@@ -72,7 +72,7 @@ def thinned(image: "sitk.Image") -> "sitk.Image":
 
 
 def fetch(package: Package, folder: Path) -> Path:
-    """The distribution in `folder`, downloaded where it is not yet there, its digest checked."""
+    """The distribution in `folder`, downloaded if missing, with its digest checked."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / package.file
     if not path.exists():
@@ -80,7 +80,7 @@ def fetch(package: Package, folder: Path) -> Path:
     if sha256(path.read_bytes()).hexdigest() != package.sha256:
         raise UsageError(
             "package",
-            f"{path} is not the file that was published. Delete it and run this again.",
+            f"{path} differs from the published file. Delete it and run this again.",
         )
     return path
 
@@ -97,7 +97,7 @@ def _download(package: Package) -> bytes:
     except (OSError, LookupError, ValueError) as wrong:
         raise UsageError(
             "network",
-            f"{package.file} cannot be had from pypi.org ({wrong}). Give this machine a network, "
-            "or put the file there by hand, or leave these chests out: call it without --packages, "
-            "make with PACKAGES= .",
+            f"{package.file} could not be downloaded from pypi.org ({wrong}). Check the network, "
+            "download the file by hand, or do without these chests: omit --packages, or use make "
+            "with PACKAGES= .",
         ) from None

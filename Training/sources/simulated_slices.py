@@ -36,7 +36,7 @@ SLICE_TRAINING, SLICE_VALIDATION, PATIENT_TRAINING, PATIENT_VALIDATION, TEST, CA
 
 @dataclass(frozen=True)
 class Source:
-    """One ill patient: simulated from `seed`, or lesions of `seed` set into `background`."""
+    """One patient with pneumonia: simulated from `seed`, or lesions of `seed` in `background`."""
 
     class_key: str
     seed: int
@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Pair:
-    """The same chest with lesions and without, int16 HU; their truth and lungs, one grid."""
+    """The same chest with and without lesions, int16 HU; truth and lungs on the same grid."""
 
     ill: np.ndarray
     clean: np.ndarray
@@ -58,7 +58,7 @@ class Pair:
 
 
 class Rows(Protocol):
-    """Crops in memory or on disk: an array, or what is indexed like one by numbers of rows."""
+    """Crops in memory or on disk: an array, or anything indexed like one by rows."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, rows: Any) -> Any: ...
@@ -85,7 +85,7 @@ class SliceSamples:
 
 
 def slice_sources(data: DataSettings, names: Iterable[str], validation: bool) -> list[Source]:
-    """What the slice level learns from, or is validated on."""
+    """The patients that the slice level is trained or validated on."""
     others = [name for name in names if name not in data.patient_backgrounds]
     chosen = [name for name in others if (name in data.validation_backgrounds) == validation]
     if validation:
@@ -101,7 +101,7 @@ def list_sources(
 ) -> list[Source]:
     """`simulated` patients of each disease, and `copies` of each disease in each background.
 
-    What is set into a background stays the same whichever others are there.
+    The lesions in a background do not depend on which other backgrounds there are.
     """
     made = [Source(key, first_seed + i) for i in range(simulated) for key in ILL]
     for name in names:
@@ -127,7 +127,7 @@ def make_pair(source: Source, folder: Path | None, left_out: tuple[str, ...] = (
 
 
 def chest_of(source: Source, folder: Path | None) -> Background:
-    """The chest of a source before anything is done to it."""
+    """The chest of a source without findings or lesions."""
     if source.background is None:
         patient = simulate_patient("healthy", source.seed, slice_thickness_mm=6.0)
         return Background(patient.volume.hu, patient.lungs, patient.volume.spacing_mm)
@@ -138,7 +138,7 @@ def chest_of(source: Source, folder: Path | None) -> Background:
 def make_slices(
     pair: Pair, source: Source, data: DataSettings, settings: PreprocessingSettings
 ) -> SliceSamples:
-    """Slices with a visible lesion, each with its clean twin, and some without any."""
+    """Slices with a visible lesion, the same without it, and some lesion-free slices."""
     rng = np.random.default_rng(source.seed)
     crops = {
         k: crop
@@ -171,7 +171,7 @@ def cached_slices(
     data: DataSettings,
     settings: PreprocessingSettings,
 ) -> SliceSamples:
-    """The slices of all sources, made where they are not yet under `cache`."""
+    """The slices of all sources, from `cache` or newly simulated."""
     makers = {
         source.name: partial(_slice_arrays, source, folder, data, settings) for source in sources
     }
@@ -180,7 +180,7 @@ def cached_slices(
 
 
 def slices_folder(cache: Path, data: DataSettings, settings: PreprocessingSettings) -> Path:
-    """Where slices shaped by these settings are kept."""
+    """Cache folder for slices with these settings."""
     shaping = (
         pairs_code(),
         data.slices_per_patient,
@@ -193,12 +193,12 @@ def slices_folder(cache: Path, data: DataSettings, settings: PreprocessingSettin
 
 
 def simulator_sha256() -> str:
-    """Of the sources that draw chests and lesions: what an older simulator made is not used."""
+    """Digest of the simulator's source files: a new simulator needs a new cache."""
     return code_sha256(simulation)
 
 
 def pairs_code() -> str:
-    """A digest of the code that makes pairs and cuts slices from them."""
+    """Digest of the code that makes pairs and cuts slices from them."""
     return code_sha256(simulation, backgrounds, sys.modules[__name__])
 
 
@@ -211,7 +211,7 @@ def _slice_arrays(
 
 
 def lesion_share(pair: Pair, k: int, crop: Crop) -> float:
-    """Of the crop of slice `k`, the share that is lesion."""
+    """The share of lesion in the crop of slice `k`."""
     return float((pair.truth[k][crop.window] > 0).mean())
 
 
