@@ -1,4 +1,4 @@
-"""Stages of a training: settings that change on the way, and means of weights."""
+"""Stages of a training: which settings change, and which weights are averaged."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,16 +6,16 @@ from typing import Any
 
 from M3LungScreenLib.settings import with_values
 
-# A stage trains the slice level, so it changes nothing else.
+# Stages belong to the slice level.
 CHANGEABLE = ("model", "data", "slice")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of the slice level: `changes` are the settings, by dotted key, that differ.
+    """One stage of the slice level; `changes` are its own settings, by dotted key.
 
-    Training starts from the best weights of the stage before. With `mean_of` nothing is
-    trained: the stage is the mean of the weights of these earlier stages.
+    It starts from the best weights of the stage before. With `mean_of` nothing is trained: the
+    stage is the mean of the weights of these earlier stages.
     """
 
     name: str
@@ -26,10 +26,10 @@ class Stage:
 def read_stages(
     listed: Sequence[Mapping[str, Any]], overrides: Mapping[str, Any]
 ) -> tuple[Stage, ...]:
-    """The stages of a config file; `overrides` of --set hold for all of them.
+    """The stages of a config file; `overrides` from --set apply to all of them.
 
-    ValueError for a stage without a name of its own, for settings outside CHANGEABLE and for a
-    mean of stages that do not come before it.
+    ValueError for a stage without a unique name, for settings outside CHANGEABLE, and for a mean of
+    stages that do not come before it.
     """
     stages: list[Stage] = []
     for values in listed:

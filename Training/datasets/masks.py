@@ -11,9 +11,9 @@ from M3LungScreenLib.files.reading import read_image
 
 
 def read_mask(path: Path, volume: CTVolume) -> np.ndarray:
-    """bool `[slice, row, column]` on `volume.hu`, true where the file is not 0.
+    """bool `[slice, row, column]` like `volume.hu`, True where the file is not 0.
 
-    Raises InputRefused where it is damaged, cut short or does not lie on the volume.
+    InputRefused if it is damaged, truncated or does not lie on the volume.
     """
     try:
         image, _ = read_image(path)

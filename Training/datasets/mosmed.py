@@ -21,7 +21,7 @@ CLASS_FOLDERS = {
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """A case for each study, with its mask where there is one."""
+    """One case per study, with its mask if there is one."""
     studies = folder / "studies"
     if not any((studies / name).is_dir() for name in CLASS_FOLDERS):
         raise wrong_layout(NAME, folder, "there is no folder studies/CT-0")

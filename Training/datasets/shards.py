@@ -1,7 +1,7 @@
-"""Arrays made once and kept: one `.npz` a source, whole or absent, so that making can be stopped.
+"""Arrays computed once and kept: one `.npz` per source, whole or absent, so that work can resume.
 
-A folder bears a hash of the settings and of the code that shaped its arrays. Where the real
-chests changed, delete it (`make clean`).
+A folder is named by a hash of the settings and the code that shaped its arrays. If the real chests
+change, delete it (`make clean`).
 """
 
 import hashlib
@@ -23,16 +23,16 @@ Maker = Callable[[], Arrays]
 
 
 def keyed_folder(cache: Path, kind: str, *shaping: Any) -> Path:
-    """`cache`/`kind`-HASH, the hash that of the values in `shaping` (settings or plain)."""
+    """`cache`/`kind`-HASH, with the hash of the values in `shaping` (settings or plain)."""
     plain = [asdict(each) if is_dataclass(each) else each for each in shaping]  # type: ignore[arg-type]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
     return cache / f"{kind}-{digest[:8]}"
 
 
 def cached(folder: Path, makers: Mapping[str, Maker], label: str) -> list[Arrays]:
-    """The arrays of every name in `makers`, in order; what is missing is made, on all cores.
+    """The arrays of every name in `makers`, in order; missing ones are made on all cores.
 
-    A maker must be picklable (a `functools.partial` of a module's function).
+    A maker must be picklable (a `functools.partial` of a module-level function).
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [name for name in makers if not _path(folder, name).exists()]
@@ -42,7 +42,7 @@ def cached(folder: Path, makers: Mapping[str, Maker], label: str) -> list[Arrays
 
 
 def kept(folder: Path, name: str, maker: Maker) -> Arrays:
-    """The arrays called `name`, made by this process where they are not yet there."""
+    """The arrays called `name`, made by this process if missing."""
     path = _path(folder, name)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def kept(folder: Path, name: str, maker: Maker) -> Arrays:
 
 
 def end_with_parent() -> None:
-    """For a pool's processes: one that was killed leaves none of them waiting for ever."""
+    """Initializer for pool processes: they end when their parent is killed."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

@@ -1,4 +1,4 @@
-"""CT kept as pictures, one a slice: HU can only be estimated from grey values."""
+"""CT stored as images, one per slice: HU can only be estimated from grey values."""
 
 import struct
 from pathlib import Path
@@ -12,14 +12,14 @@ from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.reading import read_ct
 from Training.datasets.examination import slice_images
 
-# What pictures leave out is taken as usual: a lung window of 1500 HU about -600, a field of
-# view of 350 mm, slices 5 mm apart.
+# Images lack this; usual values are assumed: a lung window of 1500 HU at -600, a field of view
+# of 350 mm, slices 5 mm apart.
 BLACK_HU, WHITE_HU = -1350, 150
 FIELD_MM, SLICE_MM = 350.0, 5.0
 
 
 def read_case_ct(path: Path) -> CTVolume:
-    """A CT as `read_ct` reads it, or from a folder of pictures numbered from head to feet.
+    """A CT as `read_ct` reads it, or a folder of images numbered from head to feet.
 
     Raises InputRefused.
     """
@@ -38,7 +38,7 @@ def read_case_ct(path: Path) -> CTVolume:
 
 
 def _grey(path: Path) -> np.ndarray:
-    """uint8 `[row, column]`; InputRefused where it cannot be read."""
+    """uint8 `[row, column]`; InputRefused if the file cannot be read."""
     try:
         return np.asarray(img_as_ubyte(imread(path, as_gray=True)))
     except (OSError, ValueError, RuntimeError, SyntaxError, struct.error):

@@ -1,4 +1,4 @@
-"""Training, validation and test by patient: 60 / 40 of each class, validation out of the 60."""
+"""Training, validation and test by patient: 60 / 40 per class, validation from the 60."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from Training.datasets.index_file import SPLITS, Case
 
 TEST_SHARE = 0.4  # paper, II-B: around 40 % of each category
 VALIDATION_SHARE = 0.2  # of the other 60 %
-# Fewer patients leave one of the three sides without any.
+# With fewer patients one of the three splits would be empty.
 FEWEST_PATIENTS = 5
 
 
@@ -20,10 +20,10 @@ def split_cases(
     test_share: float = TEST_SHARE,
     validation_share: float = VALIDATION_SHARE,
 ) -> list[Case]:
-    """The cases in their order, each with its split; all cases of a `case_id` on one side.
+    """The cases in order, each with its split; all cases of a `case_id` are in one split.
 
-    Each class is divided on its own. The same patients and seed give the same split in
-    whatever order they come. Raises UsageError for a class of fewer than five patients.
+    Each class is divided separately. The same patients and seed give the same split, in any order.
+    UsageError for a class with fewer than five patients.
     """
     check_sizes(cases)
     classes = {each.case_id: each.patient_class for each in cases}
@@ -38,14 +38,14 @@ def split_cases(
 
 
 def _divide(patients: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:
-    """The rest and a random `share` of at least one."""
+    """The rest, and a random `share` of at least one patient."""
     count = max(round(share * len(patients)), 1)
     rest, chosen = train_test_split(patients, test_size=count, random_state=seed)
     return sorted(rest), chosen
 
 
 def check_sizes(cases: Sequence[Case]) -> None:
-    """UsageError for a class of fewer than five patients."""
+    """UsageError for a class with fewer than five patients."""
     names = list({each.case_id: each.patient_class for each in cases}.values())
     for name in dict.fromkeys(names):
         count = names.count(name)

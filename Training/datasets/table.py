@@ -13,7 +13,7 @@ HEADER = ("class", "split", "patients", "slices", "age", "range", "men")
 
 @dataclass(frozen=True)
 class Row:
-    """One class in one split; `ages` in years and `sexes` of those who have them."""
+    """One class in one split; `ages` in years and `sexes` of patients that have them."""
 
     patient_class: str
     split: str
@@ -24,7 +24,7 @@ class Row:
 
 
 def table_one(examined: Sequence[Examined]) -> list[Row]:
-    """A row for each class and split that has patients, in the order of classes and splits."""
+    """A row for each class and split with patients, in order."""
     groups: dict[tuple[str, str], list[Examined]] = {}
     for each in examined:
         groups.setdefault((each.case.patient_class, each.case.split or ""), []).append(each)
@@ -33,7 +33,7 @@ def table_one(examined: Sequence[Examined]) -> list[Row]:
 
 
 def annotated_slices(examined: Examined) -> int:
-    """Slices that training may use: all of the healthy, those with a lesion of the ill."""
+    """Slices usable for training: all of healthy patients, those with a lesion of the others."""
     if examined.case.patient_class == HEALTHY:
         return examined.slice_count
     return sum(examined.case.slice_labels or ())

@@ -1,8 +1,8 @@
 """Figures with 95 % intervals and paired p-values, by resampling patients (IV-B).
 
-The paper compares two clouds of resampled means, whose distance grows with the number of
-resamples, so that every p is small. Here each resample is the same patients for both
-methods, and p says how often their difference changes its sign.
+The paper compares two clouds of resampled means. Their distance grows with the number of
+resamples, which makes every p-value small. Here both methods see the same resampled patients, and
+p is the frequency with which the sign of their difference changes.
 """
 
 import warnings
@@ -20,7 +20,7 @@ Statistic = Callable[[np.ndarray], float]
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its interval; what is missing is None and `reason` says why."""
+    """A value with its interval; None if it cannot be computed, and `reason` says why."""
 
     value: float | None
     interval: tuple[float, float] | None
@@ -30,11 +30,11 @@ class Figure:
 def figure(
     statistic: Statistic, patients: int, missing: str, smallest: int | None = None
 ) -> Figure:
-    """`statistic` of patients' indices with its percentile interval.
+    """`statistic` of patients' indices, with its percentile interval.
 
-    `missing` is the reason where it is NaN; `smallest` is how many patients the smallest
-    group has that it counts in (None: all), of which one has no interval. Resamples in
-    which it is NaN (they drew none of a class) are left out of the interval.
+    `missing` is the reason if it is NaN. `smallest` is the size of its smallest group (None: all
+    patients); a group of one has no interval. Resamples in which it is NaN (a class is missing) do
+    not count.
     """
     value = statistic(np.arange(patients)) if patients else float("nan")
     if np.isnan(value):
@@ -48,7 +48,7 @@ def figure(
 
 
 def paired_p(difference: Statistic, patients: int) -> Figure:
-    """Two-sided p of a difference of two methods on the same patients; never quite 0."""
+    """Two-sided p-value of a difference between two methods on the same patients; above 0."""
     if patients < 2:
         return Figure(None, None, "fewer than two patients")
     drawn = resampled(difference, patients)
@@ -62,9 +62,9 @@ def paired_p(difference: Statistic, patients: int) -> Figure:
 
 
 def resampled(statistic: Statistic, patients: int) -> np.ndarray:
-    """`statistic` of each resample, `[RESAMPLES]`; the same resamples for one seed."""
+    """`statistic` of each resample, `[RESAMPLES]`, always with the same seed."""
     with warnings.catch_warnings():
-        # Of resamples without a figure scipy's own interval is none; ours leaves them out.
+        # SciPy has no interval if a resample is NaN; ours ignores such resamples.
         warnings.simplefilter("ignore", DegenerateDataWarning)
         drawn = bootstrap(
             (np.arange(patients),),

@@ -12,14 +12,14 @@ from M3LungScreenLib.assessment import calibrated, calibrated_p_lesion
 from M3LungScreenLib.settings import AssessmentSettings
 from Training.evaluation.screened import ScreenedCase
 
-# Where every case is right no temperature is low enough; beyond these none is believed.
+# If every case is correct, the fit has no lower limit; values beyond these are implausible.
 TEMPERATURES = (0.2, 20.0)
 # The logits of 0 and 1 are infinite.
 SMALLEST_P = 1e-7
-# Candidates of each threshold: enough for hundreds of patients, and their product is quick.
+# Candidates per threshold: enough for hundreds of patients, and quick to combine.
 CANDIDATES = 16
-# Whatever these cases say: a class less likely than not is no verdict, and one that the count
-# of slices contradicts needs to be likelier still. Given up only where the coverage needs it.
+# Lower limits for the thresholds, whatever the cases: a verdict needs more than an even chance,
+# and still more if the count of slices disagrees. Dropped only if the coverage requires it.
 FLOORS = (
     AssessmentSettings().minimum_top_probability,
     AssessmentSettings().minimum_top_probability_on_disagreement,
@@ -28,9 +28,9 @@ FLOORS = (
 
 @dataclass(frozen=True)
 class Doubts:
-    """What the rule looks at, of each patient: `top` probability, `disagree`, `spread`; `[n]`.
+    """What the rule uses of each patient: `top` probability, `disagree`, `spread`; each `[n]`.
 
-    `right` says whether the likeliest class is the true one.
+    `right` says whether the predicted class is correct.
     """
 
     top: np.ndarray
@@ -41,10 +41,10 @@ class Doubts:
 
 @dataclass(frozen=True)
 class Rule:
-    """Settings, and what they gave on the cases they were fitted on.
+    """Settings and their results on the cases they were fitted on.
 
-    `error` is the share of wrong among those with a verdict, `error_upper_95` its upper
-    one-sided 95 % bound (Clopper and Pearson); `reached` whether the stated error was.
+    `error` is the share of wrong verdicts, `error_upper_95` its one-sided upper 95 % bound (Clopper
+    and Pearson); `reached` is whether `error` is at most the stated error.
     """
 
     settings: AssessmentSettings
@@ -64,7 +64,7 @@ def logits_of(cases: list[ScreenedCase]) -> np.ndarray:
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray, least: float = TEMPERATURES[0]) -> float:
-    """The temperature from `least` up of the least cross-entropy (Guo et al., 2017, 4.2)."""
+    """The temperature with the least cross-entropy, at least `least` (Guo et al., 2017, 4.2)."""
     low, high = np.log((least, TEMPERATURES[1]))
     found = minimize_scalar(
         lambda each: cross_entropy(truth, calibrated(logits, float(np.exp(each)))),
@@ -76,10 +76,11 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray, least: float = TEMPER
 
 
 def fit_lesion_logits(p_ill: np.ndarray, p_free: np.ndarray) -> tuple[float, float]:
-    """Scale and offset of the lesion head's logits (Platt, 1999), each `[n]`: with, without lesion.
+    """Scale and offset of the lesion head's logits (Platt, 1999).
 
-    Both count alike, however many there are. Answers are made no louder: validation slices are
-    easier than those to come.
+    `p_ill` and `p_free` `[n]` are of slices with and without lesion; both sides get the same total
+    weight. The fit never makes answers more confident: validation slices are easier than later
+    ones.
     """
     p = np.concatenate([p_ill, p_free]).clip(SMALLEST_P, 1 - SMALLEST_P)
     is_ill = np.arange(len(p)) < len(p_ill)
@@ -101,7 +102,7 @@ def cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def doubts_of(cases: list[ScreenedCase], probabilities: np.ndarray) -> Doubts:
-    """What the rule looks at under calibrated `probabilities` `[n, 4]`."""
+    """What the rule uses, with calibrated `probabilities` `[n, 4]`."""
     called = probabilities.argmax(axis=1)
     return Doubts(
         probabilities.max(axis=1),
@@ -114,24 +115,23 @@ def doubts_of(cases: list[ScreenedCase], probabilities: np.ndarray) -> Doubts:
 def fit_rule(
     doubts: Doubts, settings: AssessmentSettings, stated_error: float, least_coverage: float
 ) -> Rule:
-    """The rule with the largest coverage whose error is at most `stated_error`.
+    """The rule with the largest coverage among those with at most `stated_error`.
 
-    Where none at `least_coverage` or more has it, the one with the least error. Of equal
-    rules the strictest: what is unlike any of these cases is doubted. No threshold lies under
-    FLOORS, unless the coverage is not to be had otherwise. Without cases that disagree their
-    threshold stays as it is in `settings`.
+    If none with `least_coverage` has that, the one with the least error. Among equals the
+    strictest, so that unusual cases are doubted. Thresholds stay above FLOORS unless the coverage
+    requires otherwise. The threshold for disagreement is unchanged if no case disagrees.
     """
     candidates = _candidates(doubts, settings, least_coverage)
     tried = _covering(doubts, _above_floors(candidates), least_coverage)
     tried = tried or _covering(doubts, candidates, least_coverage)
-    # Strictest first, and max takes the first of equals.
+    # The strictest come first, and max returns the first of equals.
     best, coverage, error = max(tried, key=lambda each: _worth(each[1], each[2], stated_error))
     bound = _upper_bound(error, round(coverage * len(doubts.top)))
     return Rule(best, coverage, error, bound, error <= stated_error)
 
 
 def _above_floors(candidates: list[AssessmentSettings]) -> list[AssessmentSettings]:
-    """Each raised to the floors; twins are left out, the order stays."""
+    """Candidates raised to FLOORS, without duplicates, in order."""
     raised = [
         replace(
             each,
@@ -148,13 +148,13 @@ def _above_floors(candidates: list[AssessmentSettings]) -> list[AssessmentSettin
 def _covering(
     doubts: Doubts, candidates: list[AssessmentSettings], least_coverage: float
 ) -> list[tuple[AssessmentSettings, float, float]]:
-    """Those with coverage enough, with their coverage and error."""
+    """Candidates with enough coverage, with their coverage and error."""
     tried = [(each, *_outcome(doubts, each)) for each in candidates]
     return [each for each in tried if each[1] >= least_coverage]
 
 
 def decided(doubts: Doubts, settings: AssessmentSettings) -> np.ndarray:
-    """Whose verdict stands, bool `[n]`: as `assessment.decide` says."""
+    """Which cases have a verdict, bool `[n]`, as in `assessment.decide`."""
     limit = settings.maximum_spread_over_windows
     least = np.where(
         doubts.disagree,
@@ -172,7 +172,7 @@ def _worth(coverage: float, error: float, stated_error: float) -> tuple[float, .
 
 
 def _outcome(doubts: Doubts, settings: AssessmentSettings) -> tuple[float, float]:
-    """Coverage, and the share of wrong among those with a verdict."""
+    """Coverage, and the share of wrong verdicts."""
     stands = decided(doubts, settings)
     count = int(stands.sum())
     wrong = int((stands & ~doubts.right).sum())
@@ -187,7 +187,7 @@ def _upper_bound(error: float, count: int) -> float:
 def _candidates(
     doubts: Doubts, settings: AssessmentSettings, least_coverage: float
 ) -> list[AssessmentSettings]:
-    """All combinations, strictest first, of thresholds that each leave the coverage alone."""
+    """All combinations of thresholds, strictest first, each of which alone keeps the coverage."""
     share = 1 - least_coverage
     tops = _between(doubts.top, share)[::-1]
     disagreeing = _between(doubts.top[doubts.disagree], 1.0)[::-1]
@@ -206,9 +206,9 @@ def _candidates(
 
 
 def _between(values: np.ndarray, share: float) -> list[float]:
-    """Thresholds, ascending: a hair under the lowest of `values`, then midway between two.
+    """Ascending thresholds: just below the lowest of `values`, then midway between neighbours.
 
-    Of these CANDIDATES at most, that leave out at most `share` of the values.
+    At most CANDIDATES, each of which excludes at most `share` of the values.
     """
     if not len(values):
         return []

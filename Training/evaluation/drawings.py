@@ -23,21 +23,21 @@ NAMES = [each.name for each in CLASSES]
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """`name`.png and `name`.svg in `folder`; the same figure gives the same files."""
+    """Write `name`.png and `name`.svg to `folder`; equal figures give equal files."""
     figure.savefig(folder / f"{name}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     save_svg(figure, folder / f"{name}.svg")
 
 
 def save_svg(figure: Figure, path: Path, dots_per_inch: int = DOTS_PER_INCH) -> None:
-    """Without the time, and with names of its parts that are not drawn by chance."""
+    """Write an SVG without a date and with reproducible identifiers."""
     with rc_context({"svg.hashsalt": path.name}):
         figure.savefig(path, dpi=dots_per_inch, metadata={"Date": None})
 
 
 def draw_roc(panels: dict[str, tuple[np.ndarray, np.ndarray, dict[str, Any]]]) -> Figure:
-    """One panel a method by its title: true classes `[n]`, scores `[n, 4]`, AUC by class key.
+    """One panel per method, by title: true classes `[n]`, scores `[n, 4]`, AUC by class key.
 
-    An AUC is a figure of metrics.json; a class without one has no curve but its reason.
+    AUCs are figures of metrics.json; a class without one shows the reason instead of a curve.
     """
     figure = Figure(figsize=(5.2 * len(panels), 5.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -50,7 +50,7 @@ def draw_roc(panels: dict[str, tuple[np.ndarray, np.ndarray, dict[str, Any]]]) -
 
 
 def draw_confusion(panels: dict[str, list[list[int]]]) -> Figure:
-    """Counts by true class (rows) and what was called (columns), shaded by the row's share."""
+    """Counts by true class (rows) and predicted class (columns), shaded by the share of the row."""
     figure = Figure(figsize=(4.8 * len(panels), 4.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (title, counts) in zip(axes, panels.items(), strict=True):
@@ -68,7 +68,7 @@ def draw_confusion(panels: dict[str, list[list[int]]]) -> Figure:
 
 
 def draw_reliability(panels: dict[str, tuple[list[dict[str, float]], float | None]]) -> Figure:
-    """By title: the bins of `metrics.reliability_bins` and the ECE (None: not known)."""
+    """By title: the bins of `metrics.reliability_bins` and the ECE (None if unknown)."""
     figure = Figure(figsize=(4.8 * len(panels), 5.0), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (title, (bins, ece)) in zip(axes, panels.items(), strict=True):

@@ -1,4 +1,4 @@
-"""How location maps and label maps agree with truth masks."""
+"""Agreement of location maps and label maps with truth masks."""
 
 import math
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from Training.evaluation.metrics import auc, dice, pointing_game
 
 @dataclass(frozen=True)
 class MapFigures:
-    """Of one case; None where there is no lesion, or nothing else, to tell apart.
+    """Agreement in one case; None if there is no lesion, or nothing else.
 
-    `dice` is the label map's, `pixel_auc` the location map's over the lungs and the
-    mask, `pointing_game` over the slices with lesion.
+    `dice` is the label map's; `pixel_auc` the location map's over lungs and mask; `pointing_game`
+    over slices with lesion.
     """
 
     dice: float | None
@@ -23,7 +23,7 @@ class MapFigures:
 
 
 def map_figures(mask: np.ndarray, result: Result) -> MapFigures:
-    """How the result's arrays agree with `mask`, bool of their shape."""
+    """Agreement of the result's arrays with `mask`, bool of their shape."""
     arrays = result.arrays
     asked = (arrays.lungs > 0) | mask
     location = arrays.lesion_location_map

@@ -1,6 +1,6 @@
-"""Figures of Section IV-B from true and predicted classes, and of location maps.
+"""Metrics of Section IV-B for classes and for location maps.
 
-Classes are indices in the order of classes.py. What a missing class makes impossible is
+Classes are indices in the order of classes.py. A metric that a missing class makes undefined is
 NaN here; `Training.evaluation` writes it as null with its reason.
 """
 
@@ -13,9 +13,9 @@ HEALTHY = 0
 def patient_errors(truth: np.ndarray, called: np.ndarray) -> dict[str, float]:
     """Accuracy and the paper's three errors from class indices `[patients]`.
 
-    `false_positive_error` counts healthy called ill, of the healthy;
-    `false_negative_error` and `false_disease_prediction_error` ill called healthy, and
-    ill with the wrong disease, both of all the ill. NaN where there is none to count.
+    `false_positive_error` is the share of healthy patients predicted to have a disease;
+    `false_negative_error` and `false_disease_prediction_error` are the shares of patients with
+    disease predicted healthy, and with the wrong disease. NaN without such patients.
     """
     ill = truth > 0
     wrong_disease = (called > 0) & (called != truth)
@@ -28,17 +28,17 @@ def patient_errors(truth: np.ndarray, called: np.ndarray) -> dict[str, float]:
 
 
 def sensitivity(truth: np.ndarray, called: np.ndarray, index: int) -> float:
-    """The share of class `index` that is called so; NaN where it is missing."""
+    """The share of class `index` that is predicted correctly; NaN if it is missing."""
     return _share(called[truth == index] == index)
 
 
 def specificity(truth: np.ndarray, called: np.ndarray, index: int) -> float:
-    """The share of the rest that is not called class `index`; NaN where there is no rest."""
+    """The share of the other classes not predicted as `index`; NaN if there are none."""
     return _share(called[truth != index] != index)
 
 
 def auc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve of `scores` for the bool `truth`; NaN where one side is missing."""
+    """Area under the ROC curve of `scores` for the bool `truth`; NaN if a side is missing."""
     if truth.all() or not truth.any():
         return float("nan")
     # scikit-learn's roc_auc_score gives the same, but a machine that only trains may lack it.
@@ -49,10 +49,10 @@ def auc(truth: np.ndarray, scores: np.ndarray) -> float:
 def reliability_bins(
     truth: np.ndarray, probabilities: np.ndarray, bins: int = 15
 ) -> list[dict[str, float]]:
-    """Cases by top probability in `bins` equal intervals (low, high]; empty ones left out.
+    """Cases by top probability in `bins` equal intervals (low, high], without empty ones.
 
-    Each has `low`, `high`, `count`, `confidence` (mean top probability) and `accuracy`
-    (Guo et al., On Calibration of Modern Neural Networks, 2017, Section 2).
+    Each has `low`, `high`, `count`, `confidence` (mean top probability) and `accuracy` (Guo et al.,
+    On Calibration of Modern Neural Networks, 2017, Section 2).
     """
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     place = np.clip(np.ceil(top * bins).astype(int) - 1, 0, bins - 1)
@@ -83,17 +83,17 @@ def expected_calibration_error(
 
 
 def dice(truth: np.ndarray, found: np.ndarray) -> float:
-    """Overlap of two bool masks of one shape; NaN where both are empty."""
-    # scikit-learn's f1_score is the same and takes seconds for a volume.
+    """Dice coefficient of two bool masks of one shape; NaN if both are empty."""
+    # scikit-learn's f1_score is equal, but takes seconds for a volume.
     voxels = int(truth.sum()) + int(found.sum())
     return 2 * int((truth & found).sum()) / voxels if voxels else float("nan")
 
 
 def pointing_game(truth: np.ndarray, location: np.ndarray) -> float:
-    """The share of slices with lesion whose highest map value lies in the lesion.
+    """The share of slices with lesion whose map maximum lies in the lesion.
 
-    `truth` bool and `location` `[slice, row, column]`; of equal maxima the first counts
-    (Zhang et al., Top-down Neural Attention by Excitation Backprop, 2016). NaN without lesion.
+    `truth` bool and `location` `[slice, row, column]`; of several maxima the first counts (Zhang et
+    al., Top-down Neural Attention by Excitation Backprop, 2016). NaN without lesion.
     """
     with_lesion = np.flatnonzero(truth.any(axis=(1, 2)))
     hits = [truth[k].flat[location[k].argmax()] for k in with_lesion]

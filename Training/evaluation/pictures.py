@@ -14,7 +14,7 @@ from M3LungScreenLib.result import Result
 from Training.atomic_files import kept_name
 from Training.evaluation.screened import ScreenedCase
 
-GROUPS = 4  # as many as the paper's rows have
+GROUPS = 4  # columns, as in the paper's Figure 10
 TILE_WIDTH = 300
 MONTAGE = "montage.png"
 CAPTION = "Left: CT with the true lesion outlined, where known. Right: location map."
@@ -34,15 +34,15 @@ def keep_pictures(folder: Path, result: Result, mask: np.ndarray | None) -> None
 
 
 def tile(result: Result, k: int, view: View, mask: np.ndarray | None) -> Image.Image:
-    """The slice at the left, with the truth outlined where it is known; its map at the right."""
+    """The slice on the left, with the truth outlined if known; its map on the right."""
     mapped = np.asarray(map_picture(result, k, view))
     return Image.fromarray(np.hstack([_outlined(result, k, view, mask), mapped]))
 
 
 def gallery(cases: list[ScreenedCase], work: Path) -> Figure | None:
-    """A row of up to GROUPS tiles for each disease; None where no ill case has any.
+    """A row of up to GROUPS tiles per disease; None without any patient with disease.
 
-    First every patient's most telling slice, then their second ones.
+    First every patient's most suspicious slice, then the second ones.
     """
     rows = {each.name: _tiles(cases, each.index, work) for each in CLASSES[1:]}
     rows = {name: tiles for name, tiles in rows.items() if tiles}
@@ -63,7 +63,7 @@ def gallery(cases: list[ScreenedCase], work: Path) -> Figure | None:
 
 
 def sheet(picture: Image.Image) -> Figure:
-    """A picture as a figure of its own size, to be written as SVG."""
+    """A picture as a figure of its own size, for SVG."""
     inches = (picture.width / 200, picture.height / 200)
     figure = Figure(figsize=inches)
     axes = figure.add_axes((0, 0, 1, 1))

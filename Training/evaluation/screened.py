@@ -1,4 +1,4 @@
-"""Cases of an index through screening, one by one, each kept so that a stopped run goes on."""
+"""Screening of an index, case by case; results are kept so that a run can be resumed."""
 
 import json
 import shutil
@@ -69,7 +69,7 @@ class ScreenedCase:
         """Eq. 5's score of each class, N^k/N over informative slices, ties by mean p: `[4]`."""
         p = np.array(self.slices)[np.array(self.informative)]
         top = p == p.max(axis=1, keepdims=True)
-        # Shares of different patients differ by 1/(N N') at least, far more than this.
+        # Shares of two patients differ by at least 1/(N N'), far more than TIE_WEIGHT.
         return np.asarray(top.mean(axis=0) + TIE_WEIGHT * p.mean(axis=0))
 
 
@@ -77,7 +77,7 @@ Keep = Callable[[Path, Result, np.ndarray | None], None]
 
 
 def cases_of(cases: list[Case], split: str) -> list[Case]:
-    """Those of `split`, or all where no case has a split; UsageError for none, or for twins."""
+    """The cases of `split`, or all if none has a split; UsageError for none, or for duplicates."""
     chosen = [each for each in cases if each.split == split]
     if not any(each.split for each in cases):
         chosen = cases
@@ -95,9 +95,9 @@ def cases_of(cases: list[Case], split: str) -> list[Case]:
 
 
 def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> Path:
-    """The folder where cases are kept until all are done, empty unless resumed.
+    """The folder where cases are kept until all are done, emptied unless resumed.
 
-    UsageError where it was begun with another bundle, other cases or other code.
+    UsageError if it was started with another bundle, other cases or other code.
     """
     run = {
         "bundle": bundle.sha256,
@@ -123,10 +123,10 @@ def open_work(folder: Path, bundle: Bundle, cases: list[Case], resume: bool) -> 
 def screen_cases(
     cases: list[Case], bundle: Bundle, device: str, work: Path, keep: Keep | None = None
 ) -> list[ScreenedCase]:
-    """Every case screened, or taken from `work` where it lies already.
+    """All cases screened, or read from `work` if they already are.
 
-    `keep` may save pictures: it is told where, the result, and the truth mask if there
-    is one. A refused case is an entry with its reason.
+    `keep` may save pictures: it gets the folder, the result and the truth mask, if there is one. A
+    refused case is an entry with the reason.
     """
     say = partial(tqdm.write, GPU_MEMORY_RAN_OUT, sys.stderr)
     engine = lasting_engine(bundle, device, say)
@@ -182,9 +182,9 @@ def screen_case(
 def _truths(
     case: Case, result: Result
 ) -> tuple[np.ndarray | None, tuple[int, ...] | None, tuple[str, ...]]:
-    """Mask and slice labels that fit the volume, the mask's own where the readers gave none.
+    """Mask and slice labels that match the volume; without labels the mask labels the slices.
 
-    No slice of the healthy has a lesion (II-B). A note for each that does not fit.
+    Healthy patients have no slice with lesion (II-B). A note for what does not match.
     """
     mask, labels, notes = None, case.slice_labels, []
     count = result.volume.slice_count
@@ -214,5 +214,5 @@ def _read(kept: dict[str, Any]) -> ScreenedCase:
 
 
 def _with_tuples(kept: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows lists alone."""
+    """JSON has lists for tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}

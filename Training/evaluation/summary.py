@@ -91,7 +91,7 @@ def _patients(truth: np.ndarray, scores: np.ndarray, called: np.ndarray) -> dict
 
 def _confusion(truth: np.ndarray, called: np.ndarray) -> list[list[int]]:
     """Patients by true class (rows) and predicted class (columns)."""
-    # Without patients scikit-learn has no matrix.
+    # scikit-learn refuses empty input.
     empty = np.zeros((len(CLASSES), len(CLASSES)), int)
     found = confusion_matrix(truth, called, labels=range(len(CLASSES))) if len(truth) else empty
     return [list(map(int, row)) for row in found]
@@ -129,7 +129,7 @@ def _one_sided(is_one: np.ndarray, name: str, what: str = "patient") -> str:
 
 
 def _comparison(used: list[ScreenedCase], truth: np.ndarray) -> dict[str, Any]:
-    """Paired p of the network's errors less those of the count of slices."""
+    """Paired p-values of the network's errors against those of the count of slices."""
     network, count = _of(used, "predicted"), _of(used, "counted")
 
     def difference(name: str) -> Statistic:

@@ -1,4 +1,4 @@
-"""The location map's threshold, fitted as it is used: on whole volumes, inside the lung mask."""
+"""The location map's threshold, fitted on whole volumes inside the lung mask, as it is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 
 @dataclass(frozen=True)
 class Overlaps:
-    """Voxels of one case that would be lesion at each of THRESHOLDS.
+    """Voxels of one case that are lesion at each of THRESHOLDS.
 
-    `found` of them all, `hits` in the truth mask, which has `truth` voxels.
+    `found` counts them all, `hits` those in the truth mask, which has `truth` voxels.
     """
 
     found: tuple[int, ...]
@@ -23,12 +23,12 @@ class Overlaps:
     truth: int
 
     def dice(self) -> np.ndarray:
-        """At each threshold; of a case with lesion."""
+        """Dice at each threshold; only for a case with lesion."""
         return np.asarray(2 * np.array(self.hits) / (np.array(self.found) + self.truth))
 
 
 def overlaps(mask: np.ndarray, result: Result) -> Overlaps:
-    """Those of `mask`, bool `[slice, row, column]`; a slice called Healthy has no lesion."""
+    """Overlaps with `mask`, bool `[slice, row, column]`; a Healthy slice has no lesion."""
     slices = [result.slice_of(k) for k in range(len(mask))]
     is_ill = np.array([each.predicted not in (None, CLASS_KEYS[0]) for each in slices])
     counted = (result.arrays.lungs > 0) & is_ill[:, None, None]
@@ -53,8 +53,8 @@ def fit_threshold(cases: Sequence[Overlaps]) -> tuple[float, float] | None:
 
 
 def _over(location: np.ndarray) -> tuple[int, ...]:
-    """How many values are over each threshold, as a label map counts them."""
-    # Of thresholds in rising order, so many does a value exceed.
+    """How many values exceed each threshold, as in a label map."""
+    # The number of thresholds that each value exceeds.
     passed = np.searchsorted(THRESHOLDS.astype(np.float32), location, side="left")
     counts = np.bincount(passed.ravel(), minlength=len(THRESHOLDS) + 1)
     return tuple(map(int, counts[::-1].cumsum()[::-1][1:]))
