@@ -11,7 +11,7 @@ mean is often better than either (Wortsman et al., Robust fine-tuning of zero-sh
 import argparse
 from pathlib import Path
 
-from Training.config import add_config_arguments, config_of, run_script
+from Training.command_line import add_config_arguments, config_of, run_script
 from Training.learning.averaging import average_runs
 from Training.learning.fabric import choose_device
 from Training.sources.learning_data import data_of

@@ -26,8 +26,7 @@ from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import LocalizationSettings, ModelSettings
 from Training.atomic_files import work_beside
-from Training.config import run_script
-from Training.datasets.dataset import SIMULATED_PATIENTS
+from Training.command_line import run_script
 from Training.datasets.index_file import read_index, read_terms
 from Training.evaluation.calibration import (
     TEMPERATURES,
@@ -42,6 +41,7 @@ from Training.evaluation.drawings import draw_reliability, save
 from Training.evaluation.metrics import expected_calibration_error, reliability_bins
 from Training.evaluation.screened import ScreenedCase, cases_of, open_work, screen_cases
 from Training.evaluation.thresholds import fit_threshold
+from Training.model_card import calibration_note, is_calibration_note
 
 NOTE = "Probabilities are not calibrated on real patients."
 
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     block = {**origin, **block, "location_map": location_map}
     made = write_bundle(parsed.out or parsed.bundle, bundle, block, settings)
     shutil.rmtree(work)
-    print(f"{made.folder}: {sentence(made.card['calibration'])}")
+    print(f"{made.folder}: {calibration_note(made.card['calibration'])}")
 
 
 def calibrate(
@@ -140,8 +140,12 @@ def write_bundle(
     folder: Path, bundle: Bundle, block: dict[str, Any], settings: ModelSettings
 ) -> Bundle:
     """Save the same weights with new settings, the card's block and the reliability diagram."""
-    kept = [each for each in bundle.card.get("notes", []) if each != NOTE and not _is_ours(each)]
-    card = {**bundle.card, "calibration": block, "notes": [*kept, sentence(block)]}
+    kept = [
+        each
+        for each in bundle.card.get("notes", [])
+        if each != NOTE and not is_calibration_note(each)
+    ]
+    card = {**bundle.card, "calibration": block, "notes": [*kept, calibration_note(block)]}
     made = save_bundle(
         folder,
         name=bundle.name,
@@ -154,57 +158,6 @@ def write_bundle(
     )
     _draw(folder, block)
     return made
-
-
-def sentence(block: dict[str, Any]) -> str:
-    """The note on the calibration for the card."""
-    before, after = block["before"]["ece"], block["after"]["ece"]
-    doubt = block["indeterminate"]
-    stated = "" if doubt["reached"] else f", above the stated {_percent(doubt['stated_error'])}"
-    return (
-        f"{OURS} {_cases(block)}: {_temperature(block)}, ECE {before:.3f} before and {after:.3f} "
-        f"after; a verdict for {_percent(doubt['coverage'])} of them, "
-        f"{_percent(doubt['error'])} of which are wrong{stated} (at most "
-        f"{_percent(doubt['error_upper_95'])} with 95 % confidence)"
-        f"{_of_the_map(block)}."
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _cases(block: dict[str, Any]) -> str:
-    if block["data_set"] == SIMULATED_PATIENTS:
-        return f"simulated patients only ({block['patients']} cases)"
-    return f"{block['patients']} cases of {block['data_set']}"
-
-
-def _temperature(block: dict[str, Any]) -> str:
-    if block["temperature"] < 1.01 * block["least_temperature"]:
-        fixed = block["temperature"]
-        return f"temperature fixed at {fixed:.2f} (the fit alone would be overconfident)"
-    if block["temperature"] > 0.99 * TEMPERATURES[1]:
-        highest = block["temperature"]
-        return f"temperature {highest:.2f}, its limit (the model barely separates these cases)"
-    return f"temperature {block['temperature']:.2f}"
-
-
-def _of_the_map(block: dict[str, Any]) -> str:
-    found = block.get("location_map")
-    if found is None:
-        return ""
-    return (
-        f"; location-map threshold {found['threshold']:.2f} from {found['patients']} truth masks "
-        f"(mean Dice {found['mean_dice']:.2f})"
-    )
-
-
-OURS = "Calibrated on"
-
-
-def _is_ours(note: str) -> bool:
-    return note.startswith(OURS)
 
 
 def _quality(truth: np.ndarray, p: np.ndarray) -> dict[str, Any]:

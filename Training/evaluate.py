@@ -18,7 +18,7 @@ from PIL import Image
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.outputs.folder import Output, check_target, complete_or_absent
 from Training.atomic_files import kept_name, work_beside
-from Training.config import run_script
+from Training.command_line import run_script
 from Training.datasets.index_file import read_index
 from Training.evaluation.drawings import draw_confusion, draw_reliability, draw_roc, save, save_svg
 from Training.evaluation.pictures import MONTAGE, gallery, keep_pictures, sheet

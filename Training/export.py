@@ -16,7 +16,8 @@ import torch
 from M3LungScreenLib.bundle import save_bundle
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from M3LungScreenLib.settings import AssessmentSettings
-from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
+from Training.command_line import add_config_arguments, config_of, run_script
+from Training.config import TrainingConfig
 from Training.evaluation.calibration import fit_lesion_logits
 from Training.learning.compatibility import check_trained
 from Training.learning.run import BEST, BEST_FIGURES

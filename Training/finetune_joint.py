@@ -18,12 +18,8 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from M3LungScreenLib.errors import UsageError
-from Training.config import (
-    TrainingConfig,
-    add_config_arguments,
-    config_of,
-    run_script,
-)
+from Training.command_line import add_config_arguments, config_of, run_script
+from Training.config import TrainingConfig
 from Training.learning import patient_level, slice_level
 from Training.learning.compatibility import check_trained
 from Training.learning.fabric import make_fabric

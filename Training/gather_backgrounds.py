@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from M3LungScreenLib.networks.backbones import lite0_weights_file
-from Training.config import run_script
+from Training.command_line import run_script
 from Training.sources.backgrounds import ORIGINS, names_in
 from Training.sources.pypi_chests import packaged_volume
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from M3LungScreenLib.errors import UsageError
 from Training.atomic_files import work_beside
-from Training.config import run_script
+from Training.command_line import run_script
 from Training.datasets.cc_ccii import CC_CCII
 from Training.datasets.covid_ct_md import COVID_CT_MD
 from Training.datasets.dataset import Dataset

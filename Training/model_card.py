@@ -8,9 +8,12 @@ from typing import Any
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.classes import CLASS_KEYS, CLASSES, PatientClass
 from Training.config import TrainingConfig
+from Training.datasets.dataset import SIMULATED_PATIENTS
+from Training.evaluation.calibration import TEMPERATURES
 from Training.learning.weights import weights_sha256
 from Training.sources.learning_data import LearningData
 
+CALIBRATED = "Calibrated on"
 INITIAL_WEIGHTS = {
     "efficientnet_lite0": "EfficientNet-Lite0, ImageNet (Apache-2.0)",
     "resnet50": "ResNet-50, ImageNet (BSD-3-Clause)",
@@ -61,6 +64,55 @@ def _listed(tried: list[PatientClass], counts: dict[str, int]) -> str:
         names = f"{', '.join(others)} and {last}" if others else last
         return f"one real patient{' each' if others else ''} of {names}"
     return "real patients: " + ", ".join(f"{counts[each.key]} {each.name}" for each in tried)
+
+
+def calibration_note(block: dict[str, Any]) -> str:
+    """The note on the calibration for the card."""
+    before, after = block["before"]["ece"], block["after"]["ece"]
+    doubt = block["indeterminate"]
+    stated = "" if doubt["reached"] else f", above the stated {_percent(doubt['stated_error'])}"
+    return (
+        f"{CALIBRATED} {_cases(block)}: {_temperature(block)}, ECE {before:.3f} before "
+        f"and {after:.3f} after; a verdict for {_percent(doubt['coverage'])} of them, "
+        f"{_percent(doubt['error'])} of which are wrong{stated} (at most "
+        f"{_percent(doubt['error_upper_95'])} with 95 % confidence)"
+        f"{_of_the_map(block)}."
+    )
+
+
+def is_calibration_note(note: str) -> bool:
+    """Whether a note of a card was written by `calibration_note`."""
+    return note.startswith(CALIBRATED)
+
+
+def _cases(block: dict[str, Any]) -> str:
+    if block["data_set"] == SIMULATED_PATIENTS:
+        return f"simulated patients only ({block['patients']} cases)"
+    return f"{block['patients']} cases of {block['data_set']}"
+
+
+def _temperature(block: dict[str, Any]) -> str:
+    if block["temperature"] < 1.01 * block["least_temperature"]:
+        fixed = block["temperature"]
+        return f"temperature fixed at {fixed:.2f} (the fit alone would be overconfident)"
+    if block["temperature"] > 0.99 * TEMPERATURES[1]:
+        highest = block["temperature"]
+        return f"temperature {highest:.2f}, its limit (the model barely separates these cases)"
+    return f"temperature {block['temperature']:.2f}"
+
+
+def _of_the_map(block: dict[str, Any]) -> str:
+    found = block.get("location_map")
+    if found is None:
+        return ""
+    return (
+        f"; location-map threshold {found['threshold']:.2f} from {found['patients']} truth masks "
+        f"(mean Dice {found['mean_dice']:.2f})"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _initial(config: TrainingConfig, init: Path | None) -> Any:

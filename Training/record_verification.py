@@ -12,7 +12,7 @@ from typing import Any
 from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.errors import UsageError
-from Training.config import run_script
+from Training.command_line import run_script
 from Training.model_card import verification_note
 
 

@@ -19,7 +19,8 @@ from tqdm.contrib.concurrent import process_map
 
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.outputs.nrrd import write_nrrd
-from Training.config import DataSettings, run_script
+from Training.command_line import run_script
+from Training.config import DataSettings
 from Training.datasets.dataset import SIMULATED_PATIENTS, Dataset
 from Training.datasets.index_file import SPLITS, Case
 from Training.datasets.index_writer import write_index, write_terms

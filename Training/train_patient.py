@@ -20,12 +20,8 @@ from lightning_fabric import Fabric
 from M3LungScreenLib.engines.pytorch_engine import SliceRunner
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
-from Training.config import (
-    TrainingConfig,
-    add_config_arguments,
-    config_of,
-    run_script,
-)
+from Training.command_line import add_config_arguments, config_of, run_script
+from Training.config import TrainingConfig
 from Training.learning.compatibility import check_trained
 from Training.learning.fabric import choose_device, make_fabric
 from Training.learning.loop import fit

@@ -23,7 +23,8 @@ from lightning_fabric import Fabric
 
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
-from Training.config import TrainingConfig, add_config_arguments, config_of, run_script
+from Training.command_line import add_config_arguments, config_of, run_script
+from Training.config import TrainingConfig
 from Training.learning.averaging import average_runs
 from Training.learning.fabric import make_fabric
 from Training.learning.loop import fit

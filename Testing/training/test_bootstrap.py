@@ -25,7 +25,7 @@ def test_the_same_patients_give_the_same_interval():
 
 def test_one_patient_has_a_figure_and_a_reason_for_the_missing_interval():
     assert figure(mean_of(np.array([0.5])), 1, "none") == Figure(
-        0.5, None, "one patient has no interval"
+        0.5, None, "no interval for a single patient"
     )
     assert figure(lambda patients: float("nan"), 3, "no H1N1") == Figure(None, None, "no H1N1")
 

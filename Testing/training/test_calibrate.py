@@ -224,7 +224,7 @@ def test_the_sentence_says_where_the_temperature_is_at_its_limit(tmp_path, overc
     bundle = untrained_bundle(tmp_path / "bundle")
     logits, truth = patients(300, overconfidence)
     block, _ = calibrate.calibrate(screened_cases(logits, truth), bundle, 0.05, 0.8)
-    said = calibrate.sentence({"data_set": "made up", **block})
+    said = calibrate.calibration_note({"data_set": "made up", **block})
     assert (told or f": temperature {block['temperature']:.2f}, ") in said
     assert "% with 95 % confidence)" in said
 
@@ -233,7 +233,7 @@ def test_the_note_says_that_simulated_patients_are_no_real_ones(tmp_path):
     bundle = untrained_bundle(tmp_path / "bundle")
     logits, truth = patients(300, 1.5)
     block, _ = calibrate.calibrate(screened_cases(logits, truth), bundle, 0.05, 0.8)
-    said = calibrate.sentence({"data_set": SIMULATED.name, **block})
+    said = calibrate.calibration_note({"data_set": SIMULATED.name, **block})
     assert said.startswith("Calibrated on simulated patients only (300 cases): temperature ")
 
 

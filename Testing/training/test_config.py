@@ -37,7 +37,7 @@ def test_a_file_changes_one_setting_of_its_presets_model(tmp_path):
     [
         ("slices: {}", [], "has no slices"),
         ("preset: tiny", [], r"There is no preset 'tiny'\. Available: paper, compact"),
-        ("", ["slice.epochs"], "write --set key=value"),
+        ("", ["slice.epochs"], "Write --set key=value"),
         ("", ["slice.epoch=3"], "no setting 'epoch'"),
         ("", ["slice.schedule=cosine"], "is 'cosine'; it takes 'one_cycle', 'steps'"),
         ("slice: {epochs: many}", [], "slice.epochs is 'many'; it takes a whole number"),

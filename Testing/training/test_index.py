@@ -208,7 +208,7 @@ def test_joined_indexes_of_which_one_has_no_split_are_refused_unless_split_anew(
 
 
 def test_two_folders_of_one_layout_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Make an index of each, and join these"):
+    with pytest.raises(UsageError, match="Make an index of each folder, then join them"):
         main(["folders", str(tmp_path), str(tmp_path), "-o", str(tmp_path / "i.csv")])
 
 
@@ -285,7 +285,7 @@ def test_labels_of_another_number_of_slices_make_a_case_unfit(tmp_path: Path) ->
     path = write_volume(tmp_path / "ct.nrrd", a_small_chest())
     examined = examine(a_case("p", "CAP", str(path), slice_labels=(0, 1)))
     assert examined.refusal is not None
-    assert examined.refusal.startswith("There are labels for 2 slices, but 12 slices.")
+    assert examined.refusal.startswith("The CT has 12 slices, but there are labels for 2.")
 
 
 def test_table_counts_slices_ages_and_men_by_class_and_split() -> None:

@@ -17,12 +17,12 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("p,ct,SARS,,,", r"Line 3 of .* has the class 'SARS'; write one of Healthy, COVID-19"),
-        ("p,ct,CAP,s012,,", r"Line 3 of .* has the slice labels 's012'; write 0 or 1"),
-        ("p,ct,CAP,,old,", r"Line 3 of .* has the age 'old'; write years"),
-        ("p,ct,CAP,,,train", r"Line 3 of .* has the split 'train'; write one of training, valid"),
+        ("p,ct,SARS,,,", r"Line 3 of .* has the class 'SARS'\. Write one of Healthy, COVID-19"),
+        ("p,ct,CAP,s012,,", r"Line 3 of .* has the slice labels 's012'\. Write 0 or 1"),
+        ("p,ct,CAP,,old,", r"Line 3 of .* has the age 'old'\. Write years"),
+        ("p,ct,CAP,,,train", r"Line 3 of .* has the split 'train'\. Write one of training, valid"),
         ("p,ct,CAP,,,Validation", r"Line 3 of .* has the split 'Validation'"),
-        ("p,ct,CAP,,,", r"Line 3 of .* has no split, and other lines have one; write one of trai"),
+        ("p,ct,CAP,,,", r"Line 3 of .* has no split, but other lines do\. Write one of trai"),
     ],
 )
 def test_wrong_line_is_refused_with_its_number(tmp_path: Path, line: str, sentence: str) -> None:

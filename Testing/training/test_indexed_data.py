@@ -130,7 +130,7 @@ def test_index_without_labelled_slices_is_refused_for_the_slice_level(tmp_path: 
     ]
     write_index(tmp_path / "index.csv", cases)
     data = IndexedData(CONFIG, tmp_path / "cache", tmp_path / "index.csv")
-    with pytest.raises(UsageError, match="training split has 0 labelled slices of 1 ill patients"):
+    with pytest.raises(UsageError, match="training split has 0 labelled slices of 1 patients with"):
         data.slices(validation=False)
     assert len(data.patients(validation=False)) == 2
 
