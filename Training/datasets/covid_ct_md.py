@@ -78,8 +78,8 @@ def _read_array(path: Path) -> np.ndarray:
     except (ValueError, EOFError):
         raise UsageError(
             "slice_labels",
-            f"{path} is damaged or contains Python objects, which could run code when read. Download "
-            "it again, or save its labels as plain numbers.",
+            f"{path} is damaged or contains Python objects, which could run code when read. "
+            "Download it again, or save its labels as plain numbers.",
         ) from None
 
 
