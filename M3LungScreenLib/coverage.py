@@ -87,15 +87,16 @@ def measure_coverage(lungs: np.ndarray, volume: CTVolume) -> Coverage:
     """Coverage by `lungs` uint8 `[slice, row, column]`, not 0 in the lungs, on `volume.hu`."""
     x_mm, y_mm, z_mm = volume.spacing_mm
     pixels = np.array([np.count_nonzero(each) for each in lungs])
+    shown = pixels[volume.scanned]  # padding is no end of the scan
     expected = _expected_ml(_trunk_width_mm(volume))
     limit = CUT_AREA_MM2 * (expected / EXPECTED_ML) ** (2 / 3)
     areas = _areas_at_sides(lungs, volume)
     if volume.slice_count > 1:
-        areas |= dict(zip(ENDS, pixels[[0, -1]] * x_mm * y_mm, strict=True))
+        areas |= dict(zip(ENDS, shown[[0, -1]] * x_mm * y_mm, strict=True))
     return Coverage(
         millilitres=float(pixels.sum()) * x_mm * y_mm * z_mm / 1000,
         height_mm=np.count_nonzero(pixels) * z_mm,
-        scan_height_mm=volume.slice_count * z_mm,
+        scan_height_mm=len(shown) * z_mm,
         expected_ml=expected,
         cut_mm2={side: float(area) for side, area in areas.items() if area > limit},
     )

@@ -6,9 +6,11 @@ import numpy as np
 from scipy import ndimage
 
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.fill import OUTSIDE_HU
 from M3LungScreenLib.settings import PreprocessingSettings
 
 PAPER_MATRIX = 512
+AIR_HU = -1000
 # The paper's '1×8' is width × height: rows × columns here. It takes away what is
 # thinner than 8 pixels from front to back, as the table is.
 OPENING_ROWS = 8
@@ -86,8 +88,13 @@ def crop_stages(hu_slice: np.ndarray, settings: PreprocessingSettings) -> dict[s
 
 
 def crop_hu(hu_slice: np.ndarray, crop: Crop, size: int) -> np.ndarray:
-    """HU inside the crop, resized to `[size, size]` int16 with antialiasing."""
-    return np.rint(resized(hu_slice[crop.window], (size, size))).astype(np.int16)
+    """HU inside the crop, resized to `[size, size]` int16 with antialiasing.
+
+    What lies outside the picture is air to the network, as it is around every body.
+    """
+    hu = hu_slice[crop.window]
+    shown = np.where(hu <= OUTSIDE_HU, AIR_HU, hu)
+    return np.rint(resized(shown, (size, size))).astype(np.int16)
 
 
 def apply_windows(hu: np.ndarray, centers_hu: tuple[int, ...], width_hu: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from Testing.stand_ins.filled import SPACING_MM, a_noisy_chest, beyond_the_circl
 # What scanners and programs write outside: padding, water, metal, limits of the type.
 FILLS = [-32768, -9999, -3024, -2000, -1500, -500, -100, 0, 40, 255, 1024, 3071, 4095, 32767]
 CIRCLE = beyond_the_circle()
+PREPROCESSING = PreprocessingSettings()
 
 
 def marked(hu: np.ndarray) -> np.ndarray:
@@ -117,7 +118,7 @@ def test_lungs_cut_out_of_their_body_are_refused(a_chest, value):
     near = ndimage.binary_dilation(segment_lungs(CTVolume.from_array(a_chest, SPACING_MM)) > 0)
     masked = CTVolume.from_array(np.where(near, a_chest, value).astype(np.int16), SPACING_MM)
     with pytest.raises(InputRefused, match="Only the lungs are left in this CT"):
-        prepare(masked, PreprocessingSettings())
+        prepare(masked, PREPROCESSING)
 
 
 # What is no fill
@@ -180,3 +181,15 @@ def test_a_value_that_is_no_number_in_the_body_is_refused(a_chest, value, kind):
     broken[12, 36, 40:43] = value
     with pytest.raises(InputRefused, match="3 of its values within the picture are not numbers"):
         CTVolume.from_array(broken, SPACING_MM)
+
+
+@pytest.mark.parametrize("value", [0, -1024])
+def test_padding_slices_do_not_hide_that_the_lungs_are_cut(a_chest, value):
+    cut = a_chest[8:16]
+    padded = np.pad(cut, ((4, 4), (0, 0), (0, 0)), constant_values=value)
+    codes = [
+        [code for code, _ in prepare(CTVolume.from_array(hu, SPACING_MM), PREPROCESSING).warnings]
+        for hu in (cut, padded)
+    ]
+    assert codes[0] == codes[1]
+    assert {"lungs_not_whole", "too_little_lung"} & set(codes[0])
