@@ -19,7 +19,7 @@ SHIPPED_BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "compact"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="INPUT", help="DICOM folder or file, .nrrd .nii .mha .mhd")
+    parser.add_argument("input", metavar="INPUT", help="DICOM, .nrrd .nii .mha .gipl")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="folder of the bundle")
     parser.add_argument("--series", help="DICOM series by UID, number or a message's [index]")
