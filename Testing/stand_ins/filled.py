@@ -30,13 +30,12 @@ def beyond_the_circle(shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
 
 
 def turned(hu: np.ndarray, degrees: float, fill: float, order: int = 1) -> np.ndarray:
-    """float64: every slice turned in its plane, `fill` mixed in where it came from nowhere."""
+    """float64: every slice turned in its plane, `fill` where it came from nowhere.
+
+    Linear interpolation mixes fill into the picture's border, as MONAI does; cubic
+    stops there, as SciPy and ITK do.
+    """
+    mode = "grid-constant" if order == 1 else "constant"
     return ndimage.rotate(
-        hu.astype(float),
-        degrees,
-        (1, 2),
-        reshape=False,
-        order=order,
-        mode="grid-constant",
-        cval=fill,
+        hu.astype(float), degrees, (1, 2), reshape=False, order=order, mode=mode, cval=fill
     )
