@@ -51,11 +51,12 @@ def segment_lungs(
     axial arrays lie. A single slice is segmented in 2D. `part_done` hears 1 to PARTS
     on the way (fewer without lungs); what it raises ends the work.
     """
+    lungs = np.zeros(volume.hu.shape, np.uint8)
     work = WorkingCopy.of(volume)
     part_done(1)
     lung_air, air, body = find_lung_air(work)
     if not lung_air.any():
-        return np.zeros(volume.hu.shape, np.uint8)
+        return lungs
     part_done(2)
     midline = _midline(body, work)
     sides = _split(lung_air, midline, work)
@@ -64,7 +65,7 @@ def segment_lungs(
     part_done(4)
     filled = _fill_opaque(closed, body, round(midline), work)
     part_done(5)
-    lungs = work.back(_without_traces(filled, work), air)
+    lungs[volume.scanned] = work.back(_without_traces(filled, work), air)
     part_done(PARTS)
     return lungs
 

@@ -22,14 +22,15 @@ class WorkingCopy:
     hu: np.ndarray  # float32
     spacing_mm: tuple[float, float, float]  # slice, row, column
     factor: int
-    full: np.ndarray  # int16, the volume's own pixels
+    full: np.ndarray  # int16, the volume's own pixels in the slices that show something
 
     @classmethod
     def of(cls, volume: CTVolume) -> "WorkingCopy":
         x_mm, y_mm, z_mm = volume.spacing_mm
         factor = max(1, round(WORKING_SPACING_MM / x_mm))
-        small = np.stack([_averaged(each, factor) for each in volume.hu])
-        return cls(small, (z_mm, y_mm * factor, x_mm * factor), factor, volume.hu)
+        shown = volume.hu[volume.scanned]
+        small = np.stack([_averaged(each, factor) for each in shown])
+        return cls(small, (z_mm, y_mm * factor, x_mm * factor), factor, shown)
 
     @property
     def pixel_mm2(self) -> float:
