@@ -206,6 +206,9 @@ class CTVolume:
 
 def _axial(values: np.ndarray, stored: Geometry) -> tuple[np.ndarray, Geometry]:
     """`values` `[z, y, x]` as a view in the order nearest to LPS axial, and where that lies."""
+    # A machine that only trains, on axial arrays, has no SimpleITK.
+    if tuple(stored.direction) == (1, 0, 0, 0, 1, 0, 0, 0, 1):
+        return values.view(), stored
     import SimpleITK as sitk
 
     axes = np.reshape(np.array(stored.direction, float), (3, 3))
