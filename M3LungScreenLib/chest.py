@@ -7,10 +7,13 @@ import numpy as np
 
 from M3LungScreenLib.coverage import Coverage, check_lungs, measure_coverage
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.lungs import PARTS, segment_lungs
+from M3LungScreenLib.orientation_check import check_orientation
 from M3LungScreenLib.preprocessing import Crop, find_crops
 from M3LungScreenLib.settings import PreprocessingSettings
-from M3LungScreenLib.suitability import suitable
+from M3LungScreenLib.size_check import check_size
+from M3LungScreenLib.suitability import Warned, suitable
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,23 @@ def prepare(
     total = PARTS + 1
     tell(0, total)
     volume = suitable(volume)
+    orientation = check_orientation(volume.hu)
     lungs = segment_lungs(volume, lambda part: tell(part, total))
     coverage = measure_coverage(lungs, volume)
-    warnings = (*volume.warnings, *check_lungs(lungs, coverage))
+    doubts = _check_lungs(lungs, volume, coverage, orientation)
     crops = find_crops(volume, lungs, settings)
     tell(total, total)
-    return Chest(volume, lungs, crops, warnings, coverage)
+    return Chest(volume, lungs, crops, (*volume.warnings, *orientation, *doubts), coverage)
+
+
+def _check_lungs(
+    lungs: np.ndarray, volume: CTVolume, coverage: Coverage, orientation: Warned
+) -> Warned:
+    """What the lungs show; where axes are exchanged, that is why there are none."""
+    try:
+        found = check_lungs(lungs, coverage)
+    except InputRefused:
+        for code, message in orientation:
+            raise InputRefused(code, message) from None
+        raise
+    return found if orientation else (*found, *check_size(lungs, volume.spacing_mm))

@@ -67,6 +67,8 @@ DOUBTFUL = frozenset(
         "scaled_values",
         "values_cut_off",
         "geometry_contradicts",
+        "orientation",
+        "spacing",
         TOO_LITTLE_LUNG,
     }
 )
