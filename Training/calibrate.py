@@ -101,8 +101,8 @@ def calibrate(
     if len(np.unique(truth)) < 2:
         raise UsageError(
             "calibration",
-            f"{len(used)} of {len(screened)} cases could be screened, all of one class. "
-            "Calibration needs cases of at least two classes.",
+            f"{len(used)} of {len(screened)} cases could be screened, and they cover fewer than "
+            "two classes. Calibrate on cases of several classes.",
         )
     before = bundle.settings.assessment
     logits = logits_of(used)

@@ -105,8 +105,9 @@ def _of_the_map(block: dict[str, Any]) -> str:
     found = block.get("location_map")
     if found is None:
         return ""
+    masks = f"{found['patients']} truth mask{'s' * (found['patients'] != 1)}"
     return (
-        f"; location-map threshold {found['threshold']:.2f} from {found['patients']} truth masks "
+        f"; location-map threshold {found['threshold']:.2f} from {masks} "
         f"(mean Dice {found['mean_dice']:.2f})"
     )
 

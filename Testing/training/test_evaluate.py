@@ -167,10 +167,10 @@ def test_what_somebody_put_among_the_montages_is_not_lost(a_folder):
 def test_a_run_of_other_cases_or_other_code_is_not_resumed(tmp_path, monkeypatch):
     bundle, cases = untrained_bundle(tmp_path / "bundle"), [Case("a", tmp_path, "CAP")]
     screened.open_work(tmp_path / "work", bundle, cases, resume=True)
-    with pytest.raises(UsageError, match="started with another bundle or other cases"):
+    with pytest.raises(UsageError, match="started with another bundle, other cases"):
         screened.open_work(tmp_path / "work", bundle, cases * 2, resume=True)
     monkeypatch.setattr(screened, "code_sha256", lambda *_: "other code")
-    with pytest.raises(UsageError, match="or by other code"):
+    with pytest.raises(UsageError, match="or other code"):
         screened.open_work(tmp_path / "work", bundle, cases, resume=True)
 
 
