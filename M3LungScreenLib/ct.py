@@ -198,24 +198,20 @@ class CTVolume:
 
     def to_stored(self, array: np.ndarray) -> sitk.Image:
         """An array that lies on `hu` as an image with exactly the stored geometry."""
-        import SimpleITK as sitk
+        return self.stored.with_array(self.in_stored_order(array))
 
-        image = sitk.DICOMOrient(self.geometry.with_array(array), self.stored.orientation)
-        return self.stored.with_array(sitk.GetArrayFromImage(image))
+    def in_stored_order(self, array: np.ndarray) -> np.ndarray:
+        """A view of an array that lies on `hu` in the order of the stored axes, `[z, y, x]`."""
+        order, flipped = _way_to_axial(self.stored)
+        steps = tuple(slice(None, None, -1 if flip else 1) for flip in reversed(flipped))
+        back = [2 - order.index(axis) for axis in (2, 1, 0)]
+        return array[steps].transpose(back)
 
 
 def _axial(values: np.ndarray, stored: Geometry) -> tuple[np.ndarray, Geometry]:
     """`values` `[z, y, x]` as a view in the order nearest to LPS axial, and where that lies."""
-    # A machine that only trains, on axial arrays, has no SimpleITK.
-    if tuple(stored.direction) == (1, 0, 0, 0, 1, 0, 0, 0, 1):
-        return values.view(), stored
-    import SimpleITK as sitk
-
     axes = np.reshape(np.array(stored.direction, float), (3, 3))
-    nearest = sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(stored.orientation)
-    signs = np.reshape(nearest, (3, 3))
-    order = [int(np.abs(row).argmax()) for row in signs]  # the stored axis of L, P, S
-    flipped = [signs[i, axis] < 0 for i, axis in enumerate(order)]
+    order, flipped = _way_to_axial(stored)
     corner = [0.0, 0.0, 0.0]
     for axis, flip in zip(order, flipped, strict=True):
         corner[axis] = stored.size[axis] - 1.0 if flip else 0.0
@@ -229,6 +225,19 @@ def _axial(values: np.ndarray, stored: Geometry) -> tuple[np.ndarray, Geometry]:
     view = values.transpose([2 - axis for axis in reversed(order)])
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in reversed(flipped))
     return view[steps], geometry
+
+
+def _way_to_axial(stored: Geometry) -> tuple[list[int], list[bool]]:
+    """The stored axes that run along L, P and S, and whether the other way."""
+    # A machine that only trains, on axial arrays, has no SimpleITK.
+    if stored.is_axial:
+        return [0, 1, 2], [False, False, False]
+    import SimpleITK as sitk
+
+    nearest = sitk.DICOMOrientImageFilter.GetDirectionCosinesFromOrientation(stored.orientation)
+    signs = np.reshape(nearest, (3, 3))
+    order = [int(np.abs(row).argmax()) for row in signs]
+    return order, [bool(signs[i, axis] < 0) for i, axis in enumerate(order)]
 
 
 def _not_a_volume(shape: Sequence[int]) -> UsageError:

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from M3LungScreenLib.lung_zones import LOWER, MIDDLE, UPPER, peripheral, vertical_zones
+from M3LungScreenLib.lung_zones import (
+    LOWER,
+    MIDDLE,
+    UPPER,
+    peripheral_in_slice,
+    thirds_of_height,
+)
 from M3LungScreenLib.lungs import LEFT, RIGHT
 
 # Ground glass leaves vessels visible; above about -300 HU the lung has lost most of
@@ -56,28 +62,46 @@ def measure_involvement(
 
     All arrays `[slice, row, column]` LPS axial, `spacing_mm` x, y, z.
     """
-    # Only lung voxels count: as flat lists they are a tenth of the volume.
-    inside = lungs > 0
-    side, lesion = lungs[inside], lesions[inside] > 0
-    dense = hu[inside] >= CONSOLIDATION_HU
-    height = vertical_zones(lungs)[inside]
-    outer = peripheral(lungs, spacing_mm)[inside]
-
-    def of(chosen: np.ndarray) -> LungInvolvement:
-        return LungInvolvement(
-            fraction=_share(lesion, chosen),
-            ground_glass=_share(lesion & ~dense, chosen),
-            consolidation=_share(lesion & dense, chosen),
-            upper=_share(lesion, chosen & (height == UPPER)),
-            middle=_share(lesion, chosen & (height == MIDDLE)),
-            lower=_share(lesion, chosen & (height == LOWER)),
-            central=_share(lesion, chosen & ~outer),
-            peripheral=_share(lesion, chosen & outer),
-        )
-
-    left, right = of(side == LEFT), of(side == RIGHT)
+    counts = _counted(hu, lesions, lungs, spacing_mm)
+    left, right = _of(counts[LEFT]), _of(counts[RIGHT])
     shares = [share for lung in (left, right) for share in (lung.upper, lung.middle, lung.lower)]
-    return Involvement(left, right, of(side > 0), sum(severity_points(each) for each in shares))
+    total = _of(counts.sum(axis=0))
+    return Involvement(left, right, total, sum(severity_points(each) for each in shares))
+
+
+def _counted(
+    hu: np.ndarray, lesions: np.ndarray, lungs: np.ndarray, spacing_mm: tuple[float, float, float]
+) -> np.ndarray:
+    """Lung voxels `[value of lungs, third of height, peripheral, state]`, summed slice by slice.
+
+    The states are no lesion, ground glass and consolidation.
+    """
+    shape = (3, UPPER + 1, 2, 3)
+    counts = np.zeros(int(np.prod(shape)), np.int64)
+    thirds = thirds_of_height(lungs)
+    for k in np.flatnonzero([each.any() for each in lungs]):
+        inside = lungs[k] > 0
+        side = lungs[k][inside]
+        outer = peripheral_in_slice(lungs[k], spacing_mm)[inside]
+        dense = hu[k][inside] >= CONSOLIDATION_HU
+        state = (lesions[k][inside] > 0) * (1 + dense.astype(np.uint8))
+        places = np.ravel_multi_index((side, thirds[k][side], outer.view(np.uint8), state), shape)
+        counts += np.bincount(places, minlength=len(counts))
+    return counts.reshape(shape)
+
+
+def _of(counts: np.ndarray) -> LungInvolvement:
+    """From voxels `[third of height, peripheral, state]`."""
+    return LungInvolvement(
+        fraction=_share(counts, 1, 2),
+        ground_glass=_share(counts, 1),
+        consolidation=_share(counts, 2),
+        upper=_share(counts[UPPER], 1, 2),
+        middle=_share(counts[MIDDLE], 1, 2),
+        lower=_share(counts[LOWER], 1, 2),
+        central=_share(counts[:, 0], 1, 2),
+        peripheral=_share(counts[:, 1], 1, 2),
+    )
 
 
 def severity_points(share: float) -> int:
@@ -88,17 +112,26 @@ def severity_points(share: float) -> int:
 def lung_volumes_ml(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> LungVolumes:
     """Millilitres of the lung mask (1 right, 2 left)."""
     millilitres = float(np.prod(spacing_mm)) / 1000
-    right, left = (float((lungs == side).sum()) * millilitres for side in (RIGHT, LEFT))
+    right, left = (
+        float(sum(np.count_nonzero(each == side) for each in lungs)) * millilitres
+        for side in (RIGHT, LEFT)
+    )
     return LungVolumes(left, right, left + right)
 
 
 def slice_involvement(lesions: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     """For each slice, lesion pixels over lung pixels; 0 where it has no lung."""
-    lung_pixels = (lungs > 0).sum(axis=(1, 2))
-    lesion_pixels = ((lesions > 0) & (lungs > 0)).sum(axis=(1, 2))
+    lung_pixels = np.array([np.count_nonzero(each) for each in lungs])
+    lesion_pixels = np.array(
+        [
+            np.count_nonzero((lesion > 0) & (lung > 0))
+            for lesion, lung in zip(lesions, lungs, strict=True)
+        ]
+    )
     return np.asarray(lesion_pixels / np.maximum(lung_pixels, 1))
 
 
-def _share(lesion: np.ndarray, chosen: np.ndarray) -> float:
-    total = int(chosen.sum())
-    return float((lesion & chosen).sum() / total) if total else 0.0
+def _share(counts: np.ndarray, *states: int) -> float:
+    """Of voxels `[…, state]` those in some states; 0 of none."""
+    total = int(counts.sum())
+    return float(counts[..., list(states)].sum() / total) if total else 0.0

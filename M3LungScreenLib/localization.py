@@ -1,12 +1,13 @@
 """The location map in the CT's own voxels, and the label map drawn from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from scipy import ndimage
 
+from M3LungScreenLib.location_map import LocationMap, steps_of
 from M3LungScreenLib.neighbours import neighbour_weights
-from M3LungScreenLib.preprocessing import Crop, resized
+from M3LungScreenLib.preprocessing import Crop, coarsening, resized
 
 # Voxels that touch at a corner belong to one lesion: in thick slices its outline moves
 # sideways from one slice to the next.
@@ -20,27 +21,57 @@ def location_volume(
     crops: Mapping[int, Crop],
     lungs: np.ndarray,
     sigma: float = 0.0,
-) -> np.ndarray:
-    """Per-slice maps `[h, w]` in [0, 1] as one float32 volume like `lungs`, 0 outside the lungs.
+) -> LocationMap:
+    """Per-slice maps `[h, w]` in [0, 1] as one volume like `lungs`, 0 outside the lungs.
 
     `maps` and `crops` by axial slice; a map covers its slice's crop, which holds all its lung.
     With `sigma` (in slices) a voxel is the Gaussian-weighted mean over the neighbouring slices
-    whose crops cover it; a neighbour that did not see the voxel has no say in it.
+    whose crops cover it; a neighbour that did not see the voxel has no say in it. In a matrix
+    of 1024² the means are taken at 512², as in all larger ones.
     """
+    steps = np.zeros(lungs.shape, np.uint8)
+    factor = coarsening(lungs.shape[1:])
+    coarse = {k: _coarse(crop, factor) for k, crop in crops.items()}
+    for k, mean in _means(maps, coarse, _coarse_shape(lungs.shape[1:], factor), sigma):
+        window = crops[k].window
+        part = steps_of(_enlarged(mean, factor, window))
+        steps[k][window] = part * (lungs[k][window] > 0)
+    return LocationMap(steps)
+
+
+def _means(
+    maps: Mapping[int, np.ndarray], crops: Mapping[int, Crop], shape: tuple[int, ...], sigma: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Each slice and the mean of the maps near it, float32 `shape`."""
     weights = neighbour_weights(sigma)
     reach = len(weights) // 2
     fitted: dict[int, np.ndarray] = {}
-    volume = np.zeros(lungs.shape, np.float32)
     for k in sorted(maps):
         near = {j: float(weights[j - k + reach]) for j in range(k - reach, k + reach + 1)}
         near = {j: weight for j, weight in near.items() if j in maps}
         fitted = {j: fitted[j] if j in fitted else _fitted(maps[j], crops[j]) for j in near}
-        volume[k] = _mean_where_seen(fitted, crops, near, lungs.shape[1:]) * (lungs[k] > 0)
-    return volume
+        yield k, _mean_where_seen(fitted, crops, near, shape)
+
+
+def _coarse(crop: Crop, factor: int) -> Crop:
+    """The crop in blocks of `factor` pixels: all that it touches."""
+    row, column = crop.row // factor, crop.column // factor
+    bottom, right = crop.row + crop.rows, crop.column + crop.columns
+    return Crop(row, column, -(-bottom // factor) - row, -(-right // factor) - column)
+
+
+def _coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
+    return tuple(-(-size // factor) for size in shape)
+
+
+def _enlarged(coarse: np.ndarray, factor: int, window: tuple[slice, slice]) -> np.ndarray:
+    """The pixels of `window` out of blocks of `factor` pixels `[row, column]`."""
+    rows, columns = (np.arange(each.start, each.stop) // factor for each in window)
+    return np.asarray(coarse[rows[:, None], columns])
 
 
 def label_map(
-    location: np.ndarray,
+    location: np.ndarray | LocationMap,
     lungs: np.ndarray,
     slice_probabilities: np.ndarray,
     patient_probabilities: np.ndarray | None,
@@ -52,21 +83,37 @@ def label_map(
     whose Eq. 4 probabilities `[slice, 4]` do not call them Healthy. Each lesion, connected in
     3D, bears one class: see `lesion_class_votes`.
     """
-    is_ill = slice_probabilities.argmax(axis=1) > 0
-    lesion = (location > threshold) & (lungs > 0) & is_ill[:, None, None]
-    labels = np.zeros(lesion.shape, np.uint8)
-    if not lesion.any():
+    labels = np.zeros(lungs.shape, np.uint8)
+    for k in np.flatnonzero(slice_probabilities.argmax(axis=1) > 0):
+        labels[k] = (location[k] > threshold) & (lungs[k] > 0)
+    if not labels.any():
         return labels
-    box = ndimage.find_objects(lesion.view(np.uint8))[0]
-    lesions, count = ndimage.label(lesion[box], CONNECTED)
-    votes = lesion_class_votes(slice_probabilities[box[0]], patient_probabilities)
+    factor = coarsening(lungs.shape[1:])
+    lesions, count = ndimage.label(_any_in_blocks(labels, factor), CONNECTED)
+    votes = lesion_class_votes(slice_probabilities, patient_probabilities)
     sums = np.zeros((count + 1, votes.shape[1]))
-    for of_slice, vote in zip(lesions, votes, strict=True):
-        sums += np.bincount(of_slice.ravel(), minlength=count + 1)[:, None] * vote
-    classes = 1 + sums.argmax(axis=1)
-    classes[0] = 0
-    labels[box] = classes.astype(np.uint8)[lesions]
+    for of_slice, lesion, vote in zip(lesions, labels, votes, strict=True):
+        if lesion.any():
+            whole = _enlarged(of_slice, factor, np.s_[0 : lesion.shape[0], 0 : lesion.shape[1]])
+            sums += np.bincount(whole[lesion > 0], minlength=count + 1)[:, None] * vote
+    classes = (1 + sums.argmax(axis=1)).astype(np.uint8)
+    for of_slice, lesion in zip(lesions, labels, strict=True):
+        if lesion.any():
+            whole = _enlarged(of_slice, factor, np.s_[0 : lesion.shape[0], 0 : lesion.shape[1]])
+            lesion *= classes[whole]
     return labels
+
+
+def _any_in_blocks(mask: np.ndarray, factor: int) -> np.ndarray:
+    """bool `[slice, block, block]`: whether any pixel of a block is set."""
+    if factor == 1:
+        return mask > 0
+    rows, columns = (np.arange(0, size, factor) for size in mask.shape[1:])
+    blocks = [
+        np.maximum.reduceat(np.maximum.reduceat(each, rows, axis=0), columns, axis=1)
+        for each in mask
+    ]
+    return np.stack(blocks) > 0
 
 
 def lesion_class_votes(

@@ -15,31 +15,42 @@ WORKING_SPACING_MM = 2.5
 
 def vertical_zones(lungs: np.ndarray) -> np.ndarray:
     """Thirds of each lung's height, uint8 like `lungs`: 0 outside, 1 lower to 3 upper."""
-    zones = np.zeros_like(lungs)
+    thirds = thirds_of_height(lungs)
+    return np.stack([thirds[k][each] for k, each in enumerate(lungs)])
+
+
+def thirds_of_height(lungs: np.ndarray) -> np.ndarray:
+    """The zone of each slice for each value of `lungs`: uint8 `[slice, 3]`, 0 for value 0."""
+    thirds = np.zeros((len(lungs), 3), np.uint8)
     for side in (RIGHT, LEFT):
-        inside = lungs == side
-        slices = np.flatnonzero(inside.any(axis=(1, 2)))
-        if len(slices) == 0:
-            continue
-        height = slices[-1] - slices[0] + 1
-        third = np.clip((np.arange(len(lungs)) - slices[0]) * 3 // height, 0, 2)
-        zones += inside * (LOWER + third).astype(np.uint8)[:, None, None]
-    return zones
+        slices = np.flatnonzero([(each == side).any() for each in lungs])
+        if len(slices):
+            height = slices[-1] - slices[0] + 1
+            third = np.clip((np.arange(len(lungs)) - slices[0]) * 3 // height, 0, 2)
+            thirds[:, side] = LOWER + third
+    return thirds
 
 
 def peripheral(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     """Lung voxels at most 2 cm from the costal surface, bool like `lungs`.
 
-    The costal surface is the border of the convex hull of both lungs in each slice;
     `spacing_mm` x, y, z.
+    """
+    return np.stack([peripheral_in_slice(each, spacing_mm) for each in lungs])
+
+
+def peripheral_in_slice(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """As `peripheral`, of `[row, column]`.
+
+    The costal surface is the border of the convex hull of both lungs in the slice.
     """
     x_mm, y_mm, _ = spacing_mm
     step = max(1, round(WORKING_SPACING_MM / x_mm))
-    small = lungs[:, ::step, ::step] > 0
-    near = np.zeros_like(small)
-    for k in np.flatnonzero(small.any(axis=(1, 2))):
-        hull = np.pad(convex_hull_image(small[k]), 1)
-        depth_mm = ndimage.distance_transform_edt(hull, sampling=(y_mm * step, x_mm * step))
-        near[k] = depth_mm[1:-1, 1:-1] <= PERIPHERAL_DEPTH_MM
-    whole = near.repeat(step, axis=1).repeat(step, axis=2)
-    return whole[:, : lungs.shape[1], : lungs.shape[2]] & (lungs > 0)
+    small = lungs[::step, ::step] > 0
+    if not small.any():
+        return np.zeros(lungs.shape, bool)
+    hull = np.pad(convex_hull_image(small), 1)
+    depth_mm = ndimage.distance_transform_edt(hull, sampling=(y_mm * step, x_mm * step))
+    near = depth_mm[1:-1, 1:-1] <= PERIPHERAL_DEPTH_MM
+    whole = near.repeat(step, axis=0).repeat(step, axis=1)
+    return np.asarray(whole[: lungs.shape[0], : lungs.shape[1]] & (lungs > 0))

@@ -57,10 +57,30 @@ def find_crop(
     """
     if not lung_slice.any():
         return None
-    regions, _ = ndimage.label(air_regions(hu_slice, settings), EIGHT_CONNECTED)
-    touched = np.unique(regions[lung_slice > 0])
-    inside = np.isin(regions, touched[touched > 0]) | (lung_slice > 0)
-    return _rectangle(inside, settings)
+    factor = coarsening(hu_slice.shape)
+    small = np.s_[::factor, ::factor]
+    lung = lung_slice[small] > 0
+    regions, _ = ndimage.label(air_regions(hu_slice[small], settings), EIGHT_CONNECTED)
+    touched = np.unique(regions[lung])
+    inside = np.isin(regions, touched[touched > 0]) | lung
+    if factor == 1:
+        return _rectangle(inside, settings)
+    # A lung of a few pixels may lie between those that are looked at.
+    rows, columns = (np.flatnonzero(lung_slice.any(axis=axis)) // factor for axis in (1, 0))
+    inside[rows[[0, -1]][:, None], columns[[0, -1]]] = True
+    return _enlarged(_rectangle(inside, settings), factor, hu_slice.shape)
+
+
+def coarsening(shape: tuple[int, ...]) -> int:
+    """How many pixels of a slice `(rows, columns)` are one where 512² are enough."""
+    return max(1, round(max(shape) / PAPER_MATRIX))
+
+
+def _enlarged(crop: Crop, factor: int, shape: tuple[int, ...]) -> Crop:
+    """A crop of every `factor`th pixel in all of them, clipped to `shape`."""
+    row, column = crop.row * factor, crop.column * factor
+    rows, columns = crop.rows * factor, crop.columns * factor
+    return Crop(row, column, min(rows, shape[0] - row), min(columns, shape[1] - column))
 
 
 def air_regions(hu_slice: np.ndarray, settings: PreprocessingSettings) -> np.ndarray:

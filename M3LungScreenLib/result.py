@@ -16,6 +16,7 @@ from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.involvement import Involvement, LungVolumes
 from M3LungScreenLib.key_slices import most_telling_slices
+from M3LungScreenLib.location_map import LocationMap
 
 SCHEMA_VERSION = "1.1"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
@@ -132,18 +133,19 @@ class Timing:
 class Arrays:
     """Read-only arrays `[slice, row, column]` that lie on the CTVolume's `hu` (LPS axial).
 
-    `lesion_location_map` float32 in [0, 1], 0 outside the lungs: what the network says of a
-    whole crop is in `Result.attention`; `lesions` uint8 0 to 3 (class index), one class for each
-    lesion connected in 3D; `lungs` uint8 1 right, 2 left.
+    `lesion_location_map` float32 in [0, 1], in steps of 1/250, 0 outside the lungs: what the
+    network says of a whole crop is in `Result.attention`; `lesions` uint8 0 to 3 (class index),
+    one class for each lesion connected in 3D; `lungs` uint8 1 right, 2 left.
     """
 
-    lesion_location_map: np.ndarray
+    lesion_location_map: np.ndarray | LocationMap
     lesions: np.ndarray
     lungs: np.ndarray
 
     def __post_init__(self) -> None:
         for array in (self.lesion_location_map, self.lesions, self.lungs):
-            array.flags.writeable = False
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import SimpleITK as sitk
 
+from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.location_map import LocationMap, values_of
 from M3LungScreenLib.outputs.html import report_html
 from M3LungScreenLib.outputs.montage import draw_montage
-from M3LungScreenLib.outputs.nrrd import write_nrrd
+from M3LungScreenLib.outputs.nrrd import Slices, write_nrrd
 from M3LungScreenLib.outputs.tables import slices_csv
 from M3LungScreenLib.result import SCHEMA_VERSION, Result
 from M3LungScreenLib.writing import not_written, writer_errors
@@ -139,12 +140,11 @@ def complete_or_absent(folder: str | Path, output: Output = RESULT) -> Iterator[
 
 def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -> None:
     for name in VOLUMES:
-        image = result.volume.to_stored(getattr(result.arrays, name))
+        slices = _in_stored_order(getattr(result.arrays, name), result.volume)
         if volumes == "nrrd":
-            write_nrrd(image, folder / f"{name}.nrrd")
+            write_nrrd(Slices(slices, result.volume.stored), folder / f"{name}.nrrd")
         else:
-            # numpy's tofile does not ask whether its last bytes were written.
-            (folder / f"{name}.raw").write_bytes(sitk.GetArrayViewFromImage(image).data)
+            _write_raw(slices, folder / f"{name}.raw")
     if volumes == "raw":
         by_slice: dict[str, Any] = {str(k): each for k, each in result.attention.items()}
         with writer_errors(folder / ATTENTION_FILE):
@@ -159,6 +159,20 @@ def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -
     plain = replace(result, timing_s=timing).to_dict()
     text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RESULT_FILE).write_text(text + "\n", "utf-8")
+
+
+def _in_stored_order(array: np.ndarray | LocationMap, volume: CTVolume) -> Iterator[np.ndarray]:
+    """The stored slices `[y, x]` by z of what lies on `volume.hu`."""
+    if isinstance(array, LocationMap):
+        return (values_of(each) for each in volume.in_stored_order(array.steps))
+    return iter(volume.in_stored_order(array))
+
+
+def _write_raw(slices: Iterator[np.ndarray], path: Path) -> None:
+    with path.open("wb") as file:
+        for each in slices:
+            # numpy's tofile does not ask whether its last bytes were written.
+            file.write(np.ascontiguousarray(each).data)
 
 
 @contextmanager

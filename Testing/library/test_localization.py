@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from M3LungScreenLib.localization import label_map, lesion_class_votes, location_volume
 from M3LungScreenLib.preprocessing import Crop, paste
 
+HALF_A_STEP = 0.0021  # of the map's 1/250
 ALL_LUNG = np.ones((3, 2, 2), np.uint8)
 
 
@@ -22,7 +23,7 @@ def test_a_map_lies_in_its_crop_and_nowhere_else():
     volume = location_volume({1: np.ones((4, 4), np.float32)}, {1: crop}, lungs)
     assert volume.dtype == np.float32
     assert volume[1, 10:26, 20:44] == pytest.approx(1)
-    assert volume.sum() == pytest.approx(16 * 24)
+    assert volume[:].sum() == pytest.approx(16 * 24)
 
 
 def test_the_hottest_cell_lands_on_its_own_voxels():
@@ -41,7 +42,8 @@ def test_the_map_is_0_outside_the_lungs_and_untouched_within():
     crop, cells = Crop(0, 0, 20, 20), rng.random((5, 5)).astype(np.float32)
     volume = location_volume({0: cells}, {0: crop}, lungs)
     assert not volume[lungs == 0].any()
-    assert np.array_equal(volume[lungs > 0], paste(cells, crop, (20, 20))[None][lungs > 0])
+    expected = paste(cells, crop, (20, 20))[None][lungs > 0]
+    assert volume[lungs > 0] == pytest.approx(expected, abs=HALF_A_STEP)
 
 
 def test_a_neighbour_that_did_not_see_a_voxel_has_no_say_in_it():
@@ -51,7 +53,7 @@ def test_a_neighbour_that_did_not_see_a_voxel_has_no_say_in_it():
     volume = location_volume(maps, crops, np.ones((2, 4, 4), np.uint8), sigma=1.0)
     beside = np.exp(-0.5)
     assert volume[0, :, 3] == pytest.approx(0.8)
-    assert volume[0, :, :3] == pytest.approx((0.8 + 0.2 * beside) / (1 + beside))
+    assert volume[0, :, :3] == pytest.approx((0.8 + 0.2 * beside) / (1 + beside), abs=HALF_A_STEP)
 
 
 @given(st.integers(0, 10_000), st.floats(0.3, 2.0))
@@ -69,7 +71,7 @@ def test_a_voxel_is_the_weighted_mean_over_the_crops_that_cover_it(seed, sigma):
         seen = [j for j in crops if abs(j - k) <= reach and _covers(crops[j], row, column)]
         weights = [np.exp(-((j - k) ** 2) / (2 * sigma**2)) for j in seen]
         expected = np.average([pasted[j][row, column] for j in seen], weights=weights)
-        assert found[k, row, column] == pytest.approx(expected, abs=1e-5)
+        assert found[k, row, column] == pytest.approx(expected, abs=HALF_A_STEP)
     assert not found[lungs == 0].any()
 
 

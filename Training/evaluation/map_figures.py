@@ -26,7 +26,7 @@ def map_figures(mask: np.ndarray, result: Result) -> MapFigures:
     """Agreement of the result's arrays with `mask`, bool of their shape."""
     arrays = result.arrays
     asked = (arrays.lungs > 0) | mask
-    location = arrays.lesion_location_map
+    location = np.asarray(arrays.lesion_location_map)
     figures = (
         dice(mask, arrays.lesions > 0),
         auc(mask[asked], location[asked]),
