@@ -230,7 +230,7 @@ def _axial(values: np.ndarray, stored: Geometry) -> tuple[np.ndarray, Geometry]:
 def _way_to_axial(stored: Geometry) -> tuple[list[int], list[bool]]:
     """The stored axes that run along L, P and S, and whether the other way."""
     # A machine that only trains, on axial arrays, has no SimpleITK.
-    if stored.is_axial:
+    if tuple(stored.direction) == (1, 0, 0, 0, 1, 0, 0, 0, 1):
         return [0, 1, 2], [False, False, False]
     import SimpleITK as sitk
 
