@@ -27,8 +27,8 @@ TEMPLATES = Path(__file__).with_name("orientation_templates.json")
 # Without this much bone along any line (mean HU over 100) there is no spine to go by.
 LEAST_BONE = 30.0
 # Margins beyond the worst of 78 real scans and slices, each left out of the learning in turn:
-# back 0.5 for a wrong view (a pelvis), left -0.47 (a collapsed, opaque right lung), head -0.38 (an
-# abdomen with the lungs' bases).
+# back, no scan and 1.6 for a wrong view of a slice (a pelvis); left -0.47 (a collapsed, opaque
+# right lung); head -0.38 (an abdomen with the lungs' bases).
 BACK_MARGIN, BACK_MARGIN_SINGLE = 1.5, 2.5
 LEFT_MARGIN = 0.5
 # Predicted level must rise by this share of the lungs' height, about as a line would.

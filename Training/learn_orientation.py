@@ -44,7 +44,7 @@ WEIGHTS = {"volume": 1.0, "slice": 0.5, "simulated": 0.35}
 # Parts of each case, and copies with opaque lung: what a slab or a sick chest shows.
 PARTS, OPAQUE_COPIES = 6, 3
 # Regularisation, chosen on cases that were left out.
-BACK_C, LEVEL_ALPHA, LEFT_L2 = 0.3, 30.0, 0.1
+BACK_C, LEVEL_ALPHA, LEFT_L2 = 0.3, 30.0, 0.05
 # Whose lungs are cut by the scan, so that height in the lungs cannot be said; all below them.
 CUT, BELOW = ("crlm-1006",), ("abdomen_ct",)
 FOLDS = 8
