@@ -22,6 +22,11 @@ WALL_MM = 12.0
 LARGEST_SHALLOW_SHARE = 0.5
 # Gas fills its part of a slice; lung beside a pneumothorax leaves more than the rest.
 SMALLEST_GAS_SHARE = 0.75
+# In slices this thick a bowel loop's wall and folds are mixed into its gas; lung of such a
+# small cross-section is less dark.
+THICK_SLICE_MM = 5.0
+SMALLEST_GAS_SHARE_OF_A_LOOP = 0.35
+LARGEST_LOOP_MM2 = 5000.0
 # Emphysema and free air have lung beneath them; under stomach and colon lies none.
 LARGEST_SHARE_OVER_LUNG = 0.5
 # In a thick slice the end of a bubble is a mixture: it lies mostly over pure gas.
@@ -76,8 +81,12 @@ def _bowel_gas(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
     regions = _labelled_by_slice(air)
     core = ndimage.binary_erosion(air, _PLANE)
     dark = _smoothed(work.hu) < GAS_BELOW_HU
-    is_gas = share_of_regions(dark, np.where(core, regions, 0), regions.max()) >= SMALLEST_GAS_SHARE
-    gas = is_gas[regions]
+    share = share_of_regions(dark, np.where(core, regions, 0), regions.max())
+    gas = (share >= SMALLEST_GAS_SHARE)[regions]
+    if work.spacing_mm[0] >= THICK_SLICE_MM:
+        is_loop = np.bincount(regions.ravel()) * work.pixel_mm2 <= LARGEST_LOOP_MM2
+        is_loop[0] = False
+        gas |= (is_loop & (share >= SMALLEST_GAS_SHARE_OF_A_LOOP))[regions]
     above_or_below = np.zeros_like(gas)
     above_or_below[1:] |= gas[:-1]
     above_or_below[:-1] |= gas[1:]
