@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from M3LungScreenLib.continuity import check_continuity
 from M3LungScreenLib.coverage import Coverage, check_lungs, measure_coverage
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import InputRefused
@@ -48,9 +49,11 @@ def prepare(
     lungs = segment_lungs(volume, lambda part: tell(part, total))
     coverage = measure_coverage(lungs, volume)
     doubts = _check_lungs(lungs, volume, coverage, orientation)
+    broken = check_continuity(volume)
     crops = find_crops(volume, lungs, settings)
     tell(total, total)
-    return Chest(volume, lungs, crops, (*volume.warnings, *orientation, *doubts), coverage)
+    warnings = (*volume.warnings, *broken, *orientation, *doubts)
+    return Chest(volume, lungs, crops, warnings, coverage)
 
 
 def _check_lungs(

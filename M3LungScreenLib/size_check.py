@@ -11,8 +11,10 @@ GREATEST_HEIGHT_MM = 420.0
 # Divers and rowers hold some 10 litres.
 LARGEST_VOLUME_ML = 12_000.0
 # Height over the larger of width and depth: 0.65 to 1.3 in real and simulated chests, 0.5 in
-# deep expiration.
-HEIGHT_TO_WIDTH = (0.40, 1.7)
+# deep expiration; of one lung alone, which is narrower, more. Pixels of half their size
+# make 1.3 to 2.6 of it.
+HEIGHT_TO_WIDTH = (0.40, 1.55)
+HEIGHT_TO_WIDTH_OF_ONE = 1.9
 # Depth over width, both lungs there: 0.48 to 1.07 in whole chests, 0.39 in a slab with effusion.
 DEPTH_TO_WIDTH = (0.30, 1.4)
 # An end of the lungs with more than this share of their largest area is a cut.
@@ -47,7 +49,7 @@ def check_size(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> War
         and height <= GREATEST_HEIGHT_MM
         and millilitres <= LARGEST_VOLUME_ML
         and (not both or DEPTH_TO_WIDTH[0] <= depth / width <= DEPTH_TO_WIDTH[1])
-        and height / max(width, depth) <= HEIGHT_TO_WIDTH[1]
+        and height / max(width, depth) <= (HEIGHT_TO_WIDTH[1] if both else HEIGHT_TO_WIDTH_OF_ONE)
         and (is_cut or len(lungs) == 1 or height / max(width, depth) >= HEIGHT_TO_WIDTH[0])
     )
     return () if is_believed else ((CODE, _message(width, depth, height, spacing_mm)),)

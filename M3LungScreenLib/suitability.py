@@ -67,6 +67,7 @@ DOUBTFUL = frozenset(
         "scaled_values",
         "values_cut_off",
         "geometry_contradicts",
+        "discontinuous",
         "orientation",
         "spacing",
         TOO_LITTLE_LUNG,

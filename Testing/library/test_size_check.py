@@ -47,6 +47,8 @@ def test_people_from_infants_to_giants_are_believed(size, taller, deeper):
         ((1.6, 1.6, 1.6), "everyone this size is twice as heavy"),
         ((0.1, 0.1, 0.1), "centimetres for millimetres"),
         ((1, 1, 2.2), "slices counted twice"),
+        ((0.55, 0.55, 1), "a matrix of 512 written with the pixels of one of 1024"),
+        ((1, 1, 1.85), "slices of 5 mm for 2.5 mm"),
         ((1, 0.3, 1), "rows are not square"),
     ],
 )
