@@ -25,6 +25,11 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     if not path.exists():
         raise InputRefused("not_found", f"There is no file or folder {path}. Check the name.")
+    if not (path.is_file() or path.is_dir()):
+        raise InputRefused(
+            "unreadable",
+            f"{path.name} is no file or folder but a pipe or device. Save the CT to a file first.",
+        )
     if path.is_file() and is_volume_file(path):
         image, warnings = read_image(path)
         return _checked(image, "file", warnings=warnings)

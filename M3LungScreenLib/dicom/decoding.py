@@ -22,7 +22,8 @@ from M3LungScreenLib.dicom.files import read_dataset
 from M3LungScreenLib.errors import InputRefused
 
 _LAYOUT = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
-_TAGS = [*_LAYOUT, "NumberOfFrames", "PixelData"]
+_FLOATS = ("FloatPixelData", "DoubleFloatPixelData")
+_TAGS = [*_LAYOUT, "NumberOfFrames", "PixelData", *_FLOATS]
 _ONE_IMAGE = "1.2.840.10008.5.1.4.1.1.7"
 # JPEG, JPEG-LS and JPEG 2000 are below this UID; a whole image ends with this marker, which
 # nothing but padding follows.
@@ -36,6 +37,12 @@ Content = tuple[Dataset, list[memoryview]]
 def read_content(path: Path) -> Content:
     """A file's pixel description, and the bytes of each frame."""
     data = read_dataset(path, _TAGS, with_pixels=True)
+    if any(each in data for each in _FLOATS):
+        raise InputRefused(
+            "not_hu",
+            f"{path.name} keeps its pixels as floating-point numbers, which no CT does: it was "
+            "computed from one. Load the original CT series.",
+        )
     if "PixelData" not in data:
         raise _cut_short(path, "has no pixels: they were left out or cut off")
     count = int(data.get("NumberOfFrames") or 1)

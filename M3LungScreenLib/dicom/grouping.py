@@ -141,7 +141,8 @@ def _told_apart(
 
 def _label(key: _Key, frames: list[Frame]) -> tuple[str, ...]:
     if key.name == "phase":
-        return ("phase " + " ".join(filter(None, frames[0].phase)),)
+        phase = " ".join(filter(None, frames[0].phase))
+        return (f"phase {phase}",) if phase else ()
     if key.name not in ("acquisition", "stack", "kV"):
         return ()
     values = sorted({str(key.value(each)) for each in frames}, key=sortable)

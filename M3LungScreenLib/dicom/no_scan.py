@@ -1,11 +1,13 @@
 """Why nothing in a DICOM folder or file can be screened."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from M3LungScreenLib.dicom.found import Found, in_a_row
 from M3LungScreenLib.dicom.frames import NoImage
 from M3LungScreenLib.dicom.scan import Scan
 from M3LungScreenLib.errors import InputRefused
+from M3LungScreenLib.files.reading import is_volume_file
 
 
 def no_image(found: Found) -> InputRefused:
@@ -22,6 +24,13 @@ def no_image(found: Found) -> InputRefused:
             "not_ct", f"{name} is {found.no_images[0]}, no image. Choose the folder of a chest CT."
         )
     else_ = f", but {_kinds(found.no_images)}" if found.no_images else ""
+    volume = _a_volume_file(found)
+    if volume:
+        return InputRefused(
+            "not_found",
+            f"There is no DICOM image in {found.place}{else_}, but {volume.name}. Name that file "
+            "itself, not its folder.",
+        )
     return InputRefused(
         "not_found",
         f"There is no DICOM image in {found.place}{else_}. Name the folder of a chest CT.",
@@ -38,6 +47,12 @@ def not_fit(found: Found, chosen: Scan, named: Sequence[Scan]) -> InputRefused:
     others += [f"{each.path.name}, which is damaged" for each in found.damaged]
     else_ = f" Beside it lie {in_a_row(others, '; ')}." if others and found.is_folder else ""
     return InputRefused(flaw.kind, f"{name} {flaw.what}.{else_} {flaw.remedy}")
+
+
+def _a_volume_file(found: Found) -> Path | None:
+    if not found.is_folder:
+        return None
+    return next(filter(is_volume_file, sorted(filter(Path.is_file, found.place.iterdir()))), None)
 
 
 def _kinds(no_images: Iterable[NoImage]) -> str:

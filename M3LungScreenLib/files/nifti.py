@@ -131,12 +131,13 @@ class NiftiHeader:
         if not all(known[i] for i, count in enumerate(self.size[:3]) if count > 1):
             raise no_spacing(name)
         sform, singular = self.sform, self.sform is not None and _is_singular(self.sform)
-        warnings = _singular(name, self.qform is not None) if singular else ()
-        chosen = self.qform if sform is None or singular else sform
+        qform = None if self.qform is None or _is_singular(self.qform) else self.qform
+        warnings = _singular(name, qform is not None) if singular else ()
+        chosen = qform if sform is None or singular else sform
         if chosen is None:
             return self._unplaced(), (*warnings, *orientation_unknown(name))
         _check_shear(chosen, name)
-        claims = {"sform": None if singular else sform, "qform": self.qform}
+        claims = {"sform": None if singular else sform, "qform": qform}
         found = {key: _claim(each) for key, each in claims.items() if each is not None}
         if len(found) == 1:
             found["pixdim"] = (np.abs(self.pixdim_mm), next(iter(found.values()))[1])

@@ -6,6 +6,7 @@ import struct
 import warnings
 import zipfile
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -140,6 +141,22 @@ def test_a_packed_file_that_is_cut_short_is_named(tmp_path):
         assert path.name in refusal(place).message
 
 
+def test_pixels_in_floats_are_told_to_be_no_ct(tmp_path):
+    write_series(tmp_path, a_chest())
+    path = sorted(tmp_path.iterdir())[4]
+    with changed(path) as data:
+        del data.PixelData
+        data.FloatPixelData = a_chest()[0].astype(np.float32).tobytes()
+    told = refusal(tmp_path)
+    assert told.kind == "not_hu"
+    assert told.message.startswith(f"{path.name} keeps its pixels as floating-point numbers")
+
+
+def test_a_folder_of_a_volume_file_says_to_name_the_file(tmp_path):
+    (tmp_path / "chest.nrrd").write_bytes(b"NRRD0004")
+    assert "but chest.nrrd. Name that file itself" in refusal(tmp_path).message
+
+
 def test_a_slice_without_pixels_is_named(tmp_path):
     write_series(tmp_path, a_chest())
     path = sorted(tmp_path.iterdir())[4]
@@ -199,6 +216,7 @@ def test_a_pipe_in_the_folder_is_passed_by(tmp_path):
     write_series(tmp_path, a_chest())
     os.mkfifo(tmp_path / "pipe")
     assert (read_ct(tmp_path).hu == a_chest()).all()
+    assert "pipe is no file or folder" in refusal(tmp_path / "pipe").message
 
 
 @pytest.mark.parametrize(

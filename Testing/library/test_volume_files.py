@@ -164,6 +164,16 @@ def test_a_singular_sform_gives_way_to_the_qform(tmp_path):
     assert codes(read_ct(tmp_path / "a.nii")) == ["singular_affine", "orientation_unknown"]
 
 
+def test_a_qform_that_is_no_number_is_no_orientation(tmp_path):
+    write_nifti(tmp_path / "a.nii", HU, LPS, qform_code=1, sform_code=0)
+    header = bytearray((tmp_path / "a.nii").read_bytes())
+    header[256:260] = np.float32(np.nan).tobytes()  # the quaternion's b
+    (tmp_path / "a.nii").write_bytes(header)
+    volume = read_ct(tmp_path / "a.nii")
+    assert codes(volume) == ["orientation_unknown"]
+    assert (volume.hu == HU).all()
+
+
 def test_a_sheared_affine_is_refused_with_its_angle_and_a_way_out(tmp_path):
     sform = LPS.copy()
     sform[1, 2] = -4 * np.tan(np.deg2rad(12))
@@ -287,6 +297,18 @@ def test_a_metaimage_is_told_by_its_header(tmp_path):
     assert "a spacing of 5 × 5 × -4 mm; each must be more" in refusal(tmp_path / "a.mhd").message
     a_metaimage(tmp_path / "a.mhd", TransformMatrix="1 0 0 0 1 0 0 0.2 1")
     assert refusal(tmp_path / "a.mhd").kind == "sheared"
+
+
+def test_a_metaimage_of_a_file_for_each_slice_is_whole_or_refused(tmp_path):
+    for k, hu in enumerate(HU):
+        hu.tofile(tmp_path / f"{k}.raw")
+    names = [f"{k}.raw" for k in range(len(HU))]
+    a_metaimage(tmp_path / "a.mhd", ElementDataFile="\n".join(["LIST 2", *names]))
+    assert is_the_chest(read_ct(tmp_path / "a.mhd"))
+    a_metaimage(tmp_path / "a.mhd", ElementDataFile="\n".join(["LIST 2", *names[:-2]]))
+    message = refusal(tmp_path / "a.mhd").message
+    assert f"promises {HU.nbytes:,} bytes" in message
+    assert f"holds {HU[:-2].nbytes:,}" in message
 
 
 def test_a_gipl_file_is_read_with_its_spacing(tmp_path):
