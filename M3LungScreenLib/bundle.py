@@ -22,7 +22,6 @@ from M3LungScreenLib.writing import not_written, writer_errors
 FORMAT_VERSION = 1
 CARD_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
-NETWORKS = ("slice", "patient")
 
 
 @dataclass(frozen=True)

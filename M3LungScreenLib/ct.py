@@ -86,12 +86,6 @@ class Geometry:
         return float(x), float(y), float(z)
 
 
-def lps_to_ras(position_mm: Sequence[float]) -> tuple[float, float, float]:
-    """The one place where LPS mm (SimpleITK) becomes RAS mm (Slicer), and back."""
-    x, y, z = position_mm
-    return -x, -y, z
-
-
 @dataclass(frozen=True)
 class CTVolume:
     """HU in LPS axial order with the geometry it was stored in.

@@ -109,7 +109,7 @@ class SliceResult:
 
 
 @dataclass(frozen=True)
-class Warning:
+class ScreeningWarning:
     """`code` for programs, `message` one sentence for people."""
 
     code: str
@@ -163,7 +163,7 @@ class Result:
     slices: tuple[SliceResult, ...]
     involvement: Involvement
     lung_volume_ml: LungVolumes
-    warnings: tuple[Warning, ...]
+    warnings: tuple[ScreeningWarning, ...]
     timing_s: Timing
     peak_memory_mb: float
     device: str

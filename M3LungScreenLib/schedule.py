@@ -21,7 +21,7 @@ def remaining(informative: Sequence[int], done: Sequence[int]) -> list[int]:
     return [k for k in informative if k not in finished]
 
 
-def batches(slices: Sequence[int], size: int) -> list[list[int]]:
+def chunks(slices: Sequence[int], size: int) -> list[list[int]]:
     """Consecutive runs of at most `size`."""
     return [list(slices[start : start + size]) for start in range(0, len(slices), size)]
 

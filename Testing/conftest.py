@@ -20,9 +20,9 @@ from M3LungScreenLib.result import (
     ModelSummary,
     PatientResult,
     Result,
+    ScreeningWarning,
     SliceResult,
     Timing,
-    Warning,
 )
 from M3LungScreenLib.settings import ModelSettings, to_dict
 
@@ -65,7 +65,7 @@ def plausible_result(
     *,
     patient: np.ndarray,
     screened: Callable[[int], bool] = lambda k: True,
-    warnings: tuple[Warning, ...] = (),
+    warnings: tuple[ScreeningWarning, ...] = (),
     seed: int = 0,
 ) -> Result:
     """What screening might say of `lesions`; `patient` are its four probabilities."""

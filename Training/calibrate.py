@@ -23,6 +23,7 @@ import numpy as np
 from M3LungScreenLib.assessment import calibrated
 from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
 from M3LungScreenLib.classes import CLASSES
+from M3LungScreenLib.engines.choice import DEVICES
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import LocalizationSettings, ModelSettings
 from Training.atomic_files import work_beside
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
         default=TEMPERATURES[0],
         help="lower limit; 1 never makes the model more confident (for simulated cases)",
     )
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser.add_argument("--device", default="auto", choices=DEVICES)
     parser.add_argument(
         "--resume", action="store_true", help="reuse cases that are already screened"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from M3LungScreenLib.engines.choice import DEVICES
 from M3LungScreenLib.errors import M3LungScreenError
 from M3LungScreenLib.writing import REFUSALS, not_written
 from Training.config import TrainingConfig, load_config
@@ -41,7 +42,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
         "--backgrounds", type=Path, help="real CT to simulate lesions in (gather_backgrounds)"
     )
     parser.add_argument("--data", type=Path, help="index of real cases to train on instead")
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser.add_argument("--device", default="auto", choices=DEVICES)
     parser.add_argument(
         "--cache", type=Path, default=Path("build/samples"), help="folder for crops"
     )

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from M3LungScreenLib.bundle import load_bundle
+from M3LungScreenLib.engines.choice import DEVICES
 from M3LungScreenLib.outputs.folder import Output, check_target, complete_or_absent
 from Training.atomic_files import kept_name, work_beside
 from Training.command_line import run_script
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--split", default="test", help="split to use")
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    parser.add_argument("--device", default="auto", choices=DEVICES)
     parser.add_argument(
         "--resume", action="store_true", help="reuse cases that are already screened"
     )

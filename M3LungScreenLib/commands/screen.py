@@ -8,6 +8,7 @@ from pathlib import Path
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.classes import CLASSES, INDETERMINATE
 from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
+from M3LungScreenLib.engines.choice import DEVICES
 from M3LungScreenLib.events import Finished, Progress
 from M3LungScreenLib.outputs.folder import check_target
 from M3LungScreenLib.outputs.wording import percent
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="folder of the bundle")
     parser.add_argument("--series", help="DICOM series by UID, number or a message's [index]")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--detail", choices=("full", "preview"), default="full")
     parser.add_argument("--progress", choices=PROGRESS_STYLES, default="bar")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.choice import is_out_of_memory, make_engine
-from M3LungScreenLib.engines.interface import Engine, PatientScores, SliceBatch
+from M3LungScreenLib.engines.interface import Engine, PatientScores, SliceOutputs
 
 GPU_MEMORY_RAN_OUT = "The memory of the GPU ran out; the CPU goes on, which takes longer."
 
@@ -42,7 +42,7 @@ class FallbackEngine:
     def device(self) -> str:
         return self._engine.device
 
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
+    def run_slices(self, images: np.ndarray) -> SliceOutputs:
         try:
             return self._engine.run_slices(images)
         except RuntimeError as wrong:

@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class SliceBatch:
+class SliceOutputs:
     """The slice-level network's answer for B images, float32."""
 
     p_lesion: np.ndarray  # [B]; 1 where the model has no lesion head
@@ -31,7 +31,7 @@ class Engine(Protocol):
     def device(self) -> str:
         """What computes, for people: 'cpu', 'cuda (NVIDIA A100)'."""
 
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
+    def run_slices(self, images: np.ndarray) -> SliceOutputs:
         """float32 `[B, 3, S, S]` in [0, 1] through the slice-level network."""
 
     def run_patient(self, features: np.ndarray) -> PatientScores:

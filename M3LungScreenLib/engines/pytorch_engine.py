@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from M3LungScreenLib.bundle import Bundle
-from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
 from M3LungScreenLib.engines.nvidia import describe_gpu
 from M3LungScreenLib.errors import ModelRefused
 from M3LungScreenLib.networks.patient_network import PatientNetwork
@@ -38,10 +38,10 @@ class SliceRunner:
         self._device = torch.device(device)
         self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
-    def run(self, images: np.ndarray) -> SliceBatch:
+    def run(self, images: np.ndarray) -> SliceOutputs:
         """float32 `[B, 3, S, S]` in [0, 1], or one channel that stands for three."""
         outputs = _halving(self._forward, torch.from_numpy(images))
-        return SliceBatch(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
+        return SliceOutputs(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> tuple[np.ndarray, ...]:
@@ -85,7 +85,7 @@ class PyTorchEngine:
             return self._device.type
         return f"cuda ({torch.cuda.get_device_name(self._device)})"
 
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
+    def run_slices(self, images: np.ndarray) -> SliceOutputs:
         return self._slices.run(images)
 
     @torch.inference_mode()

@@ -68,7 +68,7 @@ def map_picture(result: Result, k: int, view: View, outline: bool = False) -> Im
     ct = np.asarray(ct_picture(result, k, view), np.float32)
     mixed = ct * (1 - weight) + warm_colors(tint[..., 0]) * weight
     if outline:
-        mixed[_border(view.cut(result.arrays.lesions[k]), view)] = OUTLINE
+        mixed[outline_of(view.cut(result.arrays.lesions[k]) > 0, view)] = OUTLINE
     return Image.fromarray(mixed.astype(np.uint8))
 
 
@@ -105,7 +105,8 @@ def _widened(low: int, high: int, limit: int, margin: float) -> slice:
     return slice(max(0, round(low - margin)), min(limit, round(high + margin)))
 
 
-def _border(lesions: np.ndarray, view: View) -> np.ndarray:
-    mask = Image.fromarray((lesions > 0).astype(np.uint8) * 255)
-    large = np.asarray(mask.resize(view.size, Image.Resampling.BILINEAR)) > 127
+def outline_of(mask: np.ndarray, view: View) -> np.ndarray:
+    """Pixels just outside `mask` (a cut `[row, column]`) once it is drawn at `view.size`."""
+    small = Image.fromarray(mask.astype(np.uint8) * 255)
+    large = np.asarray(small.resize(view.size, Image.Resampling.BILINEAR)) > 127
     return np.asarray(ndimage.binary_dilation(large, iterations=2) & ~large)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from M3LungScreenLib.ct import CTVolume, Geometry, lps_to_ras
+from M3LungScreenLib.ct import CTVolume, Geometry
 
 AXES = ("RL", "AP", "IS")
 ORIENTATIONS = ["".join(letters) for order in permutations(AXES) for letters in product(*order)]
@@ -98,8 +98,3 @@ def test_hu_are_rounded_and_read_only():
 def test_an_array_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"\(4, 4, 8\)"):
         Geometry((3, 3, 3)).with_array(np.zeros((8, 4, 4)))
-
-
-def test_lps_becomes_ras_and_back():
-    assert lps_to_ras((1.0, -2.0, 3.0)) == (-1.0, 2.0, 3.0)
-    assert lps_to_ras(lps_to_ras((1.0, -2.0, 3.0))) == (1.0, -2.0, 3.0)

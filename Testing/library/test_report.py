@@ -10,7 +10,7 @@ from M3LungScreenLib.key_slices import most_telling_slices
 from M3LungScreenLib.outputs.charts import along_volume
 from M3LungScreenLib.outputs.html import headline, report_html
 from M3LungScreenLib.outputs.wording import percent
-from M3LungScreenLib.result import ModelSummary, Warning
+from M3LungScreenLib.result import ModelSummary, ScreeningWarning
 
 HOSTILE = "<script>alert('x')</script>&\"<img src=http://evil.example/a.png>"
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -53,7 +53,10 @@ KINDS = {
     "healthy": {"called": "healthy"},
     "indeterminate": {"called": "cap", "top": 0.4},
     "single": {"slices": slice(14, 15)},
-    "preview": {"screened": lambda k: k % 2 == 0, "warnings": (Warning("preview", "A preview."),)},
+    "preview": {
+        "screened": lambda k: k % 2 == 0,
+        "warnings": (ScreeningWarning("preview", "A preview."),),
+    },
 }
 
 
@@ -105,7 +108,7 @@ def test_disagreement_is_said(make_result):
 
 def test_a_hostile_name_stays_text(make_result):
     result = replace(
-        make_result(warnings=(Warning("x", HOSTILE),)),
+        make_result(warnings=(ScreeningWarning("x", HOSTILE),)),
         model=ModelSummary(HOSTILE, HOSTILE, "0" * 64, (HOSTILE,)),
         device=HOSTILE,
         versions={HOSTILE: HOSTILE},

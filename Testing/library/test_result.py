@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from M3LungScreenLib.classes import CLASS_KEYS
-from M3LungScreenLib.result import SCHEMA_FILE, InputSummary, SliceResult, Timing, Warning
+from M3LungScreenLib.result import SCHEMA_FILE, InputSummary, ScreeningWarning, SliceResult, Timing
 
 SCHEMA = json.loads(SCHEMA_FILE.read_text("utf-8"))
 CHECK = jsonschema.Draft202012Validator(SCHEMA)
@@ -21,7 +21,9 @@ def a_result(request, make_result):
         "single": {"slices": slice(14, 15)},
         "preview": {"screened": lambda k: k % 2 == 0},
         "flipped": {"direction": (-1, 0, 0, 0, 1, 0, 0, 0, -1)},
-        "warned": {"warnings": (Warning("lungs_cut", "The lungs reach the first slice."),)},
+        "warned": {
+            "warnings": (ScreeningWarning("lungs_cut", "The lungs reach the first slice."),)
+        },
     }
     return make_result(**kinds.get(request.param, {"called": request.param}))
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from M3LungScreenLib.schedule import batches, first_look, nearest_screened, remaining
+from M3LungScreenLib.schedule import chunks, first_look, nearest_screened, remaining
 
 slices = st.sets(st.integers(0, 600), min_size=1, max_size=500).map(sorted)
 
@@ -21,7 +21,7 @@ def test_a_first_look_spans_the_lungs_in_at_most_its_count(informative, count):
 
 @given(slices, st.integers(1, 9))
 def test_batches_join_to_the_whole(informative, size):
-    cut = batches(informative, size)
+    cut = chunks(informative, size)
     assert [k for batch in cut for k in batch] == informative
     assert all(1 <= len(batch) <= size for batch in cut)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.engines import fallback_engine
-from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
 from M3LungScreenLib.errors import Cancelled, InputRefused
 from M3LungScreenLib.events import Event, Notice, Progress, Provisional
 from M3LungScreenLib.neighbours import mean_over_neighbours
@@ -26,12 +26,12 @@ class BrightnessEngine:
     images: int = 0
     feature_rows: list[int] = field(default_factory=list)
 
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
+    def run_slices(self, images: np.ndarray) -> SliceOutputs:
         self.images += len(images)
         bright = images.mean(axis=(1, 2, 3))
         classes = np.tile(np.array([0.1, 0.7, 0.1, 0.1], np.float32), (len(images), 1))
         maps = np.repeat(bright[:, None, None], 7, axis=1).repeat(7, axis=2)
-        return SliceBatch(bright, classes, maps, bright[:, None])
+        return SliceOutputs(bright, classes, maps, bright[:, None])
 
     def run_patient(self, features: np.ndarray) -> PatientScores:
         self.feature_rows.append(len(features))
@@ -51,7 +51,7 @@ class TornEngine:
         self._rng = np.random.default_rng(self.seed)
         self._seen = 0
 
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
+    def run_slices(self, images: np.ndarray) -> SliceOutputs:
         count = len(images)
         p_lesion = self._rng.random(count)
         classes = self._rng.dirichlet(np.ones(4), count)
@@ -61,7 +61,7 @@ class TornEngine:
             p_lesion = np.where(order < 3 * self.ill_slices, 0.9, 0.05)
             classes = np.tile([0.05, 0.85, 0.05, 0.05], (count, 1))
         maps = self._rng.random((count, 7, 7))
-        return SliceBatch(p_lesion, classes, maps, self._rng.random((count, 5)))
+        return SliceOutputs(p_lesion, classes, maps, self._rng.random((count, 5)))
 
     def run_patient(self, features: np.ndarray) -> PatientScores:
         if self.ill_slices is not None:
@@ -218,9 +218,9 @@ def test_a_preview_sees_one_window_of_24_slices_and_says_so(a_patient, a_bundle)
     assert sum(each.screened for each in result.slices) == 24
     assert result.settings["window_centers_hu"] == [-600]
     message = preview_warning(result)
-    assert message.startswith("This is a preview, and provisional: it looked at 24 of ")
+    assert message.startswith("This is a preview: it screened 24 of ")
     assert "in 1 of 3 display windows" in message
-    assert "between these slices" in message
+    assert "slices in between" in message
 
 
 def test_a_preview_sees_the_middle_window_of_its_bundle(a_patient, a_bundle):
@@ -246,8 +246,8 @@ def test_probabilities_are_the_softmax_of_the_kept_logits_over_the_temperature(a
 def test_a_preview_of_few_slices_sees_all_and_still_says_what_it_left_out(a_patient, a_bundle):
     result, _ = screened(a_short_volume(a_patient), a_bundle, detail="preview")
     assert all(each.screened for each in result.slices if each.informative)
-    assert "it looked at 12 of 12 slices with lung in 1 of 3" in preview_warning(result)
-    assert "between these slices" not in preview_warning(result)
+    assert "it screened 12 of 12 slices with lung, in 1 of 3" in preview_warning(result)
+    assert "slices in between" not in preview_warning(result)
 
 
 def test_a_slab_is_answered_less_surely_and_a_whole_chest_as_before(a_patient, a_bundle):
@@ -284,7 +284,7 @@ def test_the_cpu_takes_over_from_a_gpu_without_memory_and_it_is_said(
     import torch
 
     class SmallGPU(BrightnessEngine):
-        def run_slices(self, images: np.ndarray) -> SliceBatch:
+        def run_slices(self, images: np.ndarray) -> SliceOutputs:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     made, heard = {"cuda": SmallGPU("cuda (A)"), "cpu": BrightnessEngine()}, []

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from M3LungScreenLib import worker
 from M3LungScreenLib.engines import choice, fallback_engine
 from M3LungScreenLib.engines.fallback_engine import FallbackEngine
-from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
 from M3LungScreenLib.simulation.patient import simulate_patient
 from M3LungScreenLib.worker_commands import Cancel, Malformed, Quit, Screen, command_of
 
@@ -33,13 +33,13 @@ class CountingEngine:
     wrong: Exception | None = None
     asked: list[int] = field(default_factory=list)
 
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
+    def run_slices(self, images: np.ndarray) -> SliceOutputs:
         self.asked.append(len(images))
         if self.wrong is not None:
             raise self.wrong
         count = len(images)
         uniform = np.full((count, 4), 0.25, np.float32)
-        return SliceBatch(
+        return SliceOutputs(
             np.full(count, 0.5), uniform, np.zeros((count, 7, 7)), np.zeros((count, 3))
         )
 

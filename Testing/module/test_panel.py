@@ -104,9 +104,9 @@ def test_every_number_of_the_involvement_is_in_its_table(wording, make_result):
 
 
 def test_words_from_outside_cannot_become_markup(wording, make_result):
-    from M3LungScreenLib.result import Warning
+    from M3LungScreenLib.result import ScreeningWarning
 
-    content = make_result("cap", warnings=(Warning("odd", "1 < 2 <img src=x>"),)).to_dict()
+    content = make_result("cap", warnings=(ScreeningWarning("odd", "1 < 2 <img src=x>"),)).to_dict()
     content["model"] |= {"name": "<b>", "notes": ["<i>"]}
     assert "&lt;img" in wording.warnings(content)
     assert "&lt;b&gt;" in wording.origin(content)

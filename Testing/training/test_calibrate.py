@@ -10,7 +10,7 @@ from scipy.special import expit
 from M3LungScreenLib import CTVolume, load_bundle, simulate_patient
 from M3LungScreenLib.assessment import Nonparametric, calibrated, decide
 from M3LungScreenLib.classes import CLASS_KEYS
-from M3LungScreenLib.engines.interface import PatientScores, SliceBatch
+from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import AssessmentSettings, with_values
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
@@ -89,10 +89,10 @@ class GapOfThree:
 
     device: str = "cpu"
 
-    def run_slices(self, images: np.ndarray) -> SliceBatch:
+    def run_slices(self, images: np.ndarray) -> SliceOutputs:
         count = len(images)
         classes = np.tile(np.array([0.1, 0.7, 0.1, 0.1], np.float32), (count, 1))
-        return SliceBatch(
+        return SliceOutputs(
             np.full(count, 0.9), classes, np.zeros((count, 7, 7)), np.ones((count, 1))
         )
 

@@ -5,11 +5,17 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
-from skimage.segmentation import find_boundaries
 
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.outputs.montage import draw_montage
-from M3LungScreenLib.outputs.pictures import OUTLINE, View, ct_picture, map_picture, view_of
+from M3LungScreenLib.outputs.pictures import (
+    OUTLINE,
+    View,
+    ct_picture,
+    map_picture,
+    outline_of,
+    view_of,
+)
 from M3LungScreenLib.result import Result
 from Training.atomic_files import kept_name
 from Training.evaluation.screened import ScreenedCase
@@ -87,7 +93,5 @@ def _tiles(cases: list[ScreenedCase], index: int, work: Path) -> list[tuple[str,
 def _outlined(result: Result, k: int, view: View, mask: np.ndarray | None) -> np.ndarray:
     picture = np.array(ct_picture(result, k, view))
     if mask is not None:
-        shown = Image.fromarray(view.cut(mask[k]).astype(np.uint8) * 255)
-        large = np.asarray(shown.resize(view.size, Image.Resampling.BILINEAR)) > 127
-        picture[find_boundaries(large, mode="outer")] = OUTLINE
+        picture[outline_of(view.cut(mask[k]) > 0, view)] = OUTLINE
     return picture
