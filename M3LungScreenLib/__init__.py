@@ -1,11 +1,11 @@
-"""M3LungScreen: pneumonia screening from chest CT (pure Python, knows no Slicer).
+"""M3LungScreen: pneumonia screening from chest CT (pure Python, independent of Slicer).
 
     volume = read_ct("chest.nrrd")
     bundle = load_bundle("Resources/Models/compact")
     result = screen(volume, bundle)
     result.write("screened")
 
-Names are imported at first use, so that `import M3LungScreenLib` costs nothing.
+Names are imported on first use, so `import M3LungScreenLib` is fast.
 """
 
 from importlib import import_module

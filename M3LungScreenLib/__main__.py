@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status as in errors.py."""
     parser = argparse.ArgumentParser(
         prog="python -m M3LungScreenLib",
-        description="Pneumonia screening from chest CT. Research use only.",
+        description="Screens chest CT for pneumonia. Research use only.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Range:
         return (self.low < value if self.over else self.low <= value) and value <= self.high
 
     def __str__(self) -> str:
-        return f"{'over' if self.over else 'from'} {self.low:g} to {self.high:g}"
+        return f"{'above' if self.over else 'from'} {self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class Count:
         return self.low <= len(values) <= self.high
 
     def __str__(self) -> str:
-        return f"({self.low} to {self.high} of them)"
+        if self.low == self.high:
+            return f"({self.low} entries)"
+        return f"({self.low} to {self.high} entries)"
 
 
 def check_values(settings: Any, where: str = "") -> None:
@@ -46,7 +48,7 @@ def check_values(settings: Any, where: str = "") -> None:
         if is_dataclass(kind) and isinstance(value, kind):  # type: ignore[arg-type]
             check_values(value, f"{key}.")
         elif not _fits(value, kind):
-            raise ValueError(f"{key} is {value!r}; it takes {_words(kind)}")
+            raise ValueError(f"{key} is {value!r} but must be {_words(kind)}")
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -70,9 +72,9 @@ def _words(kind: Any) -> str:
     if origin is Annotated:
         return " ".join([_words(parts[0]), *map(str, parts[1:])])
     if origin is Literal:
-        return ", ".join(map(repr, parts))
+        return "one of " + ", ".join(map(repr, parts))
     if origin is tuple:
-        return f"a list, each {_words(parts[0])}"
+        return f"a list, each entry {_words(parts[0])}"
     if parts:
         return " or ".join(map(_words, parts))
-    return "nothing (null)" if kind is type(None) else NAMES.get(kind, "a group of settings")
+    return "null" if kind is type(None) else NAMES.get(kind, "a group of settings")

@@ -1,5 +1,6 @@
 """From network outputs to a verdict: Eq. 4, Eq. 5, calibration and 'indeterminate'."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ HEALTHY = 0
 
 @dataclass(frozen=True)
 class Nonparametric:
-    """Eq. 5: the class by counts of slices, the healthy share N0/N, the counts by class key."""
+    """Eq. 5: the class by counting slices, the healthy fraction N0/N, and the counts by class."""
 
     predicted: str
     healthy_fraction: float
@@ -22,7 +23,7 @@ class Nonparametric:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`verdict` is `predicted` or 'indeterminate'; then `reasons` say why, in plain words."""
+    """`verdict` is `predicted`, or 'indeterminate' for the `reasons` given."""
 
     predicted: str
     verdict: str
@@ -46,8 +47,8 @@ def calibrated_p_lesion(p_lesion: np.ndarray, settings: AssessmentSettings) -> n
 def count_slices(probabilities: np.ndarray, healthy_fraction_threshold: float) -> Nonparametric:
     """Eq. 5 over the slices' Eq. 4 probabilities `[N, 4]`, N at least 1.
 
-    Healthy only if N0/N is strictly over the threshold; a tie among diseases goes
-    to the first. A slice whose maximum is shared counts for each (δ as printed).
+    Healthy only if N0/N is strictly above the threshold; a tie between diseases goes to
+    the first. A slice with several equal maxima counts for each of them (δ as in the paper).
     """
     is_top = probabilities == probabilities.max(axis=1, keepdims=True)
     counts = is_top.sum(axis=0)
@@ -64,9 +65,9 @@ def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def spread_over_windows(probabilities: np.ndarray) -> float:
-    """How far the windows lie apart: from Eq. 4 of N slices in W windows, `[N, W, 4]`.
+    """How much the display windows disagree, from Eq. 4 of N slices in W windows `[N, W, 4]`.
 
-    The largest difference, of any class, between two windows' means over the slices.
+    The largest difference, for any class, between two windows' means over the slices.
     """
     spread = np.ptp(probabilities.mean(axis=0), axis=0).max()
     return min(1.0, float(spread))  # float32 may sum to a hair over 1
@@ -81,7 +82,7 @@ def decide(
 ) -> Verdict:
     """The patient's verdict from four calibrated probabilities and Eq. 5 beside them.
 
-    `spread` is that over the windows; `doubts` say why this input allows no verdict.
+    `spread` is `spread_over_windows`; `doubts` are reasons why this input allows no verdict.
     """
     top = int(probabilities.argmax())
     predicted = CLASS_KEYS[top]
@@ -100,15 +101,15 @@ def _doubts(
     names = {each.key: each.name for each in CLASSES}
     if top_probability < settings.minimum_top_probability:
         return (
-            f"The likeliest class, {names[predicted]}, has a probability of only "
-            f"{top_probability:.0%}; {settings.minimum_top_probability:.0%} are needed.",
+            f"{names[predicted]} is most likely ({_floor(top_probability)} %), below the "
+            f"{_ceil(settings.minimum_top_probability)} % this model needs for a verdict.",
         )
     minimum = settings.minimum_top_probability_on_disagreement
     if counted.predicted != predicted and top_probability < minimum:
         return (
-            f"The patient-level network says {names[predicted]} ({top_probability:.0%}), the count "
-            f"of slices says {names[counted.predicted]}; where they disagree {minimum:.0%} are "
-            f"needed.",
+            f"The patient-level network says {names[predicted]} ({_floor(top_probability)} %), but "
+            f"the count of slices says {names[counted.predicted]}. When the two disagree, this "
+            f"model needs {_ceil(minimum)} % for a verdict.",
         )
     return ()
 
@@ -117,6 +118,15 @@ def _doubt_of_windows(spread: float, maximum: float | None) -> tuple[str, ...]:
     if maximum is None or spread <= maximum:
         return ()
     return (
-        f"Seen in another display window a class changes its mean probability by {spread:.0%}; "
-        f"{maximum:.0%} are allowed.",
+        f"The result depends on the display window: it varies by {_ceil(spread)} points "
+        f"(limit {_floor(maximum)}).",
     )
+
+
+def _floor(share: float) -> str:
+    """Percent, rounded down: a value below a limit never reads like the limit."""
+    return f"{math.floor(round(1000 * share, 6)) / 10:.1f}"
+
+
+def _ceil(share: float) -> str:
+    return f"{math.ceil(round(1000 * share, 6)) / 10:.1f}"

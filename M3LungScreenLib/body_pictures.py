@@ -1,6 +1,6 @@
 """Coarse pictures of a body, of the same form whatever the size and order of its axes.
 
-A scan whose header is wrong has wrong millimetres and wrong axes, so nothing here asks
+A scan whose header is wrong has wrong millimeters and wrong axes, so nothing here asks
 the header: the grid is counted in voxels, and lengths are shares of the body's own
 thickness. Everything is `[slice, row, column]`, for slices along any axis.
 """

@@ -1,6 +1,6 @@
-"""A model bundle: a folder of model.json (the card and all settings) and weights.
+"""A model bundle: a folder with model.json (the model card and all settings) and the weights.
 
-Reading one needs no torch, so that a card can be shown before torch is there.
+Reading one needs no torch, so a card can be shown before torch is installed.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ WEIGHTS_FILE = "weights.safetensors"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A model whose hash was checked; `sha256` is that of its weights file.
+    """A model whose weights match their SHA-256.
 
-    `card` is model.json as it stands: settings, training data with licences,
-    metrics, which classes were verified on real CT.
+    `card` is the content of model.json: settings, training data with licenses,
+    metrics, and which classes were verified on real CT.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Bundle:
     card: dict[str, Any] = field(repr=False)
 
     def weights(self, network: str) -> dict[str, np.ndarray]:
-        """float32 arrays of 'slice' or 'patient' by their state-dict names."""
+        """float32 arrays of the 'slice' or 'patient' network by state-dict name."""
         from safetensors.numpy import load_file
 
         prefix = f"{network}."
@@ -53,7 +53,7 @@ class Bundle:
 
 
 def load_bundle(folder: str | Path) -> Bundle:
-    """The bundle in `folder`; ModelRefused with what is wrong and what to do."""
+    """The bundle in `folder`. Raises ModelRefused if it is missing, damaged or incomplete."""
     folder = Path(folder)
     card = _read_card(folder / CARD_FILE)
     if card.get("format_version") != FORMAT_VERSION:
@@ -68,7 +68,9 @@ def load_bundle(folder: str | Path) -> Bundle:
         plain = card["settings"]
     except (KeyError, TypeError) as wrong:
         raise ModelRefused(
-            "model_card", f"The card {folder / CARD_FILE} is not complete: {wrong}. Export it anew."
+            "model_card",
+            f"The model card {folder / CARD_FILE} is incomplete ({wrong}). Export the "
+            "bundle again.",
         ) from wrong
     settings = _settings(plain, folder / CARD_FILE)
     _check_notes(card, folder / CARD_FILE)
@@ -87,13 +89,13 @@ def save_bundle(
     card: Mapping[str, Any],
     dtype: str = "float16",
 ) -> Bundle:
-    """Write a bundle, complete or not at all, and read it back.
+    """Write a bundle, completely or not at all, and read it back.
 
-    Floating-point weights are stored as `dtype`; `card` adds what people should know
-    (training data with licences, metrics, verified classes), and may be that of another
-    bundle: weights, settings and names are those given here. A bundle in the same place is
-    replaced; another folder that is not empty raises ModelRefused. UsageError
-    'output_not_written' where the disk refuses.
+    Floating-point weights are stored as `dtype`. `card` adds training data with licenses,
+    metrics and verified classes. It may be the card of another bundle: name, version, settings
+    and weights always come from the other arguments. A bundle already in `folder` is replaced.
+    Raises ModelRefused if `folder` contains anything else, and UsageError
+    'output_not_written' if writing fails.
     """
     folder = Path(folder)
     _check_place(folder)
@@ -115,7 +117,7 @@ def _write(
     head: dict[str, Any],
     card: Mapping[str, Any],
 ) -> None:
-    """Both files beside `folder`, then moved into it; what a `card` says of `head` is not kept."""
+    """Write both files next to `folder`, then move them in; `head` overrides `card`."""
     from safetensors.numpy import save_file
 
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +125,7 @@ def _write(
     try:
         with writer_errors(beside / WEIGHTS_FILE):
             save_file(weights, beside / WEIGHTS_FILE)
-        (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner alone
+        (beside / WEIGHTS_FILE).chmod(0o644)  # safetensors makes files readable for the owner only
         head["weights"] |= {"sha256": _sha256(beside / WEIGHTS_FILE)}
         text = json.dumps({**head, **card, **head}, indent=2, ensure_ascii=False)
         (beside / CARD_FILE).write_text(text + "\n", "utf-8")
@@ -138,17 +140,18 @@ def _settings(plain: Any, path: Path) -> ModelSettings:
     except ValueError as wrong:
         raise ModelRefused(
             "model_settings",
-            f"A setting in {path} is not allowed: {wrong}. Correct it, or export the bundle anew.",
+            f"Invalid setting in {path}: {wrong}. Correct it, or export the bundle again.",
         ) from wrong
 
 
 def _check_notes(card: Mapping[str, Any], path: Path) -> None:
-    """What people read of a model is a list of notes, and counts by class."""
-    for key, kind, name in (("notes", list, "a list"), ("verified_on_real_ct", dict, "a group")):
+    """Notes must be a list, and verified classes an object."""
+    for key, kind, name in (("notes", list, "a list"), ("verified_on_real_ct", dict, "an object")):
         if not isinstance(card.get(key, kind()), kind):
             raise ModelRefused(
                 "model_card",
-                f"In the card {path} {key} is {card[key]!r}; it takes {name}. Export it anew.",
+                f"In the model card {path}, {key} is {card[key]!r} but must be {name}. Export the "
+                "bundle again.",
             )
 
 
@@ -158,15 +161,18 @@ def _read_card(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ModelRefused(
             "model_missing",
-            f"There is no model in {path.parent}: {CARD_FILE} is missing. Name the folder of a "
-            "bundle.",
+            f"There is no model in {path.parent}: {CARD_FILE} is missing. Choose the folder "
+            "of a model bundle.",
         ) from None
     except (OSError, ValueError) as wrong:
         raise ModelRefused(
-            "model_card", f"The card {path} cannot be read ({wrong}). Copy or export it anew."
+            "model_card",
+            f"The model card {path} cannot be read ({wrong}). Copy or export the bundle again.",
         ) from wrong
     if not isinstance(card, dict):
-        raise ModelRefused("model_card", f"The card {path} holds no settings. Export it anew.")
+        raise ModelRefused(
+            "model_card", f"The model card {path} has no settings. Export the bundle again."
+        )
     return card
 
 
@@ -175,25 +181,25 @@ def _check_weights(path: Path, expected: str) -> None:
         found = _sha256(path)
     except OSError:
         raise ModelRefused(
-            "model_missing", f"The weights {path} are missing. Copy the whole folder again."
+            "model_missing", f"The weights {path} are missing. Copy the whole bundle again."
         ) from None
     if found != expected:
         raise ModelRefused(
             "model_hash",
-            f"The weights {path} are damaged: their SHA-256 is {found[:12]}…, the card says "
-            f"{expected[:12]}…. Copy the bundle again from where it came.",
+            f"The weights {path} are damaged: their SHA-256 is {found[:12]}…, the model "
+            f"card says {expected[:12]}…. Copy the bundle again from the source.",
         )
 
 
 def _check_place(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CARD_FILE).is_file():
         raise ModelRefused(
-            "model_place", f"{folder} is not empty and holds no model. Name another folder."
+            "model_place", f"{folder} is not empty and contains no model. Choose another folder."
         )
 
 
 def _move_files(beside: Path, folder: Path) -> None:
-    """The weights first: until the card follows, the old card refuses them."""
+    """Weights first: until the new card is in place, the old one rejects them."""
     folder.mkdir(exist_ok=True)
     for name in (WEIGHTS_FILE, CARD_FILE):
         os.replace(beside / name, folder / name)

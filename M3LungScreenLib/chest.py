@@ -1,4 +1,4 @@
-"""A CT made ready for the networks: its lungs found, its slices cropped to them (III-A)."""
+"""Prepares a CT for the networks: finds the lungs and crops the slices to them (III-A)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from M3LungScreenLib.suitability import Warned, suitable
 
 @dataclass(frozen=True)
 class Chest:
-    """A volume that may be screened: lungs found, slices cropped, doubts noted."""
+    """A volume ready to be screened, with its lungs, crops and warnings."""
 
     volume: CTVolume
     lungs: np.ndarray  # uint8 [slice, row, column]: 1 right, 2 left
@@ -39,8 +39,8 @@ def prepare(
 ) -> Chest:
     """Check the CT, find its lungs and crop every slice to them (III-A).
 
-    `tell` hears how many parts of the work are done, of how many. Raises InputRefused
-    as `suitable`, and where there are no lungs.
+    `tell` is called with the finished and total number of steps. Raises InputRefused as
+    `suitable` does, and if there are no lungs.
     """
     total = PARTS + 1
     tell(0, total)
@@ -59,11 +59,11 @@ def prepare(
 def _check_lungs(
     lungs: np.ndarray, volume: CTVolume, coverage: Coverage, orientation: Warned
 ) -> Warned:
-    """What the lungs show; where axes are exchanged, that is why there are none."""
+    """Warnings about the lungs. If none are found because axes are swapped, says that instead."""
     try:
         found = check_lungs(lungs, coverage)
     except InputRefused:
         for code, message in orientation:
             raise InputRefused(code, message) from None
         raise
-    return found if orientation else (*found, *check_size(lungs, volume.spacing_mm))
+    return found if orientation else (*found, *check_size(lungs[volume.scanned], volume.spacing_mm))

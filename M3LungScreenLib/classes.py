@@ -1,7 +1,7 @@
-"""The four classes: order, keys, names and colours, stated once.
+"""The four classes: order, keys, names and colors.
 
-Index 0 to 3 is the order of every probability vector and of the label map's
-values (method: Healthy, COVID-19, H1N1, CAP).
+Indices 0 to 3 (Healthy, COVID-19, H1N1, CAP) are used in every probability vector and as
+values of the label map.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class PatientClass:
     """One of the four answers of the screening.
 
     `key` is the name in result.json, `name` the one in data sets and figures,
-    `verdict` what a clinician reads, `color` an sRGB hex value of the
+    `verdict` the wording for clinicians, `color` an sRGB hex value of the
     colour-blind-safe palette of Okabe and Ito.
     """
 

@@ -1,4 +1,4 @@
-"""Whether a file holds all the pixels its header promises."""
+"""Whether a file has all the pixel data its header announces."""
 
 import gzip
 from pathlib import Path
@@ -9,13 +9,13 @@ from M3LungScreenLib.errors import InputRefused
 def unreadable(name: str) -> InputRefused:
     return InputRefused(
         "unreadable",
-        f"{name} cannot be read: it is damaged, cut short or in an unknown format. Copy it again "
-        "from where it came.",
+        f"{name} cannot be read: it is damaged, truncated or in an unknown format. Copy it again "
+        "from the source.",
     )
 
 
 def check_gzip(path: Path, start: int = 0) -> None:
-    """EOFError, OSError or zlib.error where the gzip stream from byte `start` is damaged."""
+    """Raise EOFError, OSError or zlib.error if the gzip stream from byte `start` is damaged."""
     with path.open("rb") as packed:
         packed.seek(start)
         with gzip.open(packed) as file:
@@ -24,12 +24,12 @@ def check_gzip(path: Path, start: int = 0) -> None:
 
 
 def compare_bytes(path: Path, data: Path, expected: float, found: float) -> None:
-    """InputRefused 'truncated' where `data` holds less than the header `path` promises."""
+    """Raise InputRefused 'truncated' if `data` has fewer bytes than the header `path` says."""
     if found >= expected:
         return
     place = "the file" if data == path else data.name
     raise InputRefused(
         "truncated",
-        f"{path.name} promises {expected:,.0f} bytes of pixels, {place} holds "
-        f"{max(0, found):,.0f}. Copy it again from where it came.",
+        f"{path.name} should have {expected:,.0f} bytes of pixel data, but {place} has only "
+        f"{max(0, found):,.0f}. Copy it again from the source.",
     )

@@ -1,17 +1,16 @@
 """How much of the lungs a scan shows, and whether that is enough for a verdict.
 
-The lungs seen are compared with what a healthy body of this width has:
+The lung volume in the scan is compared with that of a healthy person of the same chest width:
 
-- Lungs that end inside the scan on every side are whole, however small: a verdict.
-- At least half of what such a body has, though cut off somewhere: a verdict, and a warning
-  that names the sides. Of a run of slices from the midst, less high than a chest, a
-  softened one.
-- Less, but a part that shows the hila, where disease of any spread is met: a softened
-  verdict. A run of slices from the midst does so from a twelfth on; apices or bases, or one
-  side alone, from three tenths on.
-- Less than that: no verdict. Nearly none in a scan as long as a chest: refused.
+- Lungs that end inside the scan on every side are complete, however small: a verdict.
+- At least half of the expected volume, but cut off somewhere: a verdict, with a warning that
+  names what is missing. If the scan is a slab from the middle of the lungs, shorter than a
+  chest, the verdict is softened.
+- Less, but with the hila, which diffuse disease nearly always reaches: a softened verdict. A
+  slab from the middle needs 8 %; apices, bases or one side alone need 30 %.
+- Less than that: no verdict. Almost no lung in a scan as long as a chest: refused.
 
-All areas and volumes scale with the body, so that a child's lungs are judged as a child's.
+All areas and volumes scale with body size, so a child's lungs are compared with a child's.
 """
 
 from collections.abc import Mapping
@@ -28,35 +27,42 @@ Warned = tuple[tuple[str, str], ...]
 Answer = Literal["verdict", "softened", "none"]
 TOO_LITTLE_LUNG = "too_little_lung"
 
-# Lungs of adults hold 3 to 6 litres in a CT; the smaller ones are expected, at breath-hold
-# in people of 340 mm chest width, and by the cube of the width in smaller ones. In wider
-# people fat is wider, not the lungs.
+# Adult lungs have 3 to 6 liters on CT. Expected is a small adult's volume at 340 mm chest
+# width, scaled by the cube of the width below that; wider people have more fat, not more lung.
 EXPECTED_ML = 3500.0
 WIDTH_MM = 340.0
-# In tissue at least so high a column is trunk: tables and clothes are thinner.
+# A column with this much tissue belongs to the trunk: tables and clothes are thinner.
 TRUNK_MM = 25.0
-# A share of the expected volume. Half shows every lobe; RICORD's slabs at the hila hold 0.12
-# and more; the thirds above and below the hila, without any of them, up to 0.25.
+# Shares of the expected volume. Half includes every lobe; RICORD's slabs at the hila have 0.12
+# or more; the thirds above and below the hila, up to 0.25.
 ENOUGH = 0.5
 ENOUGH_OF_THE_MIDST = 0.08
 ENOUGH_OF_AN_END = 0.3
-# A lung cut in its midst has 100 cm² and more there, at its tips less than this.
+# A lung cut through its middle has 100 cm² or more there; near its tips, less than this.
 CUT_AREA_MM2 = 2500.0
-# Scans as long as this hold a whole chest.
+# A scan this long covers a whole chest.
 WHOLE_CHEST_MM = 150.0
-# Width and cuts need no more slices and pixels than these.
+# Coarse steps are enough for the chest width and the cut areas.
 _STEP_MM = 4.0
 _SLICES = 40
 ENDS = ("below", "above")
-# Axis of a slice, and the way along it.
+MISSING_PARTS = {
+    "below": "the lung bases",
+    "above": "the lung apices",
+    "at the right": "the right edge of the lungs",
+    "at the left": "the left edge of the lungs",
+    "in front": "the front of the lungs",
+    "behind": "the back of the lungs",
+}
+# Side, axis in a slice, and the direction along it.
 _TOWARDS = (("at the right", 1, -1), ("at the left", 1, 1), ("in front", 0, -1), ("behind", 0, 1))
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What of the lungs was scanned; the sides are the patient's.
+    """How much of the lungs was scanned.
 
-    `cut_mm2` has, for each side at which the lungs are cut off, their area there: 'below',
+    `cut_mm2` is the lung area at each side (the patient's) where the lungs are cut off: 'below',
     'above', 'at the right', 'at the left', 'in front', 'behind'.
     """
 
@@ -68,12 +74,12 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Of what a body of this size has."""
+        """Scanned volume over the expected volume."""
         return self.millilitres / self.expected_ml
 
     @property
     def answer(self) -> Answer:
-        """What may be said; see the head of this file."""
+        """Whether a verdict is possible; see the top of this file."""
         in_the_midst = all(end in self.cut_mm2 for end in ENDS)
         is_slab = in_the_midst and self.scan_height_mm < WHOLE_CHEST_MM
         if self.share < ENOUGH_OF_THE_MIDST:
@@ -84,10 +90,10 @@ class Coverage:
 
 
 def measure_coverage(lungs: np.ndarray, volume: CTVolume) -> Coverage:
-    """Coverage by `lungs` uint8 `[slice, row, column]`, not 0 in the lungs, on `volume.hu`."""
+    """Coverage of `lungs` (uint8 `[slice, row, column]`, 0 outside) in `volume`."""
     x_mm, y_mm, z_mm = volume.spacing_mm
     pixels = np.array([np.count_nonzero(each) for each in lungs])
-    shown = pixels[volume.scanned]  # padding is no end of the scan
+    shown = pixels[volume.scanned]  # padding is not part of the scan
     expected = _expected_ml(_trunk_width_mm(volume))
     limit = CUT_AREA_MM2 * (expected / EXPECTED_ML) ** (2 / 3)
     areas = _areas_at_sides(lungs, volume)
@@ -103,9 +109,9 @@ def measure_coverage(lungs: np.ndarray, volume: CTVolume) -> Coverage:
 
 
 def check_lungs(lungs: np.ndarray, coverage: Coverage) -> Warned:
-    """Refuse a scan without lungs; warn of one lung, and of lungs that are not whole.
+    """Refuse a scan without lungs; warn if a lung is missing or incomplete.
 
-    `lungs` uint8 `[slice, row, column]`, 1 right, 2 left, of which `coverage` was measured.
+    `lungs` uint8 `[slice, row, column]`, 1 right, 2 left; `coverage` as measured on them.
     """
     is_single = len(lungs) == 1
     if coverage.millilitres == 0 or (not is_single and _is_no_chest(coverage)):
@@ -116,10 +122,10 @@ def check_lungs(lungs: np.ndarray, coverage: Coverage) -> Warned:
 
 
 def _no_lungs(millilitres: float, what: str) -> InputRefused:
-    found = f"only {millilitres:.0f} ml of lung" if millilitres else "no lungs"
+    found = f"Only {millilitres:.0f} ml of lung" if millilitres else "No lungs"
     return InputRefused(
         "no_lungs",
-        f"There are {found} in this {what}. Choose a chest CT, or a slice through the chest.",
+        f"{found} found in this {what}. Choose a chest CT, or a slice through the chest.",
     )
 
 
@@ -130,7 +136,7 @@ def _one_lung(lungs: np.ndarray) -> Warned:
                 (
                     "one_lung",
                     f"No {name} lung was found: it may be missing, opaque or outside the scan. "
-                    "Percentages count what was found.",
+                    "Percentages refer to the other lung only.",
                 ),
             )
     return ()
@@ -140,11 +146,11 @@ def _cut_off(coverage: Coverage, is_single: bool) -> Warned:
     if not coverage.cut_mm2:
         return ()
     message = (
-        f"The lungs are cut off {_sides(coverage)}: what lies outside was not screened, and "
-        "volumes and zones are those of the part that was scanned."
+        f"The scan misses {_missing_parts(coverage)}; the result covers only the scanned part, "
+        "volumes and zones included."
     )
     if not is_single and coverage.answer == "softened":
-        message += " From so small a part of the lungs the answer is less sure."
+        message += " With so little lung scanned, the result is less certain."
     return (("lungs_not_whole", message),)
 
 
@@ -154,17 +160,17 @@ def _is_no_chest(coverage: Coverage) -> bool:
 
 
 def _about_too_little(coverage: Coverage) -> str:
-    cut = f", cut off {_sides(coverage)}" if coverage.cut_mm2 else ""
+    missing = f" It misses {_missing_parts(coverage)}." if coverage.cut_mm2 else ""
     return (
-        "The scan shows too little of the lungs for a verdict: "
-        f"{coverage.millilitres:.0f} ml{cut}, about {coverage.share:.0%} of what a body of this "
-        "size has. Screen a CT of the whole chest."
+        f"The scan shows too little lung for a verdict: {coverage.millilitres:.0f} ml, about "
+        f"{100 * coverage.share:.0f} % of the lungs of a person this size.{missing} Screen a CT of "
+        "the whole chest."
     )
 
 
-def _sides(coverage: Coverage) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    *first, last = coverage.cut_mm2
+def _missing_parts(coverage: Coverage) -> str:
+    """'the lung bases', 'the lung bases and the lung apices', 'a, b and c'."""
+    *first, last = (MISSING_PARTS[side] for side in coverage.cut_mm2)
     return " and ".join([*([", ".join(first)] if first else []), last])
 
 
@@ -173,7 +179,7 @@ def _expected_ml(width_mm: float) -> float:
 
 
 def _trunk_width_mm(volume: CTVolume) -> float:
-    """The median over the slices of how wide the body is."""
+    """The median body width over the slices."""
     x_mm, y_mm, _ = volume.spacing_mm
     rows, columns = (max(1, round(_STEP_MM / step)) for step in (y_mm, x_mm))
     slices = max(1, volume.slice_count // _SLICES)
@@ -204,7 +210,7 @@ def _areas_at_sides(lungs: np.ndarray, volume: CTVolume) -> dict[str, float]:
 def _at_the_circle(
     lung: np.ndarray, hu: np.ndarray, spacing_mm: tuple[float, float]
 ) -> dict[str, float]:
-    """How many mm of each side of a slice's lung border on what the scanner did not see."""
+    """How many mm of a slice's lung, on each side, touch the edge of the scanner's circle."""
     step = max(1, round(_STEP_MM / 2 / spacing_mm[1]))
     lung, beyond = lung[::step, ::step] > 0, beyond_the_circle(hu[::step, ::step])
     if not beyond.any():

@@ -1,9 +1,8 @@
-"""A CT volume as HU with its geometry, and the way to LPS axial and back.
+"""A CT volume in HU with its geometry, converted to LPS axial and back.
 
-Arrays are `[slice, row, column]`. In `CTVolume.hu` slices run from feet to head,
-rows from front to back, columns from the patient's right to the left (LPS axial).
-`stored` keeps the geometry in which the volume came; everything that leaves the
-pipeline goes back to exactly that.
+Arrays are `[slice, row, column]`. In `CTVolume.hu`, slices run from feet to head,
+rows from front to back, columns from the patient's right to left (LPS axial).
+`stored` is the geometry of the input; all outputs are converted back to it.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ if TYPE_CHECKING:  # needed by images alone: a simulated volume does without
     import SimpleITK as sitk
 
 AXIAL = "LPS"
-# Directions rounded to two decimals still pass; a gantry tilt of a degree does not.
+# Passes directions rounded to two decimals, but not a gantry tilt of one degree.
 LARGEST_COSINE_BETWEEN_AXES = 0.015
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where voxels lie, in SimpleITK's convention.
+    """Size, spacing, origin and direction of a volume, as in SimpleITK.
 
     `size`, `spacing_mm`, `origin_mm` in x, y, z; `direction` is the 3×3 matrix row
     by row; positions are LPS mm.
@@ -45,12 +44,12 @@ class Geometry:
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     def with_array(self, array: np.ndarray) -> sitk.Image:
-        """`array` `[slice, row, column]` of this size as an image that lies here.
+        """`array` `[slice, row, column]` as an image with this geometry.
 
-        Raises ValueError where the shape is another.
+        Raises ValueError if the array has another size.
         """
         if array.shape != self.size[::-1]:
-            raise ValueError(f"array of {array.shape[::-1]} voxels for a geometry of {self.size}")
+            raise ValueError(f"the array has {array.shape[::-1]} voxels, the geometry {self.size}")
         import SimpleITK as sitk
 
         image = sitk.GetImageFromArray(array)
@@ -60,27 +59,27 @@ class Geometry:
         return image
 
     def check(self) -> None:
-        """UsageError unless this is a place: sizes, lengths and axes at right angles."""
+        """Raise UsageError if the geometry is invalid, such as a spacing of 0 or oblique axes."""
         lengths = (self.size, self.spacing_mm, self.origin_mm)
         if any(len(each) != 3 for each in lengths) or len(self.direction) != 9:
-            raise _no_place(f"size, spacing and origin are 3 numbers, direction 9: {self}")
+            raise _no_place(f"size, spacing and origin need 3 numbers, direction 9: {self}")
         if not all(each > 0 and np.isfinite(each) for each in self.spacing_mm):
-            raise _no_place(f"a spacing is more than 0 mm, this one is {self.spacing_mm}")
+            raise _no_place(f"the spacing must be above 0 mm but is {self.spacing_mm}")
         if not np.isfinite(self.origin_mm).all():
             raise _no_place(f"the origin is {self.origin_mm}")
         axes = np.reshape(np.array(self.direction, float), (3, 3))
         if not np.abs(axes.T @ axes - np.eye(3)).max() <= LARGEST_COSINE_BETWEEN_AXES:
-            raise _no_place("the direction's axes are not of length 1 and at right angles")
+            raise _no_place("the direction's axes are not unit vectors at right angles")
 
     @property
     def orientation(self) -> str:
-        """The anatomical directions that x, y, z run towards, such as 'LPS' or 'RAI'."""
+        """The anatomical directions of x, y and z, such as 'LPS' or 'RAI'."""
         import SimpleITK as sitk
 
         return sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(self.direction)
 
     def position_mm(self, index: Sequence[float]) -> tuple[float, float, float]:
-        """LPS mm of the (possibly fractional) voxel index x, y, z."""
+        """Position (LPS mm) of a voxel index x, y, z, which may be fractional."""
         matrix = np.reshape(self.direction, (3, 3)) * self.spacing_mm
         x, y, z = matrix @ np.asarray(index, float) + self.origin_mm
         return float(x), float(y), float(z)
@@ -88,12 +87,11 @@ class Geometry:
 
 @dataclass(frozen=True)
 class CTVolume:
-    """HU in LPS axial order with the geometry it was stored in.
+    """HU in LPS axial order, with the geometry of the input.
 
-    `hu` int16 `[slice, row, column]`, read-only, `fill.OUTSIDE_HU` where the scan saw
-    nothing; `geometry` lies where `hu` lies; `kind` says what was read
-    ('dicom_series', 'dicom_file', 'file', 'array'); `series_uid_sha256` is a digest of
-    the DICOM series UID, None for files.
+    `hu` is int16 `[slice, row, column]`, read-only, and `fill.OUTSIDE_HU` outside the scanned
+    image; `geometry` is that of `hu`; `kind` is the type of input ('dicom_series', 'dicom_file',
+    'file', 'array'); `series_uid_sha256` is a digest of the DICOM series UID, None for files.
     """
 
     hu: np.ndarray
@@ -127,10 +125,10 @@ class CTVolume:
         origin_mm: Sequence[float] = (0.0, 0.0, 0.0),
         direction: Sequence[float] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
     ) -> CTVolume:
-        """A volume from HU `[slice, row, column]` and the geometry they lie in.
+        """A volume from HU `[slice, row, column]` and their geometry.
 
-        `spacing_mm` and `origin_mm` are x, y, z as SimpleITK gives them; any
-        orientation is accepted. Raises as `stored_in`.
+        `spacing_mm` and `origin_mm` are x, y, z as in SimpleITK; any orientation is
+        accepted. Raises as `stored_in`.
         """
         hu = np.asarray(hu)
         if hu.ndim != 3 or not hu.size:
@@ -148,10 +146,10 @@ class CTVolume:
         series_uid_sha256: str | None = None,
         warnings: tuple[tuple[str, str], ...] = (),
     ) -> CTVolume:
-        """A volume from values `[z, y, x]` of any real type that lie in `stored`.
+        """A volume from values `[z, y, x]` of any real type with the geometry `stored`.
 
-        HU are rounded to int16, fill is marked. Raises UsageError for what is no array
-        of numbers or no place, InputRefused for values without a number in the body.
+        HU are rounded to int16, and fill is marked. Raises UsageError if the values are not
+        numbers or the geometry is invalid, InputRefused if values in the body are NaN.
         """
         stored.check()
         axial, geometry = _axial(values, stored)
@@ -163,7 +161,7 @@ class CTVolume:
 
     @cached_property
     def scanned(self) -> slice:
-        """The slices from the first to the last that show anything: padding is none."""
+        """The slices from the first to the last that are not padding."""
         shown = [k for k, each in enumerate(self.hu) if each.min() < each.max()]
         return slice(shown[0], shown[-1] + 1) if shown else slice(0, self.slice_count)
 
@@ -186,7 +184,7 @@ class CTVolume:
         return self.slice_count - 1 - k if self.counts_from_head else k
 
     def slice_position_mm(self, k: int) -> tuple[float, float, float]:
-        """LPS mm of the centre of axial slice `k`."""
+        """LPS mm of the center of axial slice `k`."""
         columns, rows, _ = self.geometry.size
         return self.geometry.position_mm(((columns - 1) / 2, (rows - 1) / 2, k))
 
@@ -238,14 +236,14 @@ def _not_a_volume(shape: Sequence[int]) -> UsageError:
     size = " × ".join(map(str, shape)) or "one number"
     return UsageError(
         "not_a_volume",
-        f"A CT volume has three dimensions, [slice, row, column], and values in each; this "
-        f"array is {size}. Pass one volume, a single slice as [1, row, column].",
+        f"A CT volume is an array [slice, row, column] that is not empty; this one is {size}. "
+        "Pass one volume; pass a single slice as [1, row, column].",
     )
 
 
 def _no_place(reason: str) -> UsageError:
     return UsageError(
         "not_a_place",
-        f"The volume cannot be placed: {reason}. Pass spacing, origin and direction as the CT's "
-        "own file gives them.",
+        f"The geometry of the volume is invalid: {reason}. Pass the spacing, origin and direction "
+        "from the CT's own file.",
     )

@@ -1,18 +1,18 @@
-"""What can go wrong in a way the user can mend, and the exit status of each.
+"""Errors that a user can fix, with the exit status of each.
 
-    M3LungScreenError 1    the memory ran out
-    ├── UsageError      2    the command cannot be carried out as given
-    ├── InputRefused    3    no chest CT that this tool may answer for
+    M3LungScreenError 1    out of memory
+    ├── UsageError      2    the command or its arguments are wrong
+    ├── InputRefused    3    the input is not a chest CT that can be screened
     ├── ModelRefused    4    the bundle is missing, damaged or of another version
     └── Cancelled     130    the user stopped it
 
-A message is one plain sentence or two: both sides of the mismatch, then what to
-do. `kind` is the stable word that programs match on.
+A message is one or two plain sentences: what is wrong, then what to do. Programs match on
+`kind`, which does not change.
 """
 
 
 class M3LungScreenError(Exception):
-    """A refusal: `kind` for programs, the message for people."""
+    """An error with a `kind` for programs and a message for people."""
 
     exit_status = 1
 
@@ -38,13 +38,13 @@ class Cancelled(M3LungScreenError):
     exit_status = 130
 
     def __init__(self) -> None:
-        super().__init__("cancelled", "Cancelled; nothing was written.")
+        super().__init__("cancelled", "Cancelled. Nothing was written.")
 
 
-MEMORY_RAN_OUT = "The memory ran out. Close other programs or volumes, or screen with less detail."
+MEMORY_RAN_OUT = "Out of memory. Close other programs or volumes, or screen with less detail."
 
 
 def memory_ran_out(wrong: Exception) -> bool:
-    """numpy raises MemoryError; torch and ITK say it in the words of a RuntimeError."""
+    """Whether memory ran out: NumPy raises MemoryError, torch and ITK a RuntimeError."""
     words = ("allocate memory", "bad_alloc", "not enough memory")
     return isinstance(wrong, MemoryError) or any(each in str(wrong) for each in words)

@@ -1,4 +1,4 @@
-"""Progress events and their JSON: what a long run tells while it runs."""
+"""Progress events of a running screening, and their JSON."""
 
 import json
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Crashed:
 
 @dataclass(frozen=True)
 class Notice:
-    """The run goes on, but otherwise than was asked; one sentence for people."""
+    """The run continues, but differently than requested; one sentence for people."""
 
     message: str
     event: str = "notice"
@@ -65,10 +65,10 @@ class Notice:
 
 @dataclass(frozen=True)
 class Hello:
-    """A worker is ready: versions of packages, and devices, the best first.
+    """A worker is ready: package versions and devices, the fastest first.
 
     Each device has `name` (what `device` may be), `description` for people and
-    `free_mb`, the MiB of memory that nobody uses, None where that is not known.
+    `free_mb`, its free memory in MiB, or None if unknown.
     """
 
     packages: dict[str, str]
@@ -81,7 +81,7 @@ Listener = Callable[[Event], None]
 
 
 def ignore(_: Event) -> None:
-    """A listener that drops what it hears."""
+    """A listener that ignores all events."""
 
 
 def to_json(event: Event) -> str:

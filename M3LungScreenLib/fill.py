@@ -1,9 +1,8 @@
-"""Fill: what a file holds where the scanner, or a resampling, saw nothing.
+"""Marks fill: voxels with a constant value where nothing was scanned.
 
-Outside the reconstruction circle, beside a rotated or padded picture and around a
-masked body lies a constant: -2000, -3024, 0, 3071, NaN or any other. It is no
-tissue, whatever its value: `mark_outside` gives it one value, `OUTSIDE_HU`.
-Constant air is left as it is.
+Outside the reconstruction circle, around a rotated or padded image and around a masked body,
+files have a constant such as -2000, -3024, 0, 3071 or NaN. It is not tissue, whatever its
+value, so `mark_outside` sets it to `OUTSIDE_HU`. Constant air is left unchanged.
 """
 
 from dataclasses import dataclass
@@ -11,27 +10,27 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-# Scanners' own padding lies here, below any noise of air: at or below it is outside.
+# Scanners pad with values like this, below any noise in air: anything at or below is outside.
 OUTSIDE_HU = -2048
-# Stands for NaN and infinity in int16: no HU that a scanner gives.
+# Stands for NaN and infinity in int16; no scanner uses this value.
 NO_VALUE_HU = -32768
-# A constant in this range is air already, outside or not.
+# A constant in this range already is air.
 AIR_HU = (-1100, -900)
 # A smaller constant region is no fill worth the name: a strip of two pixels is as large.
 SMALLEST_REGION_SHARE = 0.001
-# Fewer pixels along the border are chance.
+# Fewer equal pixels along the border are a coincidence.
 SHORTEST_EDGE = 4
-# Of fill next to nothing lies within the body; of values cut off at a limit, a good part.
+# Fill hardly occurs inside the body; values clipped at a limit do.
 LARGEST_SHARE_WITHIN = 0.1
-# Around tissue cut off at a limit lies tissue just short of it; around fill does not.
+# Clipped tissue is surrounded by values just short of the limit; fill is not.
 NEAR_HU = 100
 LARGEST_SHARE_NEAR = 0.2
-# A scan has soft tissue beside its fill; where none would be left, the constant was tissue.
+# If no soft tissue would be left, the constant was tissue.
 SOFT_TISSUE_HU = (-150, 150)
 SMALLEST_SOFT_TISSUE_SHARE = 0.01
-# Linear and cubic interpolation mix fill and picture over so many pixels.
+# Width of the rim where interpolation mixed fill and image.
 RIM_PIXELS = 2
-# Circle, padding and a mask may lie around each other.
+# Reconstruction circle, padding and a mask can be nested.
 LAYERS = 4
 
 
@@ -166,7 +165,7 @@ def _border(hu_slice: np.ndarray) -> np.ndarray:
 
 
 def _flat(hu_slice: np.ndarray) -> np.ndarray:
-    """Where all neighbours that lie in the slice have the same value."""
+    """Where all neighbors that lie in the slice have the same value."""
     padded = np.pad(hu_slice, 1, mode="edge")
     columns = hu_slice.shape[1]
     middle = padded[1:-1]

@@ -1,4 +1,4 @@
-"""Values as Hounsfield units: int16, whatever the type they come in."""
+"""Values of any type as Hounsfield units in int16."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from M3LungScreenLib.fill import NO_VALUE_HU
 def rounded_hu(values: np.ndarray) -> np.ndarray:
     """A copy of `values` `[slice, row, column]` in int16, made slice by slice.
 
-    NaN and infinite values become NO_VALUE_HU, what is beyond int16 its limit. Raises
-    UsageError for what is no number, InputRefused for values of one byte.
+    NaN and infinite values become NO_VALUE_HU; larger values are clipped to int16. Raises
+    UsageError if the values are not numbers, InputRefused for values of one byte.
     """
     check_type(values.dtype)
     if values.dtype == np.int16:
@@ -24,11 +24,11 @@ def rounded_hu(values: np.ndarray) -> np.ndarray:
 
 
 def check_type(kind: np.dtype) -> None:
-    """Refuse types that hold no HU: UsageError for no numbers, InputRefused for one byte."""
+    """Refuse types that cannot hold HU: UsageError if not numbers, InputRefused for one byte."""
     if kind.kind not in "iuf":
         raise UsageError(
             "not_numbers",
-            f"HU are integers or floats; this array holds {kind}. Convert it to int16.",
+            f"HU must be integers or floats, but this array has type {kind}. Convert it to int16.",
         )
     check_bytes(kind.itemsize)
 
@@ -36,22 +36,20 @@ def check_type(kind: np.dtype) -> None:
 def check_bytes(of_a_value: int) -> None:
     """Refuse values of one byte, which cannot hold HU."""
     if of_a_value == 1:
-        raise no_hu("its values have 8 bits, as a picture's or a label map's have")
+        raise no_hu("its values have only 8 bits, like a picture or a label map")
 
 
 def check_numbers(hu: np.ndarray) -> None:
     """Refuse int16 HU that hold NO_VALUE_HU: fill outside the body is marked otherwise."""
     missing = sum(np.count_nonzero(each == NO_VALUE_HU) for each in hu)
     if missing:
-        raise no_hu(
-            f"{missing:,} of its values within the picture are not numbers (NaN or infinite)"
-        )
+        raise no_hu(f"{missing:,} of its values inside the image are not numbers (NaN or infinite)")
 
 
 def no_hu(reason: str) -> InputRefused:
-    """The refusal of what is no CT."""
+    """The refusal of an image that is not CT in HU."""
     return InputRefused(
         "not_hu",
-        f"This is no CT in Hounsfield units: {reason}. Load the original CT series, not a "
-        "picture or a processed copy of it.",
+        f"This does not look like CT in Hounsfield units: {reason}. Load the original CT series, "
+        "not a picture or a processed copy.",
     )

@@ -1,4 +1,4 @@
-"""How much of each lung and zone is lesion, ground glass apart from consolidation."""
+"""How much of each lung and zone is lesion, split into ground glass and consolidation."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ CONSOLIDATION_HU = -300
 
 @dataclass(frozen=True)
 class LungInvolvement:
-    """Shares of lung voxels that are lesion, 0 to 1, whole and within zones.
+    """Fractions of lung voxels that are lesion, 0 to 1, in the whole lung and in zones.
 
     `ground_glass` and `consolidation` add up to `fraction`; a zone without lung
     voxels has 0.
@@ -48,7 +48,7 @@ class Involvement:
 
 @dataclass(frozen=True)
 class LungVolumes:
-    """Volume of the lung mask in millilitres."""
+    """Volume of the lung mask in milliliters."""
 
     left: float
     right: float

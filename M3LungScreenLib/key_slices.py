@@ -1,4 +1,4 @@
-"""Which slices to look at first: report, pictures and the Slicer module begin with the same."""
+"""Which slices to show first, in report, pictures and Slicer alike."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ APART = 0.1
 
 
 def most_telling_slices(content: Mapping[str, Any], count: int = 1) -> list[int]:
-    """`index` of up to `count` screened slices, the most telling for the verdict first.
+    """`index` of up to `count` screened slices, the most informative first.
 
-    `content` is what result.json holds (its `patient` and `slices`). For a disease, also the
-    likeliest one of an indeterminate verdict, a slice counts by its probability of that disease
-    times the involved share of its lung; where Healthy is likeliest, by its P(lesion).
-    No two are closer than APART of the screened slices. Empty where none was screened.
+    `content` is the content of result.json (`patient` and `slices`). If the most likely class is
+    a disease, slices rank by their probability of that disease times the involved fraction of
+    their lung; if it is Healthy, by P(lesion). Two slices are at least APART of the screened
+    slices apart. Empty if no slice was screened.
     """
     screened = [each for each in content["slices"] if each["probabilities"]]
     predicted = _likeliest(content["patient"], screened)
@@ -28,14 +28,14 @@ def most_telling_slices(content: Mapping[str, Any], count: int = 1) -> list[int]
 def _likeliest(
     patient: Mapping[str, Any] | None, screened: Sequence[Mapping[str, Any]]
 ) -> str | None:
-    """The key of the patient's likeliest class, or of a single slice's."""
+    """The key of the most likely class of the patient or single slice."""
     if patient:
         return str(patient["predicted"])
     return next((str(each["predicted"]) for each in screened), None)
 
 
 def _telling(one: Mapping[str, Any], predicted: str | None) -> tuple[float, float, float]:
-    """What slices are ordered by; of equal ones the lower in the body comes first."""
+    """The sort key of a slice; of equal slices, the lower one in the body comes first."""
     downwards = -float(one["position_mm"][2])
     if predicted in (None, "healthy"):
         return float(one["p_lesion"]), 0.0, downwards

@@ -1,4 +1,4 @@
-"""The location map in the CT's own voxels, and the label map drawn from it."""
+"""The lesion location map in the CT's own voxels, and the label map made from it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,10 +9,10 @@ from M3LungScreenLib.location_map import LocationMap, steps_of
 from M3LungScreenLib.neighbours import neighbour_weights
 from M3LungScreenLib.preprocessing import Crop, coarsening, resized
 
-# Voxels that touch at a corner belong to one lesion: in thick slices its outline moves
-# sideways from one slice to the next.
+# Voxels that touch at a corner belong to one lesion: in thick slices, its outline shifts from
+# one slice to the next.
 CONNECTED = np.ones((3, 3, 3), bool)
-# Of a disease that the patient level rules out: the slices still decide among diseases.
+# If the patient level rules out every disease, the slices still decide among them.
 LEAST_PRIOR = 1e-9
 
 
@@ -25,9 +25,8 @@ def location_volume(
     """Per-slice maps `[h, w]` in [0, 1] as one volume like `lungs`, 0 outside the lungs.
 
     `maps` and `crops` by axial slice; a map covers its slice's crop, which holds all its lung.
-    With `sigma` (in slices) a voxel is the Gaussian-weighted mean over the neighbouring slices
-    whose crops cover it; a neighbour that did not see the voxel has no say in it. In a matrix
-    of 1024² the means are taken at 512², as in all larger ones.
+    With `sigma` (in slices) a voxel is the Gaussian-weighted mean over the neighboring slices
+    whose crops cover it. In matrices of 1024² and larger, the means are taken at about 512².
     """
     steps = np.zeros(lungs.shape, np.uint8)
     factor = coarsening(lungs.shape[1:])
@@ -79,9 +78,9 @@ def label_map(
 ) -> np.ndarray:
     """Class index of each lesion voxel, uint8 `[slice, row, column]`, 0 elsewhere.
 
-    A voxel is lesion where the location map is over `threshold` inside the lungs, in slices
-    whose Eq. 4 probabilities `[slice, 4]` do not call them Healthy. Each lesion, connected in
-    3D, bears one class: see `lesion_class_votes`.
+    A lung voxel is lesion if the location map is above `threshold` there, and its slice is not
+    classified as Healthy by its Eq. 4 probabilities `[slice, 4]`. Each lesion, connected in 3D,
+    has one class: see `lesion_class_votes`.
     """
     labels = np.zeros(lungs.shape, np.uint8)
     for k in np.flatnonzero(slice_probabilities.argmax(axis=1) > 0):
@@ -119,7 +118,7 @@ def _any_in_blocks(mask: np.ndarray, factor: int) -> np.ndarray:
 def lesion_class_votes(
     slice_probabilities: np.ndarray, patient_probabilities: np.ndarray | None
 ) -> np.ndarray:
-    """What a lesion voxel of each slice adds to its lesion's three diseases: `[slice, 3]`.
+    """The votes of a lesion voxel in each slice for the three diseases: `[slice, 3]`.
 
     The slice's Eq. 4 probabilities times the patient's, renormalised over the diseases, so
     that every voxel has one vote; the slice's alone where there is no patient (one slice).

@@ -1,18 +1,18 @@
-"""The location map as one byte a voxel: float32 of a large CT would take gigabytes."""
+"""The location map with one byte per voxel: float32 would take gigabytes for a large CT."""
 
 from typing import Any
 
 import numpy as np
 
-# More than a map is worth, which the network gives in cells of several millimetres.
+# Finer than needed: the network's cells are several millimeters wide.
 STEPS = 250
 
 
 class LocationMap(np.lib.mixins.NDArrayOperatorsMixin):
-    """Behaves as the read-only float32 array `[slice, row, column]` of multiples of 1/250.
+    """Behaves like a read-only float32 array `[slice, row, column]` of multiples of 1/250.
 
-    Kept as uint8 `steps`. A slice `[k]` or any other part is made when asked for; what needs
-    the whole array makes it whole.
+    Stored as uint8 `steps`. Indexing converts only the part that is indexed; NumPy functions
+    convert the whole array.
     """
 
     dtype = np.dtype(np.float32)

@@ -1,9 +1,9 @@
-"""The lungs as a volume, left and right apart, consolidated lung inside.
+"""Segments the left and right lung, including consolidated parts.
 
-A classical method in 3D on a copy of about 2 mm: air inside the body, without
-airways and bowel gas; split into two; closed over vessels and opacities at the
-pleura; a lung that lost its air is filled after its opposite. Crop, involvement and
-refusal all stand on this mask.
+A classical 3D method on a copy of about 2 mm: find air inside the body, remove airways and
+bowel gas, split left from right, close over vessels and opacities at the pleura, and fill
+airless lung after the shape of the other side. Crops, involvement and refusals depend on
+this mask.
 """
 
 from collections.abc import Callable
@@ -47,9 +47,8 @@ def segment_lungs(
 ) -> np.ndarray:
     """Lung mask uint8 `[slice, row, column]` on `volume.hu`: 1 right, 2 left, 0 elsewhere.
 
-    All zero where there is no lung. Right is the side of the lower columns, as LPS
-    axial arrays lie. A single slice is segmented in 2D. `part_done` hears 1 to PARTS
-    on the way (fewer without lungs); what it raises ends the work.
+    All 0 if there is no lung. A single slice is segmented in 2D. `part_done` is called with
+    1 to PARTS (fewer if there are no lungs); an exception it raises ends the work.
     """
     lungs = np.zeros(volume.hu.shape, np.uint8)
     work = WorkingCopy.of(volume)
@@ -104,7 +103,7 @@ def _any_spans(regions: np.ndarray, count: int, midline: float) -> bool:
 
 
 def _sides_of(regions: np.ndarray, count: int, midline: float) -> np.ndarray:
-    """Each region is of the side on which its centre lies."""
+    """Each region is of the side on which its center lies."""
     if count == 0:
         return np.zeros(regions.shape, np.uint8)
     centres = ndimage.center_of_mass(regions > 0, regions, np.arange(1, count + 1))
@@ -153,7 +152,7 @@ def _grown_box(mask: np.ndarray, by: list[int]) -> tuple[slice, ...]:
 def _fill_opaque(
     sides: np.ndarray, body: np.ndarray, midline: int, work: WorkingCopy
 ) -> np.ndarray:
-    """Lung that lost its air, a lobe or a whole side, after the mirrored opposite.
+    """Fill airless lung, a lobe or a whole side, after the mirrored other lung.
 
     Only well above the opposite's diaphragm: nearer to it the liver's dome looks the
     same as a consolidated base. Bone stays out.

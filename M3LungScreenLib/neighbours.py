@@ -1,16 +1,16 @@
-"""What neighbouring slices say of one: a lesion is thicker than a thin slice."""
+"""Averages neighboring slices, because a lesion is thicker than a thin slice."""
 
 import numpy as np
 from scipy import ndimage
 
-# In standard deviations; farther slices say nothing.
+# In standard deviations; slices farther away do not count.
 REACH = 3.0
 
 
 def neighbour_weights(sigma: float) -> np.ndarray:
-    """Gaussian weights `[2 reach + 1]` of a slice and those beside it, which sum to 1.
+    """Gaussian weights `[2 reach + 1]` of a slice and its neighbors, which sum to 1.
 
-    `sigma` is in slices; with 0 the slice stands alone: `[1.0]`.
+    `sigma` is in slices; 0 means no neighbors: `[1.0]`.
     """
     if sigma <= 0:
         return np.ones(1)
@@ -22,7 +22,7 @@ def neighbour_weights(sigma: float) -> np.ndarray:
 def mean_over_neighbours(values: np.ndarray, counted: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian-weighted mean of `values` `[slice, …]` over the slices that are `counted` `[slice]`.
 
-    `sigma` is in slices; 0 leaves all as it is. Slices that do not count are 0.
+    `sigma` is in slices; 0 changes nothing. Slices that are not counted become 0.
     """
     if sigma <= 0:
         return values

@@ -1,10 +1,10 @@
-"""Whether the picture lies as its header says: back, head and left found in the picture itself.
+"""Whether the orientation in the header matches the image: back, head and left found by anatomy.
 
 Three linear templates, learned from real and simulated chests (`Training.learn_orientation`),
-look at coarse pictures of the slices. *Back* asks for which axis and side the spine, ribs and
-sternum fit best; *level* tells how high in the body a slice lies, so that it must rise
-from feet to head; *left* looks at heart, aorta, liver and stomach, and gives the mirrored
-picture the opposite answer. Evidence that is weak says nothing.
+are applied to coarse pictures of the slices. *Back* finds the axis and side where spine, ribs
+and sternum fit best. *Level* estimates how high in the body a slice is, which must increase
+from feet to head. *Left* recognizes heart, aorta, liver and stomach, and gives the opposite
+answer for a mirrored image. Weak evidence is ignored.
 """
 
 import json
@@ -57,11 +57,11 @@ class Templates:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks for the header (positive) and against it; None where nothing can be seen.
+    """The view in which the back fits best, and what head and left say in it.
 
-    `back` for the view in which the back fits best, over the header's own (positive for another
-    view, else minus the margin over the next); `head` the rise of level over the volume; `left`
-    the mean vote of its slices, -1 to 1. The latter two hold once the back is where it fits.
+    `margin` is the score of `view` above the next best one. `head` is the rise of level over the
+    volume, `left` the mean vote of the slices, -1 to 1; positive values agree with the header,
+    None means there is no evidence.
     """
 
     view: View
@@ -71,14 +71,14 @@ class Evidence:
 
 
 def check_orientation(hu: np.ndarray) -> Warned:
-    """Warn where `hu` `[slice, row, column]`, LPS axial by its header, lies otherwise."""
+    """Warn if `hu` `[slice, row, column]`, LPS axial by its header, has another orientation."""
     found = find_orientation(hu)
     message = _message(found, is_single=len(hu) == 1) if found else None
     return ((CODE, message),) if message else ()
 
 
 def find_orientation(hu: np.ndarray, templates: Templates | None = None) -> Evidence | None:
-    """Where back, head and left lie in `hu`; None where there is no spine to go by."""
+    """Where back, head and left are in `hu`; None if no spine is visible."""
     templates = templates or Templates.shipped()
     coarse = coarse_copy(hu)
     if len(coarse) > 1 and max(bone_lines(coarse)) < LEAST_BONE:
@@ -179,13 +179,13 @@ def _message(found: Evidence, is_single: bool) -> str | None:
         return None
     if axis != 0:
         return _contradiction(
-            "its axes are exchanged: the slices that the header calls axial are "
+            "its axes are swapped: the slices that the header calls axial are "
             f"{'coronal' if side in (ROWS_END, ROWS_START) else 'sagittal'}"
         )
     if side in (COLUMNS_END, COLUMNS_START):
         where = "left" if side == COLUMNS_END else "right"
         return _contradiction(
-            f"its rows and columns are exchanged: the spine lies where the header says {where}"
+            f"its rows and columns are swapped: the spine is where the header says {where}"
         )
     return _flips(found)
 
@@ -201,20 +201,22 @@ def _flips(found: Evidence) -> str | None:
     if len(names) == 2:
         [kept] = set(wrong) - set(names)
         axis = kept.replace(" to ", "–")
-        return _contradiction(f"it is turned by 180° about the {axis} axis ({' and '.join(names)})")
+        return _contradiction(
+            f"it is rotated by 180° about the {axis} axis ({' and '.join(names)})"
+        )
     what = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     seen = {
-        "front to back": ": the spine lies where the header says front",
-        "head to feet": ": the lungs' bases lie where the header says head",
-        "left to right": ": heart, aorta or liver lie on the other side. Unless the organs of this "
-        "person lie mirrored (situs inversus), the header is wrong",
+        "front to back": ": the spine is where the header says front",
+        "head to feet": ": the lung bases are where the header says head",
+        "left to right": ": heart, aorta or liver are on the other side. Unless this patient has "
+        "situs inversus, the header is wrong",
     }
     return _contradiction(f"it is flipped {what}{seen[names[0]] if len(names) == 1 else ''}")
 
 
 def _contradiction(what: str) -> str:
     return (
-        f"The picture contradicts its header: {what}. Right and left, zones and lesions cannot be "
-        "relied on, so there is no verdict. Load the original series, or correct the orientation "
-        "in the file."
+        f"The image contradicts its header: {what}. Left and right, zones and lesion positions may "
+        "be wrong, so there is no verdict. Load the original series, or correct the orientation in "
+        "the file."
     )

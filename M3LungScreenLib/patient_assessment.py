@@ -46,7 +46,7 @@ def assess_patient(
 
 
 def provisional(screened: dict[int, ScreenedSlice], chest: Chest, run: Run) -> Provisional:
-    """The verdict from the slices screened so far, not yet averaged with their neighbours."""
+    """The verdict from the slices screened so far, not yet averaged with their neighbors."""
     sigma = run.neighbour_sigma(chest)
     averaged = with_neighbours(screened, chest.volume.slice_count, sigma)
     patient, _ = assess_patient(averaged, chest, run)

@@ -1,4 +1,4 @@
-"""Lung crop and windows (Section III-A), and the way back to the CT's own pixels."""
+"""Lung crop and display windows (Section III-A), and maps back in the CT's own pixels."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ from M3LungScreenLib.settings import PreprocessingSettings
 
 PAPER_MATRIX = 512
 AIR_HU = -1000
-# The paper's '1×8' is width × height: rows × columns here. It takes away what is
-# thinner than 8 pixels from front to back, as the table is.
+# The paper's '1×8' opening is width × height. It removes everything thinner than 8 pixels
+# from front to back, such as the table.
 OPENING_ROWS = 8
-# Second opening, against the noise of the first.
+# The second opening removes the noise left by the first.
 CLEANING_PIXELS = 5
-# A region under 0.1 % of the image is no lung.
+# A region below 0.1 % of the image is not lung.
 SMALLEST_REGION_SHARE = 0.001
 EIGHT_CONNECTED = np.ones((3, 3))
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A rectangle of a slice: first row and column, counts of rows and columns."""
+    """A rectangle in a slice: first row and column, number of rows and columns."""
 
     row: int
     column: int
@@ -32,7 +32,7 @@ class Crop:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """To index a slice with."""
+        """The crop as an index into a slice."""
         return (
             slice(self.row, self.row + self.rows),
             slice(self.column, self.column + self.columns),
@@ -42,18 +42,17 @@ class Crop:
 def find_crops(
     volume: CTVolume, lungs: np.ndarray, settings: PreprocessingSettings
 ) -> tuple[Crop | None, ...]:
-    """The crop of every slice, None where it is uninformative; see `find_crop`."""
+    """The crop of every slice, None without lung; see `find_crop`."""
     return tuple(find_crop(hu, lung, settings) for hu, lung in zip(volume.hu, lungs, strict=True))
 
 
 def find_crop(
     hu_slice: np.ndarray, lung_slice: np.ndarray, settings: PreprocessingSettings
 ) -> Crop | None:
-    """The lungs' rectangle with its margin (III-A.1), or None for a slice without lung.
+    """The rectangle around the lungs with a margin (III-A.1), or None without lung.
 
-    `hu_slice` int16 and `lung_slice` uint8, both `[row, column]`. The rectangle
-    covers the paper's 2D regions where they overlap the lung mask, and the whole
-    lung mask: no lung voxel lies outside.
+    `hu_slice` int16 and `lung_slice` uint8, both `[row, column]`. The rectangle covers the
+    whole lung mask, and the paper's 2D regions where they overlap it.
     """
     if not lung_slice.any():
         return None
@@ -110,7 +109,7 @@ def crop_stages(hu_slice: np.ndarray, settings: PreprocessingSettings) -> dict[s
 def crop_hu(hu_slice: np.ndarray, crop: Crop, size: int) -> np.ndarray:
     """HU inside the crop, resized to `[size, size]` int16 with antialiasing.
 
-    What lies outside the picture is air to the network, as it is around every body.
+    Voxels outside the scanned image become air.
     """
     hu = hu_slice[crop.window]
     shown = np.where(hu <= OUTSIDE_HU, AIR_HU, hu)
@@ -129,14 +128,14 @@ def network_input(
     settings: PreprocessingSettings,
     centers_hu: tuple[int, ...] | None = None,
 ) -> np.ndarray:
-    """What the slice-level network sees: float32 `[window, 3, S, S]` in [0, 1]."""
+    """The input of the slice-level network: float32 `[window, 3, S, S]` in [0, 1]."""
     hu = crop_hu(hu_slice, crop, settings.input_size)
     windows = apply_windows(hu, centers_hu or settings.window_centers_hu, settings.window_width_hu)
     return np.repeat(windows[:, None], 3, axis=1)
 
 
 def paste(location_map: np.ndarray, crop: Crop, shape: tuple[int, int]) -> np.ndarray:
-    """A map `[h, w]` of the crop back in its slice: float32 `shape`, 0 outside the crop."""
+    """A map `[h, w]` of the crop, resized into its slice: float32 `shape`, 0 outside the crop."""
     whole = np.zeros(shape, np.float32)
     whole[crop.window] = resized(location_map, (crop.rows, crop.columns))
     return whole
@@ -155,7 +154,7 @@ def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _without_background(air: np.ndarray) -> np.ndarray:
-    """Regions of air that touch no border of the image and are no specks."""
+    """Air regions that do not touch the image border and are not tiny."""
     regions, _ = ndimage.label(air, EIGHT_CONNECTED)
     at_border = np.unique(np.concatenate([regions[[0, -1]].ravel(), regions[:, [0, -1]].ravel()]))
     is_kept = np.bincount(regions.ravel()) >= SMALLEST_REGION_SHARE * air.size

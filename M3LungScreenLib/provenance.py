@@ -1,4 +1,4 @@
-"""What a run took and what it ran on: seconds, memory, versions."""
+"""Time, memory and package versions of a run."""
 
 import platform
 import sys
@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "scipy", "SimpleITK", "scikit-image", "torch")
 
 
 class Stopwatch:
-    """Seconds of each named step, and of all since it was made."""
+    """Seconds of each named step, and in total since it was created."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
@@ -31,7 +31,7 @@ class Stopwatch:
 
 
 def peak_memory_mb() -> float:
-    """The most memory (MiB) that this process ever held."""
+    """Peak memory (MiB) of this process."""
     if sys.platform == "win32":
         import psutil
 
@@ -43,7 +43,7 @@ def peak_memory_mb() -> float:
 
 
 def package_versions() -> dict[str, str]:
-    """Of this library, Python and what the numbers depend on."""
+    """Versions of this library, Python and the packages that affect the numbers."""
     return {
         "M3LungScreen": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The one front door: any CT in, a CTVolume that may be screened out."""
+"""Reads any supported CT as a CTVolume that can be screened."""
 
 from pathlib import Path
 
@@ -15,20 +15,19 @@ from M3LungScreenLib.suitability import check_pixels, suitable
 def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     """A CT from a DICOM folder, one DICOM file or a volume file (files.reading.SUFFIXES).
 
-    `series` (UID, number, or the index that a message prints) names one of several in a
-    folder; without it the fittest axial CT is taken, and the others are named in a
-    warning. Raises InputRefused with what is wrong and what to do, UsageError for an
-    unknown series.
+    `series` (UID, number, or the [index] in a message) selects one of several in a folder;
+    without it the best axial chest CT is used, and a warning lists the others. Raises
+    InputRefused if the input cannot be screened, UsageError for an unknown series.
     """
     path = Path(path)
-    # Refusals are ours to word: ITK's own warnings would go to stderr.
+    # ITK would print its own warnings to stderr.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     if not path.exists():
-        raise InputRefused("not_found", f"There is no file or folder {path}. Check the name.")
+        raise InputRefused("not_found", f"There is no file or folder {path}. Check the path.")
     if not (path.is_file() or path.is_dir()):
         raise InputRefused(
             "unreadable",
-            f"{path.name} is no file or folder but a pipe or device. Save the CT to a file first.",
+            f"{path.name} is a pipe or device, not a file or folder. Save the CT to a file first.",
         )
     if path.is_file() and is_volume_file(path):
         image, warnings = read_image(path)

@@ -1,6 +1,6 @@
-"""What a screening found: one frozen value, of which all outputs are views.
+"""The result of a screening, from which all outputs are made.
 
-Attributes bear the names of result.json (schema in `result.schema.json`).
+Attributes have the same names as in result.json (schema in `result.schema.json`).
 """
 
 import json
@@ -34,7 +34,7 @@ class ClassProbabilities:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "ClassProbabilities":
-        """From an array of four in the order of the classes."""
+        """From an array of four, in the order of the classes."""
         return cls(*(float(value) for value in values))
 
     def as_array(self) -> np.ndarray:
@@ -43,7 +43,7 @@ class ClassProbabilities:
 
 @dataclass(frozen=True)
 class InputSummary:
-    """What was screened; nothing that names the patient. x, y, z as SimpleITK gives them."""
+    """The input, without anything that identifies the patient; x, y, z as in SimpleITK."""
 
     kind: str
     size: tuple[int, int, int]
@@ -54,7 +54,7 @@ class InputSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """Which model; `notes` are sentences on training data and unverified classes.
+    """The model; `notes` describe its training data and limits.
 
     `unverified` are the keys of the classes never verified on real CT.
     """
@@ -68,12 +68,12 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class PatientResult:
-    """`verdict` is `predicted` or 'indeterminate', then with `reasons` in plain words.
+    """`verdict` is `predicted`, or 'indeterminate' for the `reasons` given.
 
-    `spread_over_windows` is how far the windows' mean probabilities of a class lie apart, 0
-    where a preview has seen one alone. `probabilities` are the softmax of `logits`, the
-    patient-level network's four in the order of the classes, over `temperature`, that of
-    calibration and of a part of the lungs together.
+    `probabilities` are the softmax of `logits / temperature`. `logits` are the patient-level
+    network's outputs in the order of the classes; `temperature` combines calibration and
+    incomplete lungs. `spread_over_windows` is the largest difference between two windows' mean
+    probabilities of a class, 0 in a preview with one window.
     """
 
     probabilities: ClassProbabilities
@@ -89,11 +89,11 @@ class PatientResult:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """One slice of the input; what an uninformative or unscreened one has not is None.
+    """One slice of the input; values are None if it has no lung or was not screened.
 
-    `index` counts along the stored feet–head axis, `position_mm` is its centre in
-    LPS, `probabilities` are Eq. 4's, `crop` is (row, column, rows, columns) in the
-    LPS axial slice, `involvement` the share of its lung pixels that are lesion.
+    `index` counts along the stored feet–head axis, `position_mm` is the center in LPS,
+    `probabilities` are from Eq. 4, `crop` is (row, column, rows, columns) in the LPS axial
+    slice, `involvement` is the fraction of its lung pixels that are lesion.
     """
 
     index: int
@@ -110,7 +110,7 @@ class SliceResult:
 
 @dataclass(frozen=True)
 class ScreeningWarning:
-    """`code` for programs, `message` one sentence for people."""
+    """`code` for programs, `message` for people."""
 
     code: str
     message: str
@@ -118,7 +118,7 @@ class ScreeningWarning:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each step; `write` and `total` are known once the folder is written."""
+    """Seconds per step; `write` and `total` are final once the folder is written."""
 
     read: float = 0.0
     preprocess: float = 0.0
@@ -131,11 +131,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Read-only arrays `[slice, row, column]` that lie on the CTVolume's `hu` (LPS axial).
+    """Read-only arrays `[slice, row, column]` on the voxels of `CTVolume.hu` (LPS axial).
 
-    `lesion_location_map` float32 in [0, 1], in steps of 1/250, 0 outside the lungs: what the
-    network says of a whole crop is in `Result.attention`; `lesions` uint8 0 to 3 (class index),
-    one class for each lesion connected in 3D; `lungs` uint8 1 right, 2 left.
+    `lesion_location_map` is float32 in [0, 1], in steps of 1/250, and 0 outside the lungs
+    (`Result.attention` has the maps of whole crops); `lesions` is uint8, 0 to 3 (class index),
+    with one class for each lesion connected in 3D; `lungs` is uint8, 1 right, 2 left.
     """
 
     lesion_location_map: np.ndarray | LocationMap
@@ -150,10 +150,10 @@ class Arrays:
 
 @dataclass(frozen=True)
 class Result:
-    """One screening. What lies on voxels is not in result.json; `write` saves it beside it.
+    """One screening. Arrays are not in result.json; `write` saves them in files of their own.
 
-    `attention` has, by `SliceResult.index`, the maps that fed the slice network's last
-    block: float16 `[window, h, w]` in [0, 1], each covering the slice's crop.
+    `attention` has, by `SliceResult.index`, the attention maps that the slice network's last
+    block receives: float16 `[window, h, w]` in [0, 1], each covering the slice's crop.
     """
 
     input: InputSummary
@@ -174,7 +174,7 @@ class Result:
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """What result.json holds: plain values, `schema_version` first."""
+        """The content of result.json: plain values, `schema_version` first."""
         plain = {name: value for name, value in vars(self).items() if name not in ON_VOXELS}
         plain["warnings"] = [asdict(each) for each in self.warnings]
         plain["slices"] = [asdict(each) for each in self.slices]
@@ -184,17 +184,17 @@ class Result:
         return json.loads(json.dumps(ordered))
 
     def slice_of(self, k: int) -> SliceResult:
-        """The entry of axial slice `k` (0 at the feet), whatever the stored order."""
+        """The entry of axial slice `k`, 0 at the feet."""
         return self.slices[self.volume.stored_slice_index(k)]
 
     def most_telling_slices(self, count: int = 1) -> list[int]:
         """Axial slices to look at first, 0 at the feet; see `key_slices.most_telling_slices`."""
         indices = most_telling_slices(self.to_dict(), count)
-        # Counting from the other end is its own reverse.
+        # The conversion is its own inverse.
         return [self.volume.stored_slice_index(index) for index in indices]
 
     def write(self, folder: str | Path) -> Path:
-        """Write the result folder, complete or not at all; see `outputs.folder.write`."""
+        """Write the result folder, completely or not at all; see `outputs.folder.write`."""
         from M3LungScreenLib.outputs.folder import write
 
         return write(self, Path(folder))

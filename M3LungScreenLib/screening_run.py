@@ -39,7 +39,7 @@ class Run:
         tell(self.progress, self.cancelled, step, done, total)
 
     def neighbour_sigma(self, chest: Chest) -> float:
-        """Width, in slices, of the Gaussian that averages neighbouring slices."""
+        """Width, in slices, of the Gaussian that averages neighboring slices."""
         return self.bundle.settings.assessment.neighbour_sigma_mm / chest.volume.spacing_mm[2]
 
 

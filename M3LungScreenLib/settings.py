@@ -1,7 +1,7 @@
-"""Every setting that inference needs; the same object lies in the bundle's card.
+"""All settings needed for inference; they are stored in the model card.
 
-Training, inference and the card read one `ModelSettings`, so that a bundle cannot
-be run with other windows than it was trained with.
+Training, inference and the card use the same `ModelSettings`, so a bundle always runs with the
+settings it was trained with.
 """
 
 from collections.abc import Mapping
@@ -46,10 +46,9 @@ class PreprocessingSettings:
 class SliceNetworkSettings:
     """Section III-B and the switches of Table V.
 
-    `map_affine` gives the location map a scale and an offset of its own, fitted
-    with its loss; without it the dot product's logits average to the slice's own.
-    `pooling` makes one vector of a map of features: the mean, as in the paper, or the
-    cube root of the mean cube, in which a small lesion does not drown.
+    `map_affine` adds a trainable scale and offset to the location map; without it, the mean of the
+    dot product's logits is the slice's logit. `pooling` turns a feature map into a vector: 'mean'
+    as in the paper, or the cube root of the mean cube, which preserves small lesions better.
     """
 
     backbone: Backbone = "resnet50"
@@ -65,11 +64,10 @@ class SliceNetworkSettings:
 class PatientNetworkSettings:
     """Section III-C and the variants of Table IV.
 
-    `feature_size` is D, `head_size` D', `heads` h; `correlation` is Eq. 2's
-    normalisation: the signed sum as printed, softmax over j, or attention between
-    slices (n × n). 'single_scale_a' has scales (3,). `standardised` features have, over the
-    training patients, mean 0 and spread 1 each: the Gram matrix of features that lie far
-    from 0 is the same for all patients.
+    `feature_size` is D, `head_size` D', `heads` h. `correlation` is the normalization in Eq. 2: the
+    signed sum as printed, softmax over j, or attention between slices (n × n). 'single_scale_a' has
+    scales (3,). With `standardised`, features are scaled to mean 0 and standard deviation 1 over
+    the training patients; otherwise the Gram matrix is nearly the same for all patients.
     """
 
     variant: PatientVariant = "multi_scale_ra"
@@ -84,15 +82,13 @@ class PatientNetworkSettings:
 
 @dataclass(frozen=True)
 class AssessmentSettings:
-    """Eq. 5's T, temperatures of calibration, and when the answer is 'indeterminate'.
+    """T of Eq. 5, calibration temperatures, and thresholds for 'indeterminate'.
 
-    `maximum_spread_over_windows` None does not ask how far the windows lie apart.
-    `slab_temperature` divides the logits of a part of the lungs once more: what says much of a
-    whole chest says less of a slab. `lesion_logit_scale` and `lesion_logit_offset` make the
-    lesion head's answer a probability where slices with and without a lesion are alike frequent
-    (Platt scaling).
-    `neighbour_sigma_mm` is how far along the patient slices vote on each other's
-    lesion, class and map; 0 lets each speak for itself, as in the paper.
+    `maximum_spread_over_windows` None turns the check of the display windows off.
+    `slab_temperature` also divides the logits if only part of the lungs was scanned.
+    `lesion_logit_scale` and `lesion_logit_offset` calibrate P(lesion) for slices with and without
+    lesion in equal numbers (Platt scaling). `neighbour_sigma_mm` is the width of the average over
+    neighboring slices for lesion, class and map; 0 turns it off, as in the paper.
     """
 
     healthy_fraction_threshold: Share = 0.99
@@ -108,7 +104,7 @@ class AssessmentSettings:
 
 @dataclass(frozen=True)
 class LocalizationSettings:
-    """`threshold` of the location map, fitted on cases with truth masks."""
+    """`threshold` of the location map, fitted on cases with lesion masks."""
 
     threshold: Share = 0.5
 
@@ -146,10 +142,9 @@ def to_dict(settings: Any) -> dict[str, Any]:
 
 
 def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
-    """`cls` from nested plain values, lists for tuples.
+    """`cls` from nested plain values, with lists for tuples.
 
-    ValueError names a key that is unknown, or one whose value is not allowed, its value and what
-    it takes.
+    Raises ValueError for the first unknown key or invalid value, with the allowed ones.
     """
     made = _made(cls, values, "")
     check_values(made)
@@ -157,7 +152,7 @@ def from_dict(cls: type[T], values: Mapping[str, Any]) -> T:
 
 
 def with_values(settings: T, dotted: Mapping[str, Any]) -> T:
-    """`settings` with 'slice_network.similarity': 'cosine' and the like; ValueError as above."""
+    """`settings` with changes such as 'slice_network.similarity': 'cosine'; ValueError as above."""
     for key, value in dotted.items():
         settings = _with_value(settings, key, value)
     check_values(settings)
@@ -167,14 +162,16 @@ def with_values(settings: T, dotted: Mapping[str, Any]) -> T:
 def _made(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     hints = get_type_hints(cls)
     if not isinstance(values, Mapping):
-        raise ValueError(f"{where or 'settings'} is {values!r}; it takes {', '.join(hints)}")
+        raise ValueError(
+            f"{where or 'settings'} is {values!r} but must be a group of {', '.join(hints)}"
+        )
     unknown = set(map(str, values)) - set(hints)
     if unknown:
-        names = f"{', '.join(sorted(unknown))}; it has {', '.join(hints)}"
+        names = f"{', '.join(sorted(unknown))}; choose from {', '.join(hints)}"
         raise ValueError(f"{where or 'settings'} has no {names}")
     lacking = [name for name in _needed(cls) if name not in values]
     if lacking:
-        raise ValueError(f"{where or 'settings'} lacks {', '.join(lacking)}")
+        raise ValueError(f"{where or 'settings'} needs {', '.join(lacking)}")
     made: dict[str, Any] = {}
     for name, value in values.items():
         kind, key = hints[name], f"{where}.{name}" if where else name
@@ -194,6 +191,6 @@ def _with_value(settings: Any, key: str, value: Any) -> Any:
     head, _, rest = key.partition(".")
     if head not in {each.name for each in fields(settings)}:
         names = ", ".join(each.name for each in fields(settings))
-        raise ValueError(f"no setting {head!r}; there are {names}")
+        raise ValueError(f"no setting {head!r}; choose from {names}")
     new = _with_value(getattr(settings, head), rest, value) if rest else value
     return replace(settings, **{head: tuple(new) if isinstance(new, list) else new})

@@ -1,34 +1,34 @@
-"""Whether lungs of this size and shape can be a person's: else the voxel spacing is wrong."""
+"""Whether the lungs have a possible size and shape; if not, the voxel spacing is wrong."""
 
 import numpy as np
 
 Warned = tuple[tuple[str, str], ...]
 CODE = "spacing"
-# Lungs side by side: preterm infants have some 55 mm, the broadest adults some 330 mm.
+# Both lungs together: about 55 mm in preterm infants, 330 mm in the broadest adults.
 WIDTH_MM = (45.0, 360.0)
-# The tallest lungs of whole scans, with emphysema, reach some 350 mm.
+# The tallest lungs, with emphysema, reach about 350 mm.
 GREATEST_HEIGHT_MM = 420.0
-# Divers and rowers hold some 10 litres.
+# Divers and rowers reach about 10 liters.
 LARGEST_VOLUME_ML = 12_000.0
 # Height over the larger of width and depth: 0.65 to 1.3 in real and simulated chests, 0.5 in
-# deep expiration; of one lung alone, which is narrower, more. Pixels of half their size
-# make 1.3 to 2.6 of it.
+# deep expiration; one lung alone is narrower, so its ratio is higher. Pixels of half the true
+# size give 1.3 to 2.6.
 HEIGHT_TO_WIDTH = (0.40, 1.55)
 HEIGHT_TO_WIDTH_OF_ONE = 1.9
-# Depth over width, both lungs there: 0.48 to 1.07 in whole chests, 0.39 in a slab with effusion.
+# Depth over width of both lungs: 0.48 to 1.07 in whole chests, 0.39 in a slab with effusion.
 DEPTH_TO_WIDTH = (0.30, 1.4)
-# An end of the lungs with more than this share of their largest area is a cut.
+# If an end slice has more than this share of the largest lung area, the lungs are cut off.
 CUT_SHARE = 0.2
-# With less than this share of the air, the smaller lung does not span its side.
+# A smaller lung with less than this share of the volume does not fill its side.
 BOTH_LUNGS_SHARE = 0.2
 # Stray voxels do not count in the extent.
 STRAY_SHARE = 0.002
 
 
 def check_size(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> Warned:
-    """Warn where `lungs` (uint8 `[slice, row, column]`, 1 right, 2 left) are no person's.
+    """Warn if `lungs` (uint8 `[slice, row, column]`, 1 right, 2 left) have an impossible size.
 
-    `spacing_mm` x, y, z. One slice, or lungs cut by the scan, are asked only what they show.
+    `spacing_mm` is x, y, z. A single slice or cut lungs are not checked for too little height.
     """
     areas = np.array([np.count_nonzero(lungs == side) for side in (1, 2)])
     if not areas.any():
@@ -67,8 +67,8 @@ def _message(
 ) -> str:
     spacing = " × ".join(f"{step:.3g}" for step in spacing_mm)
     return (
-        f"By its voxel spacing of {spacing} mm these lungs are {width:.0f} mm wide, {depth:.0f} mm "
-        f"deep and {height:.0f} mm high, as no person's are: the spacing is wrong, so volumes and "
-        "slices cannot be relied on and there is no verdict. Load the original series, or correct "
-        "the spacing in the file."
+        f"With a voxel spacing of {spacing} mm, the lungs would be {width:.0f} mm wide, "
+        f"{depth:.0f} mm deep and {height:.0f} mm high, which is not possible in a person. The "
+        "spacing must be wrong, so there is no verdict. Load the original series, or correct the "
+        "spacing in the file."
     )

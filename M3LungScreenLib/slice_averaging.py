@@ -1,4 +1,4 @@
-"""The slice-level network's outputs, averaged over display windows and neighbouring slices."""
+"""The slice-level network's outputs, averaged over display windows and neighboring slices."""
 
 from dataclasses import dataclass, replace
 

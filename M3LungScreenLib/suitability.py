@@ -1,7 +1,7 @@
-"""Every rule that refuses or warns, its threshold and the reason beside it.
+"""Which images are refused as not a chest CT in HU, and which get a warning.
 
-Refusals raise InputRefused with one plain sentence or two; warnings are
-(code, message) pairs. Nothing here needs torch.
+Refusals raise InputRefused; warnings are (code, message) pairs. Each threshold has its
+reason or source beside it.
 """
 
 from __future__ import annotations
@@ -19,48 +19,48 @@ from M3LungScreenLib.hounsfield import check_bytes, no_hu
 
 Warned = tuple[tuple[str, str], ...]
 
-# One slice is screened alone; from 8 on there is a patient to speak of.
+# A single slice can be screened alone; a patient needs at least 8.
 SMALLEST_VOLUME_SLICES = 8
 # The paper's exams: 24 to 495 slices; beyond 10 mm apart lesions fall between them.
 LARGEST_SPACING_MM = 10.0
 THICK_SPACING_MM = 5.0
-# Scanners give 0.5 to 1 mm; in wider pixels vessels can't be told from nodules and ground glass.
+# Scanners give 0.5 to 1 mm; in wider pixels vessels look like nodules and ground glass.
 COARSE_PIXELS_MM = 2.5
 # Slices farther apart than this along a non-axial direction are a sagittal or coronal
-# acquisition; thinner ones are a volume that was stored in another order of axes.
+# acquisition; thinner ones are a volume stored with its axes in another order.
 THICKEST_NON_AXIAL_MM = 2.5
-# In a thinned volume two axes are coarse alike; an acquisition has one coarse axis.
+# A downsampled volume has two or three coarse axes; an acquisition has one.
 COARSER_THAN_OTHERS = 1.5
-# A field of view (mm) in which an adult's or child's chest may lie.
+# The field of view (mm) of chest CT in adults and children.
 FIELD_OF_VIEW_MM = (120.0, 1000.0)
-# Air is near -1000 HU: some of any chest CT lies here, even in one slice; padding is below.
+# Air is near -1000 HU: even one slice of a chest has some; padding is below.
 AIR_HU = (-1100, -800)
 SMALLEST_AIR_SHARE = 0.005
-# Less between the lowest and the highest value is another scale.
+# A smaller range of values is not in HU.
 SMALLEST_SPAN_HU = 300
-# Of what is darker than this, a hundredth at least is the pure air of the trachea, near
-# -1000. A scale of 0.95 leaves it at -950, one of 0.8 at -800; lung itself reads -850.
+# At least 1 % of the voxels darker than this are pure air in the trachea, near -1000 HU.
+# Scaling by 0.95 moves it to -950, by 0.8 to -800; lung itself is about -850.
 AIR_BELOW_HU = -300
 DARKEST_SHARE = 0.01
 DARKEST_AIR_HU = -860
-# The display windows end at 100 HU. Where more than this share of all tissue has one and
-# the same value below, and none has more, what tells tissues apart was cut off.
+# The display windows end at 100 HU. If the highest value is below that, and more than this
+# share of all tissue has it, the values were clipped.
 TISSUE_ABOVE_HU = -200
 WINDOWS_END_HU = 100
 LARGEST_CUT_OFF_SHARE = 0.1
-# There is more body than lung in a chest, even in a narrow field of view; not where all
-# but the lungs was given one value.
+# A chest has more body than lung, even in a narrow field of view, unless everything but the
+# lungs was set to one value.
 LUNG_HU = (-970, -400)
 SMALLEST_BODY_BY_LUNG = 0.5
 SMALLEST_MASKED_SHARE = 0.5
-# Soft tissue between fat and muscle; a chest without any is no HU.
+# From fat to muscle; a chest without any is not in HU.
 SOFT_TISSUE_HU = (-150, 150)
 SMALLEST_SOFT_TISSUE_SHARE = 0.01
-# Inverted, the air around the body is up here, where else only bone and metal are.
+# Normally only bone and metal; in an inverted image also the air around the body.
 DENSE_HU = 800
-# Metal and bone end here; larger values are another quantity.
+# Metal and bone end here; larger values are not HU.
 LARGEST_HU = 32000
-# Warnings of input that is told what was found, but gets no verdict.
+# With one of these warnings, the verdict is indeterminate.
 DOUBTFUL = frozenset(
     {
         "coarse_pixels",
@@ -76,14 +76,14 @@ DOUBTFUL = frozenset(
 
 
 def check_pixels(image: sitk.Image) -> None:
-    """Refuse what cannot be HU by its type: colour, vectors, 8 bits, NaN, other dimensions."""
+    """Refuse pixel types and dimensions that cannot be CT: color, vectors, 8 bits, complex."""
     if image.GetNumberOfComponentsPerPixel() != 1:
-        raise no_hu("it has several values a pixel, as colour pictures have")
+        raise no_hu("each pixel has several values, as in a color picture")
     if image.GetDimension() != 3:
         raise InputRefused(
             "not_a_volume",
             f"This image has {image.GetDimension()} dimensions; a CT volume has 3. Save one time "
-            "point as a volume of its own.",
+            "point as a separate volume.",
         )
     check_bytes(image.GetSizeOfPixelComponent())
     if "complex" in image.GetPixelIDTypeAsString():
@@ -91,10 +91,10 @@ def check_pixels(image: sitk.Image) -> None:
 
 
 def suitable(volume: CTVolume) -> CTVolume:
-    """`volume` with its warnings, every door's one check before the lungs are looked for.
+    """`volume` with the warnings of its geometry and values added.
 
-    Raises InputRefused where it is no axial chest CT in HU. What was checked already
-    comes back as it is.
+    Raises InputRefused if it is not an axial chest CT in HU. A volume that was checked
+    before is returned unchanged.
     """
     columns, rows, _ = volume.geometry.size
     count = volume.scanned.stop - volume.scanned.start
@@ -105,16 +105,16 @@ def suitable(volume: CTVolume) -> CTVolume:
 
 
 def check_finite(array: np.ndarray) -> None:
-    """Refuse NaN and infinite values, of which only floats have any."""
+    """Refuse NaN and infinite values."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise no_hu("some of its values are not numbers (NaN or infinite)")
 
 
 def check_values(array: np.ndarray) -> Warned:
-    """Refuse values that are no HU: not finite, inverted, scaled or without the rescale.
+    """Refuse values that are not HU: not finite, inverted, scaled or not rescaled.
 
-    Warns of values that were cut off or scaled a little. `array` `[slice, row,
-    column]`; what lies outside the picture does not count.
+    Warns if values were clipped or slightly scaled. `array` is `[slice, row, column]`;
+    voxels outside the scanned image do not count.
     """
     check_finite(array)
     found = _Values.of(array)
@@ -122,23 +122,25 @@ def check_values(array: np.ndarray) -> Warned:
         raise no_hu(f"its values reach {found.high:.0f}")
     if found.high - found.low < SMALLEST_SPAN_HU:
         raise no_hu(
-            f"its values lie between {found.low:g} and {found.high:g}, a chest's span over 1000, "
-            "from air and lung to bone"
+            f"its values range only from {found.low:g} to {found.high:g}; in a chest they span "
+            "more than 1000 HU, from air to bone"
         )
-    if found.share(*AIR_HU) < max(SMALLEST_AIR_SHARE, found.share(DENSE_HU, LARGEST_HU)):
+    if found.share(*AIR_HU) < SMALLEST_AIR_SHARE:
         raise no_hu(
-            "too little of it is near -1000, as the air around a body is, and its lowest value is "
-            f"{found.low:.0f}; the rescale intercept may be missing or the picture inverted"
+            "almost no voxels have the density of air (−1000 HU), and the lowest value is "
+            f"{found.low:.0f}. The rescale intercept may be missing, or the image inverted"
         )
+    if found.share(*AIR_HU) < found.share(DENSE_HU, LARGEST_HU):
+        raise no_hu("more voxels are as dense as bone than as air. The image may be inverted")
     if found.share(*SOFT_TISSUE_HU) < SMALLEST_SOFT_TISSUE_SHARE:
-        raise no_hu("hardly any of it is as dense as soft tissue (near 0)")
+        raise no_hu("almost no voxels have the density of soft tissue (about 0 HU)")
     _check_body(found)
     return (*_dense_air(found), *_cut_off(found))
 
 
 @dataclass(frozen=True)
 class _Values:
-    """How often each value occurs within the picture."""
+    """How often each value occurs inside the scanned image."""
 
     counts: np.ndarray  # [65536], from -32768 up
     low: float
@@ -169,21 +171,21 @@ class _Values:
         return self.count(low, high) / max(1, self.seen)
 
     def darkest_air_hu(self) -> int:
-        """The value that a hundredth of what is as dark as air lies below."""
+        """The first percentile of the voxels as dark as air."""
         air = self.counts[: AIR_BELOW_HU + 32768].cumsum()
         return int(np.searchsorted(air, DARKEST_SHARE * air[-1], side="right")) - 32768
 
 
 def _check_body(found: _Values) -> None:
-    """Refuse lungs that were cut out of their body."""
+    """Refuse lungs with the body around them masked out."""
     lung = found.count(*LUNG_HU)
     constant = found.outside + int(found.counts[AIR_HU[0] + 32768 : AIR_HU[1] + 32769].max())
     masked = constant > SMALLEST_MASKED_SHARE * (found.outside + found.seen)
     if masked and found.count(TISSUE_ABOVE_HU, LARGEST_HU) < SMALLEST_BODY_BY_LUNG * lung:
         raise InputRefused(
             "only_lungs",
-            "Only the lungs are left in this CT: the body around them was masked away, by which "
-            "they are found and told apart. Screen the CT as it was scanned.",
+            "The body around the lungs was masked out in this CT, but it is needed to find the "
+            "lungs. Screen the unmasked CT.",
         )
 
 
@@ -194,8 +196,8 @@ def _dense_air(found: _Values) -> Warned:
     return (
         (
             "scaled_values",
-            f"The darkest air in this CT reads {darkest} HU, in Hounsfield units it is -1000: the "
-            "values were scaled or cut off. Screen the original CT series.",
+            f"The darkest air in this CT reads {darkest} HU instead of −1000 HU: the values were "
+            "scaled or clipped. Screen the original CT series.",
         ),
     )
 
@@ -208,8 +210,8 @@ def _cut_off(found: _Values) -> Warned:
     return (
         (
             "values_cut_off",
-            f"Everything denser than {top} HU was cut off in this CT: soft tissue cannot be told "
-            "from fluid or bone. Screen the original CT series.",
+            f"Values above {top} HU were clipped in this CT, so soft tissue cannot be told from "
+            "fluid or bone. Screen the original CT series.",
         ),
     )
 
@@ -223,14 +225,14 @@ def check_geometry(geometry: Geometry) -> Warned:
         raise InputRefused(
             "too_few_slices",
             f"This series has {count} axial slices; a volume needs at least "
-            f"{SMALLEST_VOLUME_SLICES}. Choose the thin-slice chest series, or give one slice "
-            "alone.",
+            f"{SMALLEST_VOLUME_SLICES}. Choose the thin-slice chest series, or screen a single "
+            "slice.",
         )
     if count > 1 and spacing > LARGEST_SPACING_MM:
         raise InputRefused(
             "slices_too_far_apart",
-            f"The slices lie {spacing:.1f} mm apart; at most {LARGEST_SPACING_MM:.0f} mm are "
-            "screened. Choose the series with thinner slices.",
+            f"The slices are {spacing:.1f} mm apart; the limit is {LARGEST_SPACING_MM:.0f} mm. "
+            "Choose a series with thinner slices.",
         )
     _check_field_of_view(geometry, axis)
     return (*_thick_slices(count, spacing), *_coarse_pixels(geometry, axis))
@@ -242,8 +244,8 @@ def _thick_slices(count: int, spacing_mm: float) -> Warned:
     return (
         (
             "thick_slices",
-            f"The slices lie {spacing_mm:.1f} mm apart; small lesions may fall between them. A "
-            f"series of {THICK_SPACING_MM:.0f} mm or less is better.",
+            f"The slices are {spacing_mm:.1f} mm apart, so small lesions may lie between them. A "
+            f"series with {THICK_SPACING_MM:.0f} mm or less is better.",
         ),
     )
 
@@ -255,19 +257,19 @@ def _coarse_pixels(geometry: Geometry, axis: int) -> Warned:
     return (
         (
             "coarse_pixels",
-            f"The pixels are {widest:.1f} mm wide, a scanner's are under 1 mm: vessels can't be "
-            "told from lesions. Screen the CT as it was scanned, not a thinned copy of it.",
+            f"The pixels are {widest:.1f} mm wide; a scanner's are below 1 mm. At this size, "
+            "vessels cannot be told from lesions. Screen the original CT, not a downsampled copy.",
         ),
     )
 
 
 def _feet_head_axis(geometry: Geometry) -> int:
-    """The stored axis, 0 to 2, that runs nearest to feet–head."""
+    """The stored axis, 0 to 2, closest to feet–head."""
     return next(i for i, letter in enumerate(geometry.orientation) if letter in "SI")
 
 
 def _check_acquisition(geometry: Geometry, axis: int) -> None:
-    """Refuse slices across the body: along one of the other axes, single or far apart."""
+    """Refuse sagittal and coronal slices, single or far apart."""
     for other in {0, 1, 2} - {axis}:
         spacing = geometry.spacing_mm[other]
         finer = max(each for i, each in enumerate(geometry.spacing_mm) if i != other)
@@ -275,10 +277,10 @@ def _check_acquisition(geometry: Geometry, axis: int) -> None:
         coarse = spacing > max(THICKEST_NON_AXIAL_MM, COARSER_THAN_OTHERS * finer)
         if single or coarse:
             plane = "sagittal" if geometry.orientation[other] in "LR" else "coronal"
-            what = "slice" if single else f"series, {spacing:.1f} mm between its slices"
+            what = "slice" if single else f"series with {spacing:.1f} mm between slices"
             raise InputRefused(
                 "not_axial",
-                f"This is a {plane} {what}; only axial ones are screened. Choose the axial chest "
+                f"This is a {plane} {what}; only axial CT can be screened. Choose the axial chest "
                 "series.",
             )
 
@@ -290,6 +292,6 @@ def _check_field_of_view(geometry: Geometry, axis: int) -> None:
         size = " × ".join(f"{extent:.0f}" for extent in extents)
         raise InputRefused(
             "field_of_view",
-            f"The slices measure {size} mm; a chest's lie between {low:.0f} and {high:.0f} mm. "
-            "Check the pixel spacing in the file.",
+            f"The slices measure {size} mm; a chest CT measures {low:.0f} to {high:.0f} mm. Check "
+            "the pixel spacing in the file.",
         )

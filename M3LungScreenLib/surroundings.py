@@ -36,7 +36,7 @@ _PLANE = np.ones((1, 3, 3), bool)
 def outside_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray]:
     """What reaches the border of its slice and is no lung; also the part beyond the circle.
 
-    Leaks of a few millimetres (air under the skin, a thin chest wall) are no way in.
+    Leaks of a few millimeters (air under the skin, a thin chest wall) are no way in.
     Where the field of view is smaller than the chest, lung reaches its border, too.
     """
     beyond = np.stack([beyond_the_circle(each) for each in work.hu])
@@ -127,7 +127,7 @@ def _thick_tissue(smooth: np.ndarray, work: WorkingCopy) -> np.ndarray:
 
 
 def _change_hu(part: np.ndarray, smooth: np.ndarray, work: WorkingCopy) -> float:
-    """Mean difference of HU between slices some millimetres apart, where the region is in one."""
+    """Mean difference of HU between slices some millimeters apart, where the region is in one."""
     steps = min(len(part) - 1, max(1, round(STEP_MM / work.spacing_mm[0])))
     if steps == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""The child process of the Slicer module: JSON lines in, JSON lines out, warm between runs.
+"""The child process of the Slicer module: JSON lines in and out, models stay loaded between runs.
 
     in   {"command": "screen", "run": 1, "volume": FILE, "geometry": {…}, "model": FOLDER,
           "device": "auto", "detail": "full", "out": FOLDER}
@@ -6,10 +6,10 @@
          {"command": "quit"}
     out  {"event": "hello", …}, then the events of events.py with the number of their run
 
-`volume` is a raw file of int16 HU, mapped and never copied over a pipe; `geometry` has
-the fields of ct.Geometry. A line that is none of these is answered by an error of the kind
-'command', and the next one is read. The end of stdin, or of the parent, ends the process
-(commands/worker.py). stdout carries nothing but lines; what anything else prints goes to stderr.
+`volume` is a raw file of int16 HU, which is memory-mapped; `geometry` has the fields of
+ct.Geometry. An invalid line is answered by an error of kind 'command'. The process ends when
+stdin or the parent process ends (commands/worker.py). stdout carries only these lines;
+everything else that is printed goes to stderr.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from M3LungScreenLib.worker_commands import Inbox, Malformed, Run, Screen
 
 
 class NobodyListens(BaseException):
-    """stdout is broken: nothing that is done from here on can be told."""
+    """stdout is closed, so no result can be reported."""
 
 
 def serve(lines: Iterable[str], out: TextIO) -> int:
@@ -80,7 +80,7 @@ def serve(lines: Iterable[str], out: TextIO) -> int:
 
 
 def _tell(out: TextIO, event: Event, run: Run = None) -> None:
-    """One line; NobodyListens where it cannot be written."""
+    """Write one line; raises NobodyListens if that fails."""
     told = json.loads(to_json(event))
     try:
         out.write(json.dumps(told if run is None else {**told, "run": run}) + "\n")
@@ -97,7 +97,7 @@ class EngineShelf:
         self._engine: Engine | None = None
 
     def engine_for(self, bundle: Bundle, device: str, listen: Listener) -> Engine:
-        """As engines.choice.make_engine; the CPU takes over where a GPU's memory runs out."""
+        """As engines.choice.make_engine; the CPU takes over if the GPU runs out of memory."""
 
         def fall_back() -> None:
             self._key = None  # the next run asks the GPU again
@@ -116,7 +116,7 @@ def carry_out(
     listen: Listener,
     cancelled: Callable[[], bool],
 ) -> None:
-    """One command; whatever goes wrong becomes an event, and the next command works."""
+    """Carry out one command; every error becomes an event, and the worker continues."""
     try:
         if isinstance(command, Malformed):
             raise UsageError("command", command.message)
@@ -124,7 +124,7 @@ def carry_out(
     except M3LungScreenError as refusal:
         listen(Failed(refusal.kind, refusal.message))
     except Exception as wrong:
-        summary = f"The screening failed ({type(wrong).__name__}). Try again, or report it."
+        summary = f"The screening failed ({type(wrong).__name__}). If it fails again, report it."
         message = MEMORY_RAN_OUT if memory_ran_out(wrong) else summary
         listen(Crashed(message, traceback.format_exc()))
 
@@ -157,13 +157,13 @@ def screen_mapped(
 
 
 def map_volume(path: Path, geometry: Geometry) -> CTVolume:
-    """The raw int16 file `[slice, row, column]`, mapped; `screen` checks it."""
+    """The raw int16 file `[slice, row, column]`, memory-mapped; `screen` checks its values."""
     expected = 2 * int(np.prod(geometry.size))
     if path.stat().st_size != expected:
         raise InputRefused(
             "cut_off",
-            f"The handed-over volume has {path.stat().st_size} bytes instead of {expected}; "
-            "is the disk full? Make room and try again.",
+            f"The temporary copy of the volume has {path.stat().st_size} bytes instead of "
+            f"{expected}; the disk may be full. Free some space and try again.",
         )
     mapped = np.memmap(path, np.int16, "r").reshape(geometry.size[::-1])
     return CTVolume.stored_in(geometry, mapped)

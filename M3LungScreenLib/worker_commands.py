@@ -39,19 +39,19 @@ class Screen:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop `run`, be it under way or yet to come."""
+    """Stop `run`, whether it has started or not."""
 
     run: Run = None
 
 
 @dataclass(frozen=True)
 class Quit:
-    """Stop what runs, and end."""
+    """Cancel the current run and end the worker."""
 
 
 @dataclass(frozen=True)
 class Malformed:
-    """A line that asks for nothing that can be done; `run` where it tells one."""
+    """An invalid line; `run` if it names one."""
 
     message: str
     run: Run = None
@@ -71,19 +71,19 @@ def command_of(line: str) -> Command:
     try:
         plain = json.loads(line)
         if not isinstance(plain, dict):
-            raise ValueError(f"it holds {plain!r:.60} instead of an object")
+            raise ValueError(f"{plain!r:.60} is not an object")
         told = plain.get("run")
         run = told if type(told) in (int, str) else None
         return _checked(plain)
     except (ValueError, RecursionError) as wrong:
-        return Malformed(f"The worker cannot carry out a line that it was sent: {wrong}.", run)
+        return Malformed(f"The worker received an invalid command: {wrong}.", run)
 
 
 def _checked(plain: dict[str, Any]) -> Command:
     name = plain.get("command")
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise ValueError(f"command is {name!r:.60}; it takes {', '.join(KINDS)}")
+        raise ValueError(f"command is {name!r:.60} but must be one of {', '.join(KINDS)}")
     known = {each.name for each in fields(kind)}
     return from_dict(kind, {key: value for key, value in plain.items() if key in known})
 

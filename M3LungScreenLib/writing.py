@@ -1,4 +1,4 @@
-"""A disk that refuses: one kind of error, whichever library writes, and one sentence."""
+"""Turns the errors of all libraries that write files into one kind of error."""
 
 import errno
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from M3LungScreenLib.errors import UsageError, memory_ran_out
 
-# The numbers of what only writing meets: no room, over quota, too large, read-only, broken.
+# Errors of writing only: disk full, over quota, file too large, read-only, broken.
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-# With less room than this left, the reason is that the disk is full.
+# With less free space than this, the disk counts as full.
 FULL_BELOW_BYTES = 1 << 20
 
 
 @contextmanager
 def writer_errors(path: Path) -> Iterator[None]:
-    """Around a call that does nothing but write `path`: what it raises becomes an OSError.
+    """Turns any error of a call that only writes `path` into an OSError.
 
-    ITK and torch say that a disk is full in a RuntimeError, safetensors in an error of its own.
+    If the disk is full, ITK and torch raise RuntimeError, safetensors an error of its own.
     """
     try:
         yield
@@ -32,17 +32,17 @@ def writer_errors(path: Path) -> Iterator[None]:
 
 
 def refused(path: Path) -> OSError:
-    """The error for `path` where a library did not say why it could not be written."""
+    """The error for `path` if a library did not say why it could not be written."""
     number = errno.ENOSPC if _free_bytes(path) < FULL_BELOW_BYTES else errno.EIO
     return OSError(number, os.strerror(number), str(path))
 
 
 def not_written(target: object, wrong: OSError) -> UsageError:
-    """The refusal to be raised: `target` as the user named it."""
+    """The UsageError for `target`, as the user named it."""
     why = wrong.strerror or wrong
     return UsageError(
         "output_not_written",
-        f"{target} could not be written: {why}. Make room or name another place.",
+        f"{target} could not be written: {why}. Free some space or choose another folder.",
     )
 
 

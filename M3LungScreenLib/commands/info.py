@@ -8,7 +8,7 @@ from M3LungScreenLib.bundle import load_bundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    parser.add_argument("bundle", type=Path, help="model bundle folder")
 
 
 def run(arguments: argparse.Namespace) -> int:

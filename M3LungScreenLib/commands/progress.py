@@ -1,6 +1,6 @@
-"""How a command tells its progress: a bar for people, JSON lines for programs, nothing.
+"""How a command shows progress: a bar, JSON lines for programs, or nothing.
 
-A notice is no progress: it is said in any style.
+A notice is shown in every style.
 """
 
 import sys
@@ -9,14 +9,16 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from M3LungScreenLib.classes import class_by_key
 from M3LungScreenLib.events import Event, Listener, Notice, Progress, Provisional, to_json
+from M3LungScreenLib.outputs.wording import percent
 
 PROGRESS_STYLES = ("bar", "jsonl", "none")
 
 
 @contextmanager
 def listener_for(style: str) -> Iterator[Listener]:
-    """A listener of one of PROGRESS_STYLES, open while the command runs."""
+    """A listener for one of PROGRESS_STYLES, open while the command runs."""
     if style == "bar":
         with ProgressBar() as bar:
             yield bar
@@ -30,18 +32,18 @@ def _print_line(event: Event) -> None:
 
 def _print_notice(event: Event) -> None:
     if isinstance(event, Notice):
-        tqdm.write(event.message, file=sys.stderr)  # beside a bar that may be there
+        tqdm.write(event.message, file=sys.stderr)  # without breaking a bar
 
 
 class ProgressBar:
-    """One bar on stderr that is relabelled at each step."""
+    """One bar on stderr, relabeled for each step."""
 
     def __init__(self) -> None:
         self._step = ""
         self._bar: tqdm = tqdm(
             bar_format="{desc:<40}{percentage:3.0f}% |{bar:30}| {remaining}",
             leave=False,
-            disable=None,  # a log file wants no bar
+            disable=None,  # no bar in a log file
         )
 
     def __enter__(self) -> Listener:
@@ -60,7 +62,7 @@ class ProgressBar:
             self._bar.set_description_str(name, refresh=False)
             self._bar.update(event.done - self._bar.n)
         elif isinstance(event, Provisional):
-            share = event.probabilities[event.predicted]
-            tqdm.write(f"First look     {event.predicted} {share:.0%}")
+            name = class_by_key(event.predicted).name
+            tqdm.write(f"Provisional    {name} {percent(event.probabilities[event.predicted])}")
         else:
             _print_notice(event)

@@ -1,4 +1,4 @@
-"""Screen a chest CT and write the result folder."""
+"""Screen a chest CT for pneumonia and write a result folder."""
 
 import argparse
 import time
@@ -20,13 +20,19 @@ SHIPPED_BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "compact"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="INPUT", help="DICOM, .nrrd .nii .mha .gipl")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="folder of the bundle")
-    parser.add_argument("--series", help="DICOM series by UID, number or a message's [index]")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
-    parser.add_argument("--detail", choices=("full", "preview"), default="full")
-    parser.add_argument("--progress", choices=PROGRESS_STYLES, default="bar")
+    parser.add_argument(
+        "input", metavar="INPUT", help="DICOM folder or file, or a .nrrd, .nii, .mha or .gipl file"
+    )
+    parser.add_argument("-o", "--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="model bundle folder")
+    parser.add_argument("--series", help="DICOM series: UID, number, or the [index] in a message")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="runs the networks")
+    parser.add_argument(
+        "--detail", choices=("full", "preview"), default="full", help="a preview screens 24 slices"
+    )
+    parser.add_argument(
+        "--progress", choices=PROGRESS_STYLES, default="bar", help="jsonl is for programs"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,12 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def summary(result: Result, seconds: float) -> str:
-    """What a person wants to know first, as lines of text."""
+    """Verdict, involvement and warnings as lines of text."""
     lines = [*_verdict_lines(result), *_involvement_lines(result)]
     lines += [f"Warning        {each.message}" for each in result.warnings]
     lines += [
         f"Time           {seconds:.1f} s on {result.device}, "
-        f"{result.peak_memory_mb:.0f} MB at the peak",
+        f"peak memory {result.peak_memory_mb:.0f} MB",
         "Research use only: not for clinical decisions.",
     ]
     return "\n".join(lines)
@@ -73,8 +79,8 @@ def summary(result: Result, seconds: float) -> str:
 def _verdict_lines(result: Result) -> list[str]:
     if result.patient is None:
         (one,) = result.slices
-        words = {each.key: each.verdict for each in CLASSES}
-        lines = [f"This slice     {words[one.predicted or 'healthy']} (no verdict on a patient)"]
+        found = verdict_in_words(one.predicted) if one.predicted else "not screened: no lung"
+        lines = [f"This slice     {found} (not a verdict on the patient)"]
         probabilities = one.probabilities
     else:
         lines = [f"Verdict        {verdict_in_words(result.patient.verdict)}"]
@@ -96,7 +102,7 @@ def _involvement_lines(result: Result) -> list[str]:
 
 
 def verdict_in_words(verdict: str) -> str:
-    """The verdict as a clinician reads it."""
+    """The verdict as shown to a clinician."""
     if verdict == INDETERMINATE:
         return "indeterminate"
     return next(each.verdict for each in CLASSES if each.key == verdict)

@@ -1,4 +1,4 @@
-"""Write a simulated chest CT, with its truth mask if asked."""
+"""Simulate a chest CT, optionally with its lesion mask."""
 
 import argparse
 import tempfile
@@ -22,13 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--class", dest="class_key", default="healthy", metavar="CLASS", help="|".join(CLASS_KEYS)
     )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="CT in HU to write, .nrrd")
-    parser.add_argument("--truth", type=Path, help="lesion mask to write, .nrrd: 0, 1, 2 or 3")
-    parser.add_argument("--slices", type=int, help="24 to 495; drawn if not given")
-    parser.add_argument("--thickness", type=float, metavar="MM", help="1 to 10; drawn if not given")
-    parser.add_argument("--matrix", type=int, default=256, help="rows and columns")
-    parser.add_argument("--severity", type=float, help="share of the lungs, 0.005 to 0.5")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same files")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="CT to write (.nrrd, in HU)")
+    parser.add_argument(
+        "--truth", type=Path, help="lesion mask to write (.nrrd; 1 COVID-19, 2 H1N1, 3 CAP)"
+    )
+    parser.add_argument("--slices", type=int, help="number of slices, 24 to 495 (default: random)")
+    parser.add_argument(
+        "--thickness", type=float, metavar="MM", help="slice thickness, 1 to 10 (default: random)"
+    )
+    parser.add_argument("--matrix", type=int, default=256, help="rows and columns, 64 to 1024")
+    parser.add_argument(
+        "--severity", type=float, help="fraction of the lungs with lesions, 0.005 to 0.5"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,37 +58,39 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace, targets: list[Path]) -> None:
-    """UsageError before the work begins, not after it."""
+    """Raise UsageError before the work begins."""
     if arguments.class_key not in CLASS_KEYS:
         known = ", ".join(CLASS_KEYS)
         raise UsageError(
-            "unknown_class", f"There is no class {arguments.class_key!r}; use {known}."
+            "unknown_class", f"{arguments.class_key!r} is not a class. Choose from {known}."
         )
     if arguments.seed < 0:
-        raise UsageError("bad_value", f"The seed is {arguments.seed}; use 0 or a positive number.")
+        raise UsageError("bad_value", f"The seed is {arguments.seed} but must be 0 or more.")
     if arguments.matrix > LARGEST_MATRIX:
         raise UsageError(
-            "bad_value", f"The matrix is {arguments.matrix}; use 64 to {LARGEST_MATRIX}."
+            "bad_value", f"The matrix is {arguments.matrix} but must be 64 to {LARGEST_MATRIX}."
         )
     if arguments.severity is not None and not 0.005 <= arguments.severity <= 0.5:
-        raise UsageError("bad_value", f"The severity is {arguments.severity:g}; use 0.005 to 0.5.")
+        raise UsageError(
+            "bad_value", f"The severity is {arguments.severity:g} but must be 0.005 to 0.5."
+        )
     for path in targets:
         _check_target(path)
     if len({path.resolve() for path in targets}) < len(targets):
-        raise UsageError("same_file", f"CT and truth would both be {targets[0]}; name two files.")
+        raise UsageError("same_file", f"CT and truth are both {targets[0]}. Choose two files.")
 
 
 def _check_target(path: Path) -> None:
     if path.suffix != ".nrrd":
-        raise UsageError("output_format", f"{path} does not end in .nrrd; choose a .nrrd file.")
+        raise UsageError("output_format", f"{path} does not end in .nrrd. Choose a .nrrd file.")
     if not path.parent.is_dir():
-        raise UsageError("no_folder", f"There is no folder {path.parent}; make it first.")
+        raise UsageError("no_folder", f"The folder {path.parent} does not exist. Create it first.")
     if path.is_dir():
-        raise UsageError("output_is_folder", f"{path} is a folder; name a file.")
+        raise UsageError("output_is_folder", f"{path} is a folder. Choose a file name.")
 
 
 def _write(targets: list[Path], images: list[sitk.Image]) -> None:
-    """All files or none: each is written in full beside its place, then renamed."""
+    """All files or none: each is written next to its target, then renamed."""
     with ExitStack() as folders:
         ready = []
         for target, image in zip(targets, images, strict=True):

@@ -1,4 +1,4 @@
-"""The scan that is screened, and what is said of the others."""
+"""Chooses the scan to screen, and says why the others were left out."""
 
 import re
 from itertools import groupby
@@ -13,9 +13,9 @@ from M3LungScreenLib.suitability import Warned
 
 
 def choose(found: Found, wanted: str | None) -> tuple[Scan, Warned]:
-    """The scan `wanted` by UID, number or index, else the fittest; and what is to be said.
+    """The scan `wanted` by UID, number or index, or else the best one; and the warnings.
 
-    Raises InputRefused where nothing is fit, UsageError for a series that is not there.
+    Raises InputRefused if no scan can be screened, UsageError for an unknown series.
     """
     if not found.scans:
         raise no_image(found)
@@ -38,7 +38,7 @@ def _named(found: Found, wanted: str) -> tuple[Scan, ...]:
     if not by_name:
         raise UsageError(
             "series",
-            f"There is no series {wanted} in {found.place}; there is "
+            f"There is no series {wanted} in {found.place}. Available: "
             f"{in_a_row(map(found.listed, found.scans))}.",
         )
     return by_name
@@ -50,14 +50,14 @@ def _check_that_one_is_meant(found: Found, chosen: Scan, fit: list[Scan]) -> Non
     if len(patients) > 1:
         raise InputRefused(
             "several_patients",
-            f"{found.place.name} holds CT of {len(patients)} patients: "
+            f"{found.place.name} contains CT of {len(patients)} patients: "
             f"{in_a_row(map(found.listed, (chosen, *fit)))}. {_advice(found, fit[0])}",
         )
     if fit and len(chosen.frames) == 1:
         raise InputRefused(
             "single_slices",
-            f"{found.place.name} holds {len(fit) + 1} single CT slices that are not of one scan. "
-            "Export the whole series again, or give one slice alone.",
+            f"{found.place.name} contains {len(fit) + 1} single CT slices that do not belong to "
+            "one scan. Export the whole series again, or screen one slice alone.",
         )
 
 
@@ -72,7 +72,7 @@ def _left_out(found: Found, chosen: Scan, left: list[Scan]) -> Warned:
 
 
 def _reasons(found: Found, chosen: Scan, left: list[Scan]) -> list[str]:
-    """Each scan with why it was left out; neighbours of which the same is said, together."""
+    """Each scan with why it was left out; neighbors of which the same is said, together."""
     tallest = tallest_of_mm(found.scans)
     indices = [found.scans.index(each) + 1 for each in left]
     said = [(str(each), why_not(each, chosen, tallest)) for each in left]
@@ -87,15 +87,19 @@ def _reasons(found: Found, chosen: Scan, left: list[Scan]) -> list[str]:
 
 def _advice(found: Found, other: Scan) -> str:
     index = found.scans.index(other) + 1
-    return f'Choose by index, number or UID, such as --series "[{index}]".'
+    return f'Choose one by index, number or UID, for example --series "[{index}]".'
 
 
 def _damaged(found: Found) -> Warned:
     if not found.damaged:
         return ()
     names = in_a_row(each.path.name for each in found.damaged)
-    what = "may not be opened" if all(each.is_locked for each in found.damaged) else "are damaged"
-    text = f"These files {what} and were left out: {names}. Copy them again if they are slices."
+    what = (
+        "could not be opened (no permission)"
+        if all(each.is_locked for each in found.damaged)
+        else "are damaged"
+    )
+    text = f"These files {what} and were left out: {names}. If they are slices, copy them again."
     return (("damaged_files", text),)
 
 
@@ -103,7 +107,7 @@ def _saved_oddly(chosen: Scan) -> Warned:
     if chosen.first.sop_class not in CAPTURE_CLASSES:
         return ()
     text = (
-        f"{chosen} is saved as secondary capture, though with all that a CT image has; it was "
-        "read as CT. Check that it is the CT as it was scanned."
+        f"{chosen} is stored as secondary capture, but was read as CT because it has everything a "
+        "CT image needs. Check that it is the original CT."
     )
     return (("secondary_capture", text),)

@@ -1,9 +1,8 @@
-"""The bytes of a DICOM file's frames, and the whole numbers that they hold.
+"""The pixel data of a DICOM file's frames, decoded to integers.
 
-pydicom hands out the bytes. Uncompressed ones are values already; compressed ones are
-decoded by the GDCM in SimpleITK, which is there anyhow, one frame at a time and under a
-header that says nothing but how to decode it: so no frame is read by the type, rescale
-or photometric interpretation of another one.
+pydicom reads the bytes. Compressed frames are decoded by SimpleITK's GDCM, one at a time and
+with a minimal header, so that type, rescale and photometric interpretation of one frame
+cannot affect another.
 """
 
 from functools import lru_cache
@@ -35,7 +34,7 @@ Content = tuple[Dataset, list[memoryview]]
 
 
 def read_content(path: Path) -> Content:
-    """A file's pixel description, and the bytes of each frame."""
+    """A file's pixel description and the bytes of each frame."""
     data = read_dataset(path, _TAGS, with_pixels=True)
     if any(each in data for each in _FLOATS):
         raise InputRefused(
@@ -44,13 +43,13 @@ def read_content(path: Path) -> Content:
             "computed from one. Load the original CT series.",
         )
     if "PixelData" not in data:
-        raise _cut_short(path, "has no pixels: they were left out or cut off")
+        raise _cut_short(path, "has no pixel data: it was left out or cut off")
     count = int(data.get("NumberOfFrames") or 1)
     if data["PixelData"].is_undefined_length:
         return data, _compressed_frames(path, data, count)
     size, found = data.Rows * data.Columns * data.BitsAllocated // 8, len(data.PixelData)
     if found < size * count:
-        promise = f"promises {size * count:,} bytes of pixels and holds {found:,}"
+        promise = f"should have {size * count:,} bytes of pixel data but has only {found:,}"
         raise _cut_short(path, promise)
     view = memoryview(data.PixelData)
     return data, [view[size * i : size * (i + 1)] for i in range(count)]
@@ -64,12 +63,12 @@ def _compressed_frames(path: Path, data: Dataset, count: int) -> list[memoryview
     is_jpeg = data.file_meta.TransferSyntaxUID.startswith(_JPEG_FAMILY)
     whole = [each for each in frames if not is_jpeg or _END_OF_IMAGE in each[-16:]]
     if len(whole) < count:
-        raise _cut_short(path, f"holds {len(whole)} whole images of {count}")
+        raise _cut_short(path, f"has only {len(whole)} complete images of {count}")
     return [memoryview(each) for each in frames]
 
 
 def _cut_short(path: Path, what: str) -> InputRefused:
-    return InputRefused("truncated", f"{path.name} {what}. Copy it again from where it came.")
+    return InputRefused("truncated", f"{path.name} {what}. Copy it again from the source.")
 
 
 def stored_values(data: Dataset, frame: memoryview, scratch: Path) -> np.ndarray:

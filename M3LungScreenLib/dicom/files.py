@@ -1,4 +1,4 @@
-"""Files as they come: which are DICOM, with or without a preamble, packed by gzip or not."""
+"""Finds DICOM files, with or without preamble, gzipped or not."""
 
 import gzip
 import os
@@ -36,9 +36,9 @@ _LONGEST_FIRST_VALUE = 256
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files below `folder` by name; linked folders, too, each folder once.
+    """All files below `folder` by name, following links, each folder once.
 
-    A folder that may not be listed stands for itself.
+    A folder that cannot be listed is returned itself.
     """
     seen: set[str] = set()
     locked: list[OSError] = []
@@ -51,7 +51,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM does, however damaged the rest may be."""
+    """Whether the file starts like DICOM, even if the rest is damaged."""
     try:
         with _unpacked(path) as file:
             return _begins_as_dicom(file.read(132))
@@ -60,15 +60,15 @@ def is_dicom(path: Path) -> bool:
 
 
 def archive_of(path: Path) -> str | None:
-    """The kind of archive that the file is, None of any other file."""
+    """The kind of archive, or None for any other file."""
     with path.open("rb") as file:
         return ARCHIVES.get(file.read(4))
 
 
 def read_dataset(path: Path, tags: list[str], with_pixels: bool = False) -> pydicom.Dataset:
-    """These tags of a DICOM file; raises one of DAMAGED where it is none or cut short.
+    """These tags of a DICOM file. Raises one of DAMAGED if it is not DICOM or truncated.
 
-    pydicom warns of values that break the standard: callers turn that off.
+    pydicom warns about nonstandard values; callers turn these warnings off.
     """
     with _unpacked(path) as file:
         return pydicom.dcmread(

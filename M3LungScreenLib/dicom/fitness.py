@@ -1,4 +1,4 @@
-"""Why a frame cannot be a slice of a chest CT: the first thing that its header says against it."""
+"""Why a frame cannot be a slice of a chest CT, according to its header."""
 
 import re
 from collections.abc import Callable
@@ -11,31 +11,31 @@ from M3LungScreenLib.dicom.frames import Frame
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 # CT, enhanced CT, legacy converted enhanced CT.
 CT_CLASSES = (CT_IMAGE, f"{CT_IMAGE}.1", f"{CT_IMAGE}.2")
-# Secondary captures of one frame and of many: some programs save whole CT series so.
+# Single- and multi-frame secondary capture: some programs save whole CT series this way.
 CAPTURE_CLASSES = ("1.2.840.10008.5.1.4.1.1.7", *(f"1.2.840.10008.5.1.4.1.1.7.{i}" for i in "1234"))
-# UIDs below are DICOM's own; others were made by an anonymiser and say nothing.
+# UIDs of DICOM itself; others come from an anonymizer and mean nothing.
 DICOM_ROOT = "1.2.840.10008."
-# A slice's normal within about 45 degrees of feet–head is axial.
+# Axial: the normal is within about 45 degrees of feet–head.
 AXIAL_COSINE = 0.7
 # Directions are written with 4 to 6 digits; beyond this the axes are not at right angles.
 LARGEST_COSINE_ERROR = 0.01
 _PROJECTION = re.compile(
     r"(?<![A-Z])(MAX_?IP|MIN_?IP|MIPS?|MAXIMUM|MINIMUM|VRT|SSD|CPR|CURVED|PROJECTION|VOLUME_RENDER)(?![A-Z])"
 )
-# 'US' is DICOM's word for unspecified.
+# 'US' is DICOM's code for unspecified.
 _HOUNSFIELD = ("HU", "HOUNSFIELD", "US", "UNSPECIFIED")
 _MAP = re.compile(
     r"(?<![A-Z])(IODINE|VNC|VIRTUAL NON|CBF|CBV|PBV|MTT|TTP|PERFUSION|RHO|EFF_?Z|Z_?EFF)(?![A-Z])"
 )
-ORIGINAL = "Name the original axial chest CT."
-EXPORT = "Export the original CT series again, with all its tags."
+ORIGINAL = "Choose the original axial chest CT."
+EXPORT = "Export the original CT series again, with all tags."
 
 
 @dataclass(frozen=True)
 class Flaw:
-    """`what` continues a sentence that begins with the series or file; `remedy` is the next.
+    """`what` continues a sentence that starts with the series or file; `remedy` follows it.
 
-    Flaws of one kind are equal, whatever number or text is quoted in `what`.
+    Flaws of the same kind are equal, whatever `what` quotes.
     """
 
     kind: str
@@ -44,17 +44,17 @@ class Flaw:
 
 
 def flaw_of(frame: Frame) -> Flaw | None:
-    """What keeps the frame from being a slice; None of a fit one."""
+    """The first reason why the frame cannot be a slice, or None."""
     return next(filter(None, (rule(frame) for rule in _RULES)), None)
 
 
 def nearness(frame: Frame) -> int:
-    """How many rules the frame keeps before the first that it breaks."""
+    """How many rules the frame passes before the first one it fails."""
     return next((i for i, rule in enumerate(_RULES) if rule(frame)), len(_RULES))
 
 
 def is_ct(frame: Frame) -> bool:
-    """By its modality; without one by its class or the unit of its values."""
+    """By modality or, without one, by SOP class or rescale type."""
     if frame.modality:
         return frame.modality == "CT"
     return frame.sop_class in CT_CLASSES or frame.rescale_type == "HU"
@@ -63,22 +63,27 @@ def is_ct(frame: Frame) -> bool:
 def _modality(frame: Frame) -> Flaw | None:
     if is_ct(frame):
         return None
-    return Flaw("not_ct", f"is {frame.modality or 'of no modality'}, not CT", "Choose a chest CT.")
+    what = (
+        f"is {frame.modality}, not CT"
+        if frame.modality
+        else "has no modality and is not known to be CT"
+    )
+    return Flaw("not_ct", what, "Choose a chest CT.")
 
 
 def _sop_class(frame: Frame) -> Flaw | None:
     known = frame.sop_class in (*CT_CLASSES, *CAPTURE_CLASSES)
     if known or not frame.sop_class.startswith(DICOM_ROOT):
         return None
-    what = f"is stored as {frame.sop_class_name}, though its modality says CT"
-    return Flaw("not_ct", what, "Export the CT again from where it came.")
+    what = f"is stored as {frame.sop_class_name}, although its modality is CT"
+    return Flaw("not_ct", what, "Export the CT again from the source.")
 
 
 def _picture(frame: Frame) -> Flaw | None:
     if not frame.is_grey:
-        return Flaw("not_hu", "is a colour picture, not CT in Hounsfield units")
+        return Flaw("not_hu", "is a color picture, not CT in Hounsfield units")
     if frame.bits == 8:
-        return Flaw("not_hu", "has 8 bits a pixel, too few for Hounsfield units")
+        return Flaw("not_hu", "has only 8 bits per pixel, too few for Hounsfield units")
     return None
 
 
@@ -89,17 +94,17 @@ def _localizer(frame: Frame) -> Flaw | None:
 
 
 def _derived(frame: Frame) -> Flaw | None:
-    """Projections and renderings are told by the image type; derived images by a name, too."""
+    """Projections and renderings by image type; derived images also by description."""
     words = " ".join((*frame.image_type[2:], frame.calculation))
     if frame.image_type[:1] == ("DERIVED",):
         words += " " + frame.names.upper()
     if _PROJECTION.search(words):
         return Flaw(
-            "projection", "is a projection or rendering (such as a MIP), not a CT as scanned"
+            "projection", "is a projection or rendering (such as a MIP), not an original CT"
         )
     if frame.image_type[:1] == ("DERIVED",) and _MAP.search(words):
         return Flaw(
-            "not_hu", "is a computed map (such as iodine or blood flow), not a CT as scanned"
+            "not_hu", "is a computed map (such as iodine or blood flow), not an original CT"
         )
     return None
 
@@ -109,7 +114,7 @@ def _orientation(frame: Frame) -> Flaw | None:
         return _missing(frame, "ImageOrientationPatient", "orientation")
     axes = np.reshape(frame.orientation, (2, 3))
     if np.abs(axes @ axes.T - np.eye(2)).max() > LARGEST_COSINE_ERROR:
-        what = "has an orientation whose axes are no unit vectors at right angles"
+        what = "has an orientation whose axes are not unit vectors at right angles"
         return Flaw("no_geometry", f"{what} (Image Orientation Patient)", EXPORT)
     return None
 
@@ -118,7 +123,7 @@ def _position(frame: Frame) -> Flaw | None:
     if frame.position_mm is not None:
         return None
     if frame.object_uid and not frame.wrong:
-        what = "holds many frames and does not say where each lies"
+        what = "has many frames but does not give the position of each"
         return Flaw("no_geometry", what, "Export it as single slices or as enhanced CT.")
     return _missing(frame, "ImagePositionPatient", "position")
 
@@ -127,19 +132,19 @@ def _pixel_spacing(frame: Frame) -> Flaw | None:
     if frame.pixel_spacing_mm is None:
         return _missing(frame, "PixelSpacing", "pixel spacing")
     if min(frame.pixel_spacing_mm) <= 0:
-        return Flaw("no_geometry", "has a pixel spacing that is not above 0", EXPORT)
+        return Flaw("no_geometry", "has a pixel spacing of 0 or less", EXPORT)
     return None
 
 
 def _missing(frame: Frame, keyword: str, name: str) -> Flaw:
     if frame.sop_class in CAPTURE_CLASSES:
-        return Flaw("not_ct", f"is a secondary capture without {name}, such as a dose sheet")
+        return Flaw("not_ct", f"is a secondary capture without {name}, such as a dose report")
     tag = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", keyword)
     said = dict(frame.wrong).get(keyword)
     if said is None:
-        return Flaw("no_geometry", f"has no {name} ({tag}), and a slice needs one", EXPORT)
+        return Flaw("no_geometry", f"has no {name} ({tag}), which every slice needs", EXPORT)
     hint = ": numbers need a decimal point, not a comma" if "," in said else ""
-    what = f"has a {name} that is not a row of numbers, '{said[:40]}' ({tag}){hint}"
+    what = f"has an invalid {name}, '{said[:40]}' ({tag}){hint}"
     return Flaw("no_geometry", what, EXPORT)
 
 
@@ -155,17 +160,17 @@ def _plane(frame: Frame) -> Flaw | None:
 def _rescale(frame: Frame) -> Flaw | None:
     if frame.intercept is None or frame.slope is None:
         name = "intercept" if frame.intercept is None else "slope"
-        what = f"has no rescale {name}, so that its values cannot be turned into Hounsfield units"
+        what = f"has no rescale {name}, so its values cannot be converted to Hounsfield units"
         return Flaw("not_hu", what, "Load the original CT series.")
     if frame.slope == 0:
-        what = "has a rescale slope of 0, which makes all its values one"
+        what = "has a rescale slope of 0, which makes all values the same"
         return Flaw("not_hu", what, "Load the original CT series.")
     if frame.rescale_type and not frame.rescale_type.startswith(_HOUNSFIELD):
         return Flaw("not_hu", f"has values in {frame.rescale_type}, not in Hounsfield units")
     return None
 
 
-# In this order; the furthest is nearest to a slice.
+# In this order: a frame that passes more rules is closer to a slice.
 _RULES: tuple[Callable[[Frame], Flaw | None], ...] = (
     _modality,
     _sop_class,

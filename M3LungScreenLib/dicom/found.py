@@ -1,4 +1,4 @@
-"""What lies in a DICOM folder or file."""
+"""The scans, other objects and damaged files in a DICOM folder or file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _MOST_LISTED = 12
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in a folder or file: `scans` by preference, so that the first is [1]."""
+    """What a folder or file contains; `scans` by preference, the best one first."""
 
     place: Path
     scans: tuple[Scan, ...] = ()
@@ -27,12 +27,12 @@ class Found:
         return self.place.is_dir()
 
     def listed(self, scan: Scan) -> str:
-        """The scan with the index by which it can be chosen."""
+        """The scan with the index that selects it, from [1]."""
         return f"[{self.scans.index(scan) + 1}] {scan}"
 
 
 def look_into(place: Path) -> Found:
-    """All DICOM below a folder, or in one file."""
+    """All DICOM objects below a folder, or in one file."""
     files = files_below(place) if place.is_dir() else [place]
     frames: list[Frame] = []
     others: list[NoImage | Damaged] = []
@@ -51,12 +51,12 @@ def look_into(place: Path) -> Found:
 
 
 def find_scans(folder: Path) -> tuple[Scan, ...]:
-    """All scans below `folder`, the fittest first."""
+    """All scans below `folder`, the best one first."""
     return look_into(folder).scans
 
 
 def in_a_row(texts: Iterable[str], separator: str = ", ") -> str:
-    """The texts as one, of many the first dozen."""
+    """The texts joined; of a long list, the first dozen."""
     texts = list(texts)
     shown = separator.join(texts[:_MOST_LISTED])
     more = len(texts) - _MOST_LISTED

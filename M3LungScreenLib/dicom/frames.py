@@ -1,4 +1,4 @@
-"""One record for each frame: of a single-frame file, or of a multi-frame object."""
+"""One record per frame, from single-frame files and multi-frame objects."""
 
 import os
 import warnings
@@ -27,10 +27,10 @@ DICOMDIR = "1.2.840.10008.1.3.10"
 
 @dataclass(frozen=True)
 class Frame:
-    """What the header says of one frame; '' or None where it says nothing.
+    """What the header says about one frame; '' or None if it says nothing.
 
-    `orientation` and `position_mm` in LPS, `pixel_spacing_mm` rows then columns;
-    `wrong` names tags that should be numbers and are not, with what they hold.
+    `orientation` and `position_mm` are in LPS, `pixel_spacing_mm` is rows, then columns; `wrong`
+    lists tags that should be numbers but are not, with their content.
     """
 
     path: Path
@@ -85,14 +85,14 @@ class NoImage:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A DICOM file whose header cannot be read, or a file or folder that may not be opened."""
+    """A DICOM file whose header cannot be read, or a file or folder without read permission."""
 
     path: Path
     is_locked: bool = False
 
 
 def look_at(path: Path) -> list[Frame] | NoImage | Damaged | None:
-    """The frames of a DICOM file, or what else it is; None where it is no DICOM."""
+    """The frames of a DICOM file, or what it is instead; None if it is not DICOM."""
     if not os.access(path, os.R_OK) or path.is_dir():
         return Damaged(path, is_locked=True)
     if not is_dicom(path):
@@ -178,9 +178,9 @@ def _frame(path: Path, index: int, count: int, said: Values) -> Frame:
 def _position(
     said: Values, index: int, count: int, orientation: Numbers | None
 ) -> tuple[Numbers | None, bool]:
-    """The frame's own position. Of many frames with one, by the distance that the header tells.
+    """The frame's own position. If many frames share one, it is computed from the spacing.
 
-    Plain CT storage has no place for more than one position.
+    Plain CT storage has room for only one position.
     """
     position = said.numbers("ImagePositionPatient", 3)
     if position is None or count == 1 or said.is_of_frame("ImagePositionPatient"):

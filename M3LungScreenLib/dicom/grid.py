@@ -1,4 +1,4 @@
-"""The even grid on which a scan's slices lie, and what had to be bridged for it."""
+"""The evenly spaced grid of a scan's slices; gaps are interpolated."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ from M3LungScreenLib.dicom.scan import SAME_PLACE_MM, Scan, axes_of
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.suitability import Warned
 
-# A slice that lies this near to its place on the grid (a share of the step) is taken for it.
+# A slice this close to its grid position (a share of the step) is used as it is.
 NEAR_SHARE = 0.25
-# The corners of straight slices lie above each other; a tilted gantry shifts them.
+# The corners of straight slices are aligned; a tilted gantry shifts them.
 LARGEST_SHIFT_MM = 5.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which slices make each slice of the volume.
+    """Which stored slices make up each slice of the volume.
 
-    `mixed` holds (lower, upper, share of the upper) for each; a slice taken as it is has
-    a share of 0.
+    `mixed` is (lower, upper, share of the upper) for each; a slice used as it is has a
+    share of 0.
     """
 
     geometry: Geometry
@@ -29,11 +29,10 @@ class Grid:
 
 
 def grid_of(scan: Scan) -> Grid:
-    """The grid of the scan's usual spacing, from its slices' own positions.
+    """The grid with the scan's usual spacing, from the positions of its slices.
 
-    Slices that are missing, or twice as far apart in a part of the scan, are mixed of
-    their neighbours: so all others stay where they lie, and volumes are true. Raises
-    InputRefused for several slices at one place.
+    Missing slices are interpolated from their neighbors, so that all others keep their
+    position and volumes are correct. Raises InputRefused for several slices at the same position.
     """
     _check_places(scan)
     places = scan.positions_mm[:, 2]
@@ -57,12 +56,13 @@ def _check_places(scan: Scan) -> None:
         return
     if np.ptp(scan.positions_mm[:, 2]) < SAME_PLACE_MM:
         what = (
-            f"All {len(scan.frames)} slices of {scan} claim one position (Image Position Patient)"
+            f"All {len(scan.frames)} slices of {scan} have the same position (Image Position "
+            "Patient)"
         )
         remedy = "Export the original CT series again"
     else:
-        what = f"{scan} has several slices at one place, and nothing tells one scan from the other"
-        remedy = "Export each scan as a series of its own"
+        what = f"{scan} has several slices at the same position, and no tag tells the scans apart"
+        remedy = "Export each scan as a separate series"
     raise InputRefused("duplicate_slices", f"{what}. {remedy}.")
 
 
@@ -92,8 +92,8 @@ def _uneven(scan: Scan, mixed: tuple[tuple[int, int, float], ...]) -> tuple[str,
     low, high = scan.steps_mm.min(), scan.steps_mm.max()
     return (
         "uneven_spacing",
-        f"Slices lie {low:.1f} to {high:.1f} mm apart: some are missing, or were made "
-        f"thicker. {bridged} of {len(mixed)} slices were interpolated between their neighbours.",
+        f"Slices are {low:.1f} to {high:.1f} mm apart: some are missing or thicker than others. "
+        f"{bridged} of {len(mixed)} slices were interpolated from their neighbors.",
     )
 
 
@@ -104,7 +104,7 @@ def _tilted(scan: Scan) -> Warned:
     return (
         (
             "tilted_gantry",
-            f"Slices are shifted by up to {shift:.0f} mm, as by a tilted gantry. Positions are "
-            "computed as if they lay straight above each other.",
+            f"Slices are shifted by up to {shift:.0f} mm, as with a tilted gantry. Positions are "
+            "computed as if the slices were stacked straight.",
         ),
     )

@@ -1,18 +1,16 @@
-"""Which frames make one scan.
+"""Groups frames into scans.
 
-Frames of another patient, study, series number, storage class, orientation, pixel
-spacing, matrix or kernel are never slices of one scan. All else that can tell two
-scans apart (series UID, acquisition, phase, stack, image type and so on) may also
-vary within one: the scanner splits a range, or writes a UID for each slice. Values
-that are new for nearly each slice tell nothing; of others, positions decide. Two groups
-that differ in such a value are
+Frames of different patients, studies, series numbers, storage classes, orientations, pixel
+spacings, matrices or kernels never belong to the same scan. Everything else that can separate
+two scans (series UID, acquisition, phase, stack, image type and so on) can also vary within
+one: scanners split a range, or write a new UID for each slice. Values that differ for nearly
+every slice are ignored; for the others, positions decide. Two groups with different values are
 
-- one scan, if one continues the other or fills its gaps: no slice of one at a place
-  of the other, no gap and no sideways jump between them, and together they lie no
-  closer than each alone;
-- two scans, if they cover the same range: at the same places, or in between.
+- one scan, if one continues the other or fills its gaps: no two slices at the same position,
+  no gap and no sideways shift between them, and together they are no denser than each alone;
+- two scans, if they cover the same range, at the same positions or in between.
 
-Last, a scan ends where its slices are too far apart to be bridged.
+Finally, a scan is split where the distance between slices is too large to be bridged.
 """
 
 from collections import defaultdict
@@ -34,7 +32,7 @@ PIXEL_SPACING_TOLERANCE = 0.002
 
 @dataclass(frozen=True)
 class _Key:
-    """A value that may tell scans apart, and its name in a list of them."""
+    """A value that may separate scans, and its name in messages."""
 
     name: str
     value: Value
@@ -58,7 +56,7 @@ _KEYS = (
 
 
 def scans_of(frames: Iterable[Frame]) -> list[Scan]:
-    """All scans among the frames, copies left out; those that cannot be slices by themselves."""
+    """All scans among the frames, without copies; frames that cannot be slices are apart."""
     distinct = _without_copies(frames)
     fit = [each for each in distinct if flaw_of(each) is None]
     unfit = [each for each in distinct if flaw_of(each) is not None]
@@ -69,7 +67,7 @@ def scans_of(frames: Iterable[Frame]) -> list[Scan]:
 
 
 def _without_copies(frames: Iterable[Frame]) -> list[Frame]:
-    """Equal SOP instances once: a file and its copy in another folder, say."""
+    """Each SOP instance once, even if a file was copied to another folder."""
     kept: dict[Hashable, Frame] = {}
     for each in frames:
         place = (each.position_mm, each.acquisition, each.series_uid, each.series_number)
@@ -90,7 +88,7 @@ def _unfit_key(frame: Frame) -> Hashable:
 
 
 def _by_geometry(frames: list[Frame]) -> list[list[Frame]]:
-    """Groups that can never be one scan."""
+    """Groups that can never belong to one scan."""
     orientation = _Clusters(ORIENTATION_TOLERANCE)
     spacing = _Clusters(PIXEL_SPACING_TOLERANCE)
 
@@ -107,7 +105,7 @@ def _storage(frame: Frame) -> str:
 
 
 class _Clusters:
-    """Numbers that differ by rounding alone get one name."""
+    """Gives numbers that differ only by rounding the same name."""
 
     def __init__(self, tolerance: float) -> None:
         self._tolerance = tolerance
@@ -125,7 +123,7 @@ class _Clusters:
 def _told_apart(
     pile: Pile, keys: tuple[_Key, ...] = _KEYS, apart: tuple[str, ...] = ()
 ) -> Iterator[Scan]:
-    """The scans in the pile, each with the values that tell it from the others."""
+    """The scans in the pile, each with the values that separate it from the others."""
     if not keys:
         yield from _runs(Scan.of(pile.frames, apart))
         return
@@ -150,7 +148,7 @@ def _label(key: _Key, frames: list[Frame]) -> tuple[str, ...]:
 
 
 def _runs(scan: Scan) -> list[Scan]:
-    """The scan cut where no slice lies for too long."""
+    """The scan, split at gaps that are too wide."""
     gaps = np.flatnonzero(scan.steps_mm > largest_step(scan.spacing_mm))
     bounds = (0, *(gaps + 1), len(scan.frames))
     widest = float(scan.steps_mm[gaps].max(initial=0.0))

@@ -1,4 +1,4 @@
-"""Values of a DICOM header by keyword, of the frame before those of the whole object."""
+"""Values of a DICOM header by keyword; a frame's own values come before those of the object."""
 
 import math
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ Numbers = tuple[float, ...]
 
 
 class Values:
-    """Values by keyword, of the first dataset that has them; what is no number is noted."""
+    """Values by keyword from the first dataset that has them; notes those that are not numbers."""
 
     def __init__(self, places: list[Dataset]) -> None:
         self._whole = places[-1]
@@ -55,11 +55,11 @@ class Values:
         return None if place is None else place[tag].value
 
     def is_of_frame(self, keyword: str) -> bool:
-        """Whether a functional group says it, not the whole object."""
+        """Whether the value comes from a functional group, not from the whole object."""
         return self._where.get(_TAG_OF[keyword], self._whole) is not self._whole
 
     def text(self, *keywords: str) -> str:
-        """The first of these that is said."""
+        """The first of these keywords that has a value."""
         for keyword in keywords:
             try:
                 value = self.get(keyword)

@@ -11,41 +11,44 @@ from M3LungScreenLib.files.reading import is_volume_file
 
 
 def no_image(found: Found) -> InputRefused:
-    """Of a file or folder without any image."""
+    """The refusal of a file or folder without any image."""
     name = found.place.name
     if found.damaged:
         files = in_a_row(each.path.name for each in found.damaged)
         locked = found.damaged[0].is_locked
-        reason = "may not be opened" if locked else "cannot be read: damaged or cut short"
-        remedy = "Ask for the right to read it" if locked else "Copy it again from where it came"
+        reason = (
+            "cannot be opened (no permission)" if locked else "cannot be read: damaged or truncated"
+        )
+        remedy = "Ask for permission to read it" if locked else "Copy it again from the source"
         return InputRefused("unreadable", f"{files} {reason}. {remedy}.")
     if found.no_images and not found.is_folder:
         return InputRefused(
-            "not_ct", f"{name} is {found.no_images[0]}, no image. Choose the folder of a chest CT."
+            "not_ct",
+            f"{name} is {found.no_images[0]}, not an image. Choose the folder of a chest CT.",
         )
-    else_ = f", but {_kinds(found.no_images)}" if found.no_images else ""
+    else_ = f", only {_kinds(found.no_images)}" if found.no_images else ""
     volume = _a_volume_file(found)
     if volume:
         return InputRefused(
             "not_found",
-            f"There is no DICOM image in {found.place}{else_}, but {volume.name}. Name that file "
-            "itself, not its folder.",
+            f"There is no DICOM image in {found.place}{else_}, but {volume.name}. Choose that file "
+            "instead of its folder.",
         )
     return InputRefused(
         "not_found",
-        f"There is no DICOM image in {found.place}{else_}. Name the folder of a chest CT.",
+        f"There is no DICOM image in {found.place}{else_}. Choose the folder of a chest CT.",
     )
 
 
 def not_fit(found: Found, chosen: Scan, named: Sequence[Scan]) -> InputRefused:
-    """Of images that cannot be slices: what is wrong with the nearest, and what else lies there."""
+    """The refusal of images that cannot be slices: what is wrong, and what else is there."""
     flaw = chosen.flaw
     assert flaw is not None
     name = str(chosen) if found.is_folder else found.place.name
     others = [f"{found.listed(each)} {each.flaw.what}" for each in named[1:] if each.flaw]
     others += [_kinds(found.no_images)] if found.no_images else []
     others += [f"{each.path.name}, which is damaged" for each in found.damaged]
-    else_ = f" Beside it lie {in_a_row(others, '; ')}." if others and found.is_folder else ""
+    else_ = f" Also there: {in_a_row(others, '; ')}." if others and found.is_folder else ""
     return InputRefused(flaw.kind, f"{name} {flaw.what}.{else_} {flaw.remedy}")
 
 

@@ -1,4 +1,4 @@
-"""Groups of slices in space: whether one continues another or covers the same range."""
+"""Whether one group of slices continues another or covers the same range."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable
@@ -11,7 +11,7 @@ from M3LungScreenLib.dicom.frames import Frame
 from M3LungScreenLib.dicom.scan import SAME_PLACE_MM, positions_mm
 from M3LungScreenLib.suitability import LARGEST_SPACING_MM
 
-# Two passes over one range lie at most half a slice distance apart, neighbours a whole one.
+# Two passes over one range lie at most half a slice distance apart, neighbors a whole one.
 CLOSER_SHARE = 0.6
 # Up to here a wider step is bridged: farther apart than the usual distance, but not so far
 # that a series of such steps would be refused.
@@ -24,7 +24,7 @@ Value = Callable[[Frame], Hashable]
 
 @dataclass(frozen=True)
 class Pile:
-    """Frames of one geometry, and where they lie: `[frame, 3]` along row, column and normal."""
+    """Frames of one geometry and their positions `[frame, 3]` along row, column and normal."""
 
     frames: list[Frame]
     positions_mm: np.ndarray
@@ -38,7 +38,7 @@ class Pile:
         return Pile(self.frames + other.frames, positions)
 
     def parts(self, value: Value) -> list["Pile"]:
-        """The frames of each value, in the order of values."""
+        """The frames of each value, ordered by value."""
         groups = defaultdict(list)
         for i, each in enumerate(self.frames):
             groups[value(each)].append(i)
@@ -47,7 +47,7 @@ class Pile:
 
     @cached_property
     def distinct_mm(self) -> np.ndarray:
-        """Positions along the normal; of several at one place the first."""
+        """Positions along the normal; the first of several at the same position."""
         ordered = self.positions_mm[np.argsort(self.positions_mm[:, 2], kind="stable")]
         return ordered[np.diff(ordered[:, 2], prepend=-np.inf) >= SAME_PLACE_MM]
 
@@ -57,7 +57,7 @@ class Pile:
 
 
 def joined(parts: list[Pile]) -> list[Pile]:
-    """Parts that continue each other or fill each other's gaps put together, from below."""
+    """Joins parts that continue each other or fill each other's gaps, from below."""
     scans: list[Pile] = []
     for part in sorted(parts, key=lambda each: float(each.distinct_mm[0, 2])):
         home = next((i for i, scan in enumerate(scans) if _is_one(scan, part)), None)
@@ -83,7 +83,7 @@ def largest_step(usual_mm: float) -> float:
 
 
 def _jumps_sideways(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether the corners of the two nearest slices are shifted by more than a gantry's tilt."""
+    """Whether the corners of the nearest slices are shifted more than by a gantry tilt."""
     above = np.searchsorted(a[:, 2], b[:, 2])
     pairs = [(a[(above + i).clip(0, len(a) - 1)], b) for i in (-1, 0)]
     shifts = np.concatenate([np.abs(one - other) for one, other in pairs])

@@ -1,4 +1,4 @@
-"""HU of slices: each frame by its own rescale."""
+"""Reads slices in HU, each frame with its own rescale."""
 
 import os
 import warnings
@@ -21,10 +21,10 @@ _INT16 = np.iinfo(np.int16)
 
 
 def read_slices(frames: Sequence[Frame], mixed: Sequence[Mixed]) -> np.ndarray:
-    """HU int16 `[slice, row, column]`: of each slice two of the frames and the upper one's share.
+    """HU int16 `[slice, row, column]`, each slice mixed from two frames by the upper one's share.
 
-    Values beyond int16 are clipped. Raises InputRefused with the name of a file that is
-    damaged or cut short.
+    Values beyond int16 are clipped. Raises InputRefused with the name of a file that is damaged
+    or truncated.
     """
     rows, columns = frames[0].matrix
     volume = np.empty((len(mixed), rows, columns), np.int16)
@@ -47,9 +47,9 @@ def read_slices(frames: Sequence[Frame], mixed: Sequence[Mixed]) -> np.ndarray:
 
 
 class _Reader:
-    """HU of frames, from several threads; the multi-frame file read last is kept.
+    """HU of frames, read by several threads; the last multi-frame file is kept in memory.
 
-    `scratch` is a folder for files that are read again at once.
+    `scratch` is a folder for temporary files.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -58,7 +58,7 @@ class _Reader:
         self._kept: tuple[Path, Content] | None = None
 
     def hu(self, frame: Frame) -> np.ndarray:
-        """int16 `[row, column]`; InputRefused where the file is damaged or cut short."""
+        """int16 `[row, column]`. Raises InputRefused if the file is damaged or truncated."""
         try:
             data, frames = self._content(frame)
             stored = stored_values(data, frames[frame.index], self._scratch)
@@ -77,7 +77,7 @@ class _Reader:
 
 @contextmanager
 def _quiet_decoders() -> Iterator[None]:
-    """Nothing on stderr meanwhile: decoders in C++ write there behind Python's back."""
+    """Silences decoders that write to stderr from C++."""
     try:
         kept = os.dup(2)
     except OSError:  # a program without a console
@@ -93,7 +93,7 @@ def _quiet_decoders() -> Iterator[None]:
 
 
 def _rescaled(stored: np.ndarray, frame: Frame) -> np.ndarray:
-    """HU as int16; whole numbers stay exact."""
+    """HU as int16; integers stay exact."""
     slope, intercept = frame.slope or 0.0, frame.intercept or 0.0
     if slope == 1 and intercept.is_integer() and stored.dtype.itemsize < 4:
         hu = stored.astype(np.int32) + np.int32(intercept)

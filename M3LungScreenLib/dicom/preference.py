@@ -1,4 +1,4 @@
-"""Which of several scans is the fittest to screen, and what is wrong with the others."""
+"""Which of several scans is best to screen, and what is wrong with the others."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,20 +11,20 @@ from M3LungScreenLib.suitability import (
     SMALLEST_VOLUME_SLICES,
 )
 
-# A scan that is higher than two lungs holds no more of them.
+# A scan taller than the lungs does not cover more of them.
 LUNGS_HEIGHT_MM = 300.0
-# Scans that differ less in height hold the same.
+# Scans of nearly the same height cover the same.
 ALIKE_SHARE = 0.9
 _CHEST = re.compile(r"CHEST|THORA|LUNG|PULM|TORAX|BRUST|HRCT")
 _OTHER_PART = re.compile(r"HEAD|BRAIN|SKULL|NECK|ABDOM|PELVI|LIVER|SPINE|KNEE|FOOT|HIP|SINUS")
-# Kernels for lung and bone of Siemens (B60f, Br64), GE and others: sharper, noisier pictures.
+# Lung and bone kernels of Siemens (B60f, Br64), GE and others: sharper, noisier images.
 _SHARP = re.compile(r"^[A-Z][a-z]?[5-9]\d|LUNG|BONE|EDGE|SHARP")
 
 Ranked = tuple[float, str]
 
 
 def by_preference(scans: Iterable[Scan]) -> list[Scan]:
-    """The fit ones first: as scanned, of the chest, complete, thin; then what is no CT scan."""
+    """Suitable scans first: original, of the chest, complete, thin; then all others."""
     scans = list(scans)
     tallest = tallest_of_mm(scans)
 
@@ -37,22 +37,21 @@ def by_preference(scans: Iterable[Scan]) -> list[Scan]:
 
 
 def _natural(scan: Scan) -> tuple[object, ...]:
-    """What sorts scans that are equally fit: numbers as numbers."""
+    """Sorts equally suitable scans, with numbers in numeric order."""
     texts = (scan.first.series_number, *scan.apart, scan.uid)
     return (*(re.sub(r"\d+", lambda found: found[0].zfill(12), each) for each in texts),)
 
 
 def tallest_of_mm(scans: Sequence[Scan]) -> float:
-    """The height of the fit scan that can hold most of the lungs."""
+    """The height of the suitable scan that can cover most of the lungs."""
     fit = [each for each in scans if each.flaw is None and len(each.frames) > 1]
     return max((min(each.height_mm, LUNGS_HEIGHT_MM) for each in fit), default=0.0)
 
 
 def _ranks(scan: Scan, tallest_mm: float) -> list[Ranked]:
-    """Marks of a fit scan, the lower the better, each with what is wrong if it is not the best.
+    """Criteria for a suitable scan, lower is better, each with the reason if it loses.
 
-    In the order of their weight: can it be screened, was it scanned so, is it of the
-    chest, complete, thin.
+    By importance: can it be screened, is it original, of the chest, complete, thin.
     """
     first, count = scan.first, len(scan.frames)
     sides = [a * b for a, b in zip(first.matrix, first.pixel_spacing_mm or (), strict=True)]
@@ -65,35 +64,35 @@ def _ranks(scan: Scan, tallest_mm: float) -> list[Ranked]:
     far = scan.spacing_mm > LARGEST_SPACING_MM
     return [
         (count < SMALLEST_VOLUME_SLICES, "has too few slices for a volume"),
-        (scan.has_shared_places, "has several slices at one place"),
+        (scan.has_shared_places, "has several slices at the same position"),
         (far, "has slices too far apart"),
         (
             not all(low <= side <= high for side in sides),
-            "has a field of view that is not a chest's",
+            "has a field of view that does not fit a chest",
         ),
-        (first.sop_class in CAPTURE_CLASSES, "is saved as secondary capture"),
+        (first.sop_class in CAPTURE_CLASSES, "is stored as secondary capture"),
         (first.image_type[:1] == ("DERIVED",), "is derived from another series"),
-        (is_other, f"is of another part of the body ({first.body_part or 'by its name'})"),
-        (round(shorter), f"is {scan.height_mm:.0f} mm high and holds less of the lungs"),
-        (not is_chest, "does not say that it is of the chest"),
-        (round(scan.spacing_mm, 1), "has slices farther apart"),
+        (is_other, f"shows another part of the body ({first.body_part or 'by its name'})"),
+        (round(shorter), f"covers less of the lungs ({scan.height_mm:.0f} mm)"),
+        (not is_chest, "is not labeled as chest"),
+        (round(scan.spacing_mm, 1), "has a larger slice spacing"),
         (bool(_SHARP.search(first.kernel)), "has a sharper kernel"),
     ]
 
 
 def can_be_screened(scan: Scan) -> bool:
-    """Whether to advise it: it would not be refused for what its header says."""
+    """Whether the scan could be screened, according to its header."""
     is_volume = len(scan.frames) >= SMALLEST_VOLUME_SLICES and not scan.has_shared_places
     near = scan.spacing_mm <= LARGEST_SPACING_MM
     return scan.flaw is None and near and (is_volume or len(scan.frames) == 1)
 
 
 def why_not(scan: Scan, chosen: Scan, tallest_mm: float) -> str:
-    """Why `scan` was left out, as the end of a sentence that begins with it."""
+    """Why `scan` was left out, as the end of a sentence that starts with it."""
     if scan.flaw is not None:
         return scan.flaw.what
     if scan.gap_mm and scan.uid == chosen.uid and scan.apart == chosen.apart:
-        return f"lies beyond a gap of {scan.gap_mm:.0f} mm, in which slices are missing"
+        return f"is beyond a gap of {scan.gap_mm:.0f} mm where slices are missing"
     pairs = zip(_ranks(scan, tallest_mm), _ranks(chosen, tallest_mm), strict=True)
     worse = (why for (mark, why), (best, _) in pairs if mark > best)
-    return next(worse, "is another scan or reconstruction, as fit")
+    return next(worse, "is another scan or reconstruction, equally suitable")

@@ -1,4 +1,4 @@
-"""A DICOM folder or file as one image in HU."""
+"""Reads a DICOM folder or file as one image in HU."""
 
 import hashlib
 import os
@@ -17,13 +17,13 @@ from M3LungScreenLib.dicom.scan import Scan
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.suitability import Warned
 
-# Air and lung lie below; a share of one value above is what an unsigned type makes of them.
+# Air and lung are below; an unsigned type turns them into one higher value.
 CLIPPED_HU, CLIPPED_SHARE = -500, 0.02
 
 
 @dataclass(frozen=True)
 class DicomImage:
-    """HU in 3D where they lie, and what is to be said of how they were found."""
+    """HU as a 3D image, and the warnings from reading it."""
 
     image: sitk.Image
     kind: str  # 'dicom_series' of a folder, 'dicom_file' of one file
@@ -32,10 +32,10 @@ class DicomImage:
 
 
 def read_dicom(path: Path, wanted: str | None = None) -> DicomImage:
-    """The chest CT in a folder, a file or what a DICOMDIR lists, as int16.
+    """The chest CT in a folder, a file or beside a DICOMDIR, as int16.
 
-    `wanted` names a series by UID, number or the index in a message. Raises InputRefused
-    where there is no whole CT in HU, UsageError where `wanted` is not there.
+    `wanted` selects a series by UID, number or the index in a message. Raises InputRefused
+    if there is no complete CT in HU, UsageError if `wanted` is not there.
     """
     if path.is_file() and path.name.upper() == "DICOMDIR":
         path = path.absolute().parent
@@ -51,7 +51,7 @@ def read_dicom(path: Path, wanted: str | None = None) -> DicomImage:
 
 
 def _clipped(scan: Scan, grid: Grid, volume: np.ndarray) -> Warned:
-    """Warn of slices whose air was cut off when they were saved."""
+    """Warn of slices whose air values were clipped when saved."""
     names = []
     for hu, (lower, _, share) in zip(volume, grid.mixed, strict=True):
         lowest = hu.min()
@@ -61,8 +61,8 @@ def _clipped(scan: Scan, grid: Grid, volume: np.ndarray) -> Warned:
         return ()
     what = f"{len(names)} slices have" if len(names) > 1 else f"{names[0]} has"
     text = (
-        f"{what} no values below {CLIPPED_HU} HU, where the air of the other slices is: they were "
-        "cut off when it was saved. Lungs and lesions there are not seen."
+        f"{what} no values below {CLIPPED_HU} HU, unlike the other slices: the values were clipped "
+        "when saved. Lungs and lesions are not visible there."
     )
     return (("clipped_slices", text),)
 
@@ -71,9 +71,9 @@ def _assumed(scan: Scan) -> Warned:
     if not scan.first.is_place_assumed:
         return ()
     text = (
-        f"{scan.first.path.name} tells one position for {len(scan.frames)} frames. They were laid "
-        f"{scan.spacing_mm:.1f} mm apart (Spacing Between Slices) in the order in which they are "
-        "stored: if that is not theirs, feet and head are exchanged."
+        f"{scan.first.path.name} gives only one position for {len(scan.frames)} frames. They were "
+        f"placed {scan.spacing_mm:.1f} mm apart (Spacing Between Slices) in stored order. If that "
+        "order is wrong, feet and head are swapped."
     )
     return (("frame_positions_assumed", text),)
 
@@ -82,12 +82,12 @@ def _no_dicom(path: Path) -> InputRefused:
     archive = archive_of(path)
     if archive:
         return InputRefused(
-            "archive", f"{path.name} is a {archive} archive. Unpack it and name the folder."
+            "archive", f"{path.name} is a {archive} archive. Unpack it and choose the folder."
         )
     return InputRefused(
         "unreadable",
-        f"{path.name} is no DICOM image and no volume file that this tool reads. Save the CT as "
-        "DICOM, .nrrd, .nii, .nii.gz, .mha or .mhd.",
+        f"{path.name} is not a DICOM image or a supported volume file. Save the CT as DICOM, "
+        ".nrrd, .nii, .nii.gz, .mha or .mhd.",
     )
 
 

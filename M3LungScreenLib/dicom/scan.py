@@ -31,10 +31,10 @@ def positions_mm(frames: Iterable[Frame]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scan:
-    """Frames in the order in which they lie along the normal, and what tells them from others.
+    """Frames ordered along the normal, and the values that separate them from other scans.
 
-    Frames that cannot be slices keep the order in which they were found; `flaw` says why.
-    `gap_mm` is the widest gap that cut the scan from its rest, 0 of a whole one.
+    Frames that cannot be slices keep their order; `flaw` says why they cannot. `gap_mm` is the
+    widest gap at which the scan was split, or 0.
     """
 
     frames: tuple[Frame, ...]
@@ -58,7 +58,7 @@ class Scan:
         return self.first.series_uid
 
     def is_called(self, name: str) -> bool:
-        """By its number or the UID of any slice."""
+        """Whether `name` is its series number or the series UID of any slice."""
         return name == self.first.series_number or any(name == e.series_uid for e in self.frames)
 
     @cached_property
@@ -72,12 +72,12 @@ class Scan:
 
     @cached_property
     def steps_mm(self) -> np.ndarray:
-        """Distances between neighbouring slices along the normal."""
+        """Distances between neighboring slices along the normal."""
         return np.diff(self.positions_mm[:, 2])
 
     @property
     def spacing_mm(self) -> float:
-        """The usual distance between slices; 0 of a single one."""
+        """The usual distance between slices; 0 for a single slice."""
         return float(np.median(self.steps_mm)) if len(self.frames) > 1 else 0.0
 
     @property
@@ -98,6 +98,8 @@ class Scan:
         noun = "slice" if self.flaw is None else "image"
         parts = [first.modality or "no modality", f"{count} {noun}{'' if count == 1 else 's'}"]
         if self.flaw is None and count > 1:
-            parts += ["at one place" if self.spacing_mm == 0 else f"{self.spacing_mm:.1f} mm"]
+            parts += [
+                "at the same position" if self.spacing_mm == 0 else f"{self.spacing_mm:.1f} mm"
+            ]
         parts += [each for each in (first.kernel, *self.apart) if each]
         return f"series {first.series_number} ({', '.join(parts)})"

@@ -1,4 +1,4 @@
-"""Which engine runs a bundle: the one place that knows what there is."""
+"""Chooses the engine that runs a bundle, from the devices available."""
 
 from typing import Any
 
@@ -6,14 +6,15 @@ from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import UsageError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+NAMES = {"cpu": "CPU", "cuda": "CUDA", "mps": "MPS"}
+DEVICES = ("auto", *NAMES)
 
 
 def make_engine(bundle: Bundle, device: str = "auto") -> Engine:
     """An engine for `bundle`; 'auto' takes CUDA, then MPS, then the CPU.
 
-    Raises UsageError for a device that this machine has not, ModelRefused where
-    weights and settings do not fit each other. Imports torch.
+    Raises UsageError for a device this computer does not have, ModelRefused if weights and
+    settings do not match. Imports torch.
     """
     from M3LungScreenLib.engines.pytorch_engine import PyTorchEngine, available_devices
 
@@ -22,14 +23,14 @@ def make_engine(bundle: Bundle, device: str = "auto") -> Engine:
     if chosen not in available:
         raise UsageError(
             "device",
-            f"The device {device!r} is not available here; there is {', '.join(available)}. "
-            "Choose one of these or 'auto'.",
+            f"{NAMES.get(device, device)} is not available on this computer. Available devices: "
+            f"{', '.join(NAMES.get(each, each) for each in available)}.",
         )
     return PyTorchEngine(bundle, chosen)
 
 
 def describe_devices() -> tuple[dict[str, Any], ...]:
-    """What can compute here, the best first, as events.Hello tells it. Imports torch."""
+    """The available devices, fastest first, as in events.Hello. Imports torch."""
     from M3LungScreenLib.engines.pytorch_engine import available_devices, describe_device
 
     return tuple(
@@ -40,7 +41,7 @@ def describe_devices() -> tuple[dict[str, Any], ...]:
 
 
 def is_out_of_memory(wrong: Exception) -> bool:
-    """Whether a GPU had too little memory, batch halved down to one image. Imports torch."""
+    """Whether a GPU ran out of memory even for one image. Imports torch."""
     from torch.cuda import OutOfMemoryError
 
     return isinstance(wrong, OutOfMemoryError)

@@ -1,4 +1,4 @@
-"""An engine that goes on with the CPU where a GPU's memory runs out."""
+"""An engine that switches to the CPU if the GPU runs out of memory."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.choice import is_out_of_memory, make_engine
 from M3LungScreenLib.engines.interface import Engine, PatientScores, SliceOutputs
 
-GPU_MEMORY_RAN_OUT = "The memory of the GPU ran out; the CPU goes on, which takes longer."
+GPU_MEMORY_RAN_OUT = "The GPU ran out of memory. The CPU continues, which takes longer."
 
 
 def start_engine(bundle: Bundle, device: str, on_fallback: Callable[[], None]) -> Engine:
-    """As `make_engine`; the CPU's, after `on_fallback`, where a GPU cannot hold the networks."""
+    """As `make_engine`, but on the CPU, after `on_fallback`, if the GPU has too little memory."""
     try:
         return make_engine(bundle, device)
     except RuntimeError as wrong:
@@ -23,12 +23,12 @@ def start_engine(bundle: Bundle, device: str, on_fallback: Callable[[], None]) -
 
 
 def lasting_engine(bundle: Bundle, device: str, on_fallback: Callable[[], None]) -> Engine:
-    """As `make_engine`; the CPU takes over, after `on_fallback`, where a GPU's memory runs out."""
+    """As `make_engine`; if the GPU runs out of memory later, the CPU takes over."""
     return FallbackEngine(bundle, start_engine(bundle, device, on_fallback), on_fallback)
 
 
 class FallbackEngine:
-    """`engine` until its memory runs out for a single image, then the CPU.
+    """`engine` until it runs out of memory for a single image, then the CPU.
 
     `on_fallback` is called once, before the CPU begins; `device` is then 'cpu'.
     """

@@ -1,4 +1,4 @@
-"""What runs the two networks: arrays in, arrays out, whatever computes them."""
+"""The interface of an engine: runs the two networks, arrays in and arrays out."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SliceOutputs:
-    """The slice-level network's answer for B images, float32."""
+    """The slice-level network's outputs for B images, float32."""
 
     p_lesion: np.ndarray  # [B]; 1 where the model has no lesion head
     class_probabilities: np.ndarray  # [B, 4], P_multi-class
@@ -18,7 +18,7 @@ class SliceOutputs:
 
 @dataclass(frozen=True)
 class PatientScores:
-    """The patient-level network's answer for one patient of N slices."""
+    """The patient-level network's outputs for one patient with N slices."""
 
     logits: np.ndarray  # [4], before calibration
     weights: np.ndarray  # [N]
@@ -29,7 +29,7 @@ class Engine(Protocol):
 
     @property
     def device(self) -> str:
-        """What computes, for people: 'cpu', 'cuda (NVIDIA A100)'."""
+        """Name of the device for people: 'cpu', 'cuda (NVIDIA A100)'."""
 
     def run_slices(self, images: np.ndarray) -> SliceOutputs:
         """float32 `[B, 3, S, S]` in [0, 1] through the slice-level network."""

@@ -1,6 +1,6 @@
-"""The NVIDIA GPU that CUDA takes first, asked of the driver: no CUDA context is made for it.
+"""Describes the first NVIDIA GPU through nvidia-smi, without creating a CUDA context.
 
-A context holds some hundred MB of the GPU for as long as its process lives.
+A context would occupy several hundred MB of the GPU until the process ends.
 """
 
 import os
@@ -12,9 +12,9 @@ UNKNOWN = "NVIDIA GPU"
 
 
 def describe_gpu() -> tuple[str, float | None]:
-    """Its name and its free memory in MiB, None where nvidia-smi does not tell.
+    """Name and free memory in MiB, or None if nvidia-smi does not report them.
 
-    CUDA must count as nvidia-smi does (CUDA_DEVICE_ORDER=PCI_BUS_ID) where there are several.
+    With several GPUs, CUDA must use nvidia-smi's order (CUDA_DEVICE_ORDER=PCI_BUS_ID).
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     command = ["nvidia-smi", f"--id={visible or 0}", *QUERY]

@@ -15,14 +15,14 @@ from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
 
 
 def available_devices() -> list[str]:
-    """The best first; the CPU is always there."""
+    """The available devices, fastest first; always includes the CPU."""
     devices = ["cuda"] if torch.cuda.is_available() else []
     devices += ["mps"] if torch.backends.mps.is_available() else []
     return [*devices, "cpu"]
 
 
 def describe_device(name: str) -> tuple[str, float | None]:
-    """What a person calls it, and its free memory in MiB (None but on CUDA)."""
+    """Name for people, and free memory in MiB (CUDA only, else None)."""
     if name == "cuda":
         return describe_gpu()
     return {"mps": "Apple GPU", "cpu": "CPU"}[name], None
@@ -31,7 +31,7 @@ def describe_device(name: str) -> tuple[str, float | None]:
 class SliceRunner:
     """The slice-level network on one device, arrays in and out.
 
-    Half precision on CUDA; where its memory runs out a batch is halved until it fits.
+    Half precision on CUDA; if memory runs out, the batch is halved until it fits.
     """
 
     def __init__(self, network: SliceNetwork, device: str = "cpu") -> None:
@@ -39,7 +39,7 @@ class SliceRunner:
         self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
 
     def run(self, images: np.ndarray) -> SliceOutputs:
-        """float32 `[B, 3, S, S]` in [0, 1], or one channel that stands for three."""
+        """`images` float32 `[B, 3, S, S]` in [0, 1], or with one channel, which is repeated."""
         outputs = _halving(self._forward, torch.from_numpy(images))
         return SliceOutputs(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
 
@@ -61,7 +61,7 @@ class SliceRunner:
 
 
 class PyTorchEngine:
-    """A bundle's two networks, ready; the patient level always in float32."""
+    """A bundle's two networks, loaded; the patient level always runs in float32."""
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self._device = torch.device(device)
@@ -71,8 +71,9 @@ class PyTorchEngine:
         if slices.feature_size != settings.patient_network.feature_size:
             raise ModelRefused(
                 "model_settings",
-                f"The slice-level network gives {slices.feature_size} features, the patient-level "
-                f"network takes {settings.patient_network.feature_size}. Export the bundle anew.",
+                f"The slice-level network outputs {slices.feature_size} features, but the "
+                f"patient-level network expects {settings.patient_network.feature_size}. Export "
+                "the bundle again.",
             )
         _load(slices, bundle.weights("slice"))
         _load(patient, bundle.weights("patient"))
@@ -116,7 +117,7 @@ def _load(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
         difference = " ".join(str(wrong).split())[:200]
         raise ModelRefused(
             "model_settings",
-            f"The model's weights do not fit its settings ({difference}). Export the bundle anew.",
+            f"The model's weights do not fit its settings ({difference}). Export the bundle again.",
         ) from wrong
 
 

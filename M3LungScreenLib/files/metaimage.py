@@ -1,6 +1,6 @@
-"""What a MetaImage header says of its pixels and its place.
+"""Checks the geometry and size of the pixels in a MetaImage header.
 
-ITK writes of a short MetaImage to stderr, hence the look at it before.
+ITK prints to stderr if a MetaImage is truncated, so this is checked before.
 """
 
 import math
@@ -30,7 +30,7 @@ _DIRECTIONS = ("TransformMatrix", "Rotation", "Orientation")
 
 
 def check_header(path: Path) -> Warned:
-    """Refuse missing pixels and a spacing that is no length; warn of no orientation."""
+    """Refuse missing pixels and an invalid spacing; warn if there is no orientation."""
     header, start = _read_header(path)
     _check_pixels(path, header, start)
     spacing = header.get("ElementSpacing", header.get("ElementSize", "")).split()
@@ -40,8 +40,8 @@ def check_header(path: Path) -> Warned:
         found = " × ".join(f"{float(each):g}" for each in spacing)
         raise InputRefused(
             "no_spacing",
-            f"{path.name} gives a spacing of {found} mm; each must be more than 0. Convert the CT "
-            "from DICOM again, or correct the header: TransformMatrix says where an axis runs.",
+            f"{path.name} has a spacing of {found} mm, but every spacing must be above 0. Convert "
+            "the CT from DICOM again, or correct TransformMatrix, which gives the directions.",
         )
     return () if any(key in header for key in _DIRECTIONS) else orientation_unknown(path.name)
 
@@ -71,7 +71,7 @@ def _check_list(path: Path, header: dict[str, str], start: int) -> None:
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], int]:
-    """The header's keys, and where LOCAL pixels begin; KeyError where it is no whole header."""
+    """The header by key, and the offset of LOCAL pixels. Raises KeyError if it is incomplete."""
     header: dict[str, str] = {}
     start = 0
     with path.open("rb") as file:

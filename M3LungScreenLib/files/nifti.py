@@ -1,8 +1,8 @@
-"""NIfTI and Analyze files, and where their headers contradict themselves.
+"""Reads NIfTI and Analyze files, and checks their headers for contradictions.
 
-ITK reads no NIfTI-2, takes one of the header's two affines without a word of the
-other, and makes NaN 0 HU. Field offsets are those of nifti1.h and nifti2.h; affines
-are RAS mm.
+ITK is not used here: it cannot read NIfTI-2, silently ignores one of the header's two
+affines, and turns NaN into 0 HU. Field offsets are those of nifti1.h and nifti2.h;
+affines are in RAS mm.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from M3LungScreenLib.errors import InputRefused
 
 Warned = tuple[tuple[str, str], ...]
 
-# xyzt_units: metre, millimetre, micrometre; 0 is unknown and nearly always mm.
+# xyzt_units: meter, millimetre, micrometre; 0 is unknown and nearly always mm.
 _UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-# Data types by their codes; others are colours, complex or of 128 bits.
+# Data types by their codes; others are colors, complex or of 128 bits.
 _TYPES = {
     2: "u1",
     4: "i2",
@@ -58,7 +58,7 @@ LARGEST_DIFFERENCE = 0.02
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """The fields that say what and where the voxels are; lengths in mm."""
+    """The header fields for type and geometry; lengths in mm."""
 
     size: tuple[int, ...]
     datatype: int
@@ -72,7 +72,7 @@ class NiftiHeader:
 
     @classmethod
     def read(cls, path: Path) -> NiftiHeader:
-        """ValueError or struct.error where `path` begins with no NIfTI or Analyze header."""
+        """Raises ValueError or struct.error if `path` has no NIfTI or Analyze header."""
         with opened(path) as file:
             head = file.read(_LONGEST_HEADER)
         order = "<" if head[:4] in (b"\x5c\x01\0\0", b"\x1c\x02\0\0") else ">"
@@ -103,11 +103,11 @@ class NiftiHeader:
         )
 
     def values(self, header: Path, data: Path) -> np.ndarray:
-        """What `data` holds, scaled, `[…, z, y, x]`; InputRefused where it is cut short."""
+        """The rescaled values in `data`, `[…, z, y, x]`. Raises InputRefused if truncated."""
         if self.datatype not in _TYPES:
             raise InputRefused(
                 "not_hu",
-                f"{header.name} holds colours or complex numbers, no Hounsfield units. Load the "
+                f"{header.name} has color or complex values, not Hounsfield units. Load the "
                 "original CT series.",
             )
         pixels = b""
@@ -123,9 +123,9 @@ class NiftiHeader:
         return _rescaled(stored.astype(kind.newbyteorder("="), copy=False), *self.scale)
 
     def geometry(self, name: str) -> tuple[Geometry, Warned]:
-        """Where the voxels lie, and what is doubtful in what the header says of it.
+        """The geometry, and warnings about contradictions in the header.
 
-        Raises InputRefused for a sheared affine and where there is no spacing.
+        Raises InputRefused if the affine is sheared or the spacing is missing.
         """
         known = np.isfinite(self.pixdim_mm) & (self.pixdim_mm != 0)
         if not all(known[i] for i, count in enumerate(self.size[:3]) if count > 1):
@@ -160,9 +160,9 @@ class NiftiHeader:
 
 
 def read_nifti(header_path: Path, data: Path) -> tuple[np.ndarray, Geometry, Warned]:
-    """Values `[…, z, y, x]` with where they lie and what is doubtful of that.
+    """Values `[…, z, y, x]`, their geometry, and warnings about it.
 
-    Raises InputRefused for a file that is cut short, sheared or without spacing.
+    Raises InputRefused for a file that is truncated, sheared or without spacing.
     """
     header = NiftiHeader.read(header_path)
     values = header.values(header_path, data)
@@ -170,7 +170,7 @@ def read_nifti(header_path: Path, data: Path) -> tuple[np.ndarray, Geometry, War
 
 
 def _rescaled(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """A slope of 0 stands for none. Whole numbers stay whole: floats take twice the memory."""
+    """A slope of 0 means none. Integers stay integers: floats need twice the memory."""
     if slope == 0 or not np.isfinite([slope, intercept]).all() or (slope, intercept) == (1, 0):
         return values
     if values.dtype.kind in "iu" and slope == 1 and intercept.is_integer():
@@ -179,7 +179,7 @@ def _rescaled(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
 
 
 def opened(path: Path) -> BinaryIO:
-    """`path` for reading, unpacked where it is gzip by its content, whatever its name."""
+    """`path` opened for reading, and unpacked if its content is gzip."""
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
     return gzip.open(path) if packed else path.open("rb")  # type: ignore[return-value]
@@ -188,8 +188,8 @@ def opened(path: Path) -> BinaryIO:
 def no_spacing(name: str) -> InputRefused:
     return InputRefused(
         "no_spacing",
-        f"{name} does not say how far apart its voxels lie, and a guess would make every volume "
-        "wrong. Save the CT with its spacing, or convert it from DICOM again.",
+        f"{name} does not give its voxel spacing, without which nothing can be measured. Save the "
+        "CT with its spacing, or convert it from DICOM again.",
     )
 
 
@@ -197,9 +197,9 @@ def orientation_unknown(name: str) -> Warned:
     return (
         (
             "orientation_unknown",
-            f"{name} does not say how the patient lies in it; rows were taken to run from front "
-            "to back, columns from right to left and slices from feet to head. A file that was "
-            "converted from DICOM says it.",
+            f"{name} does not give the patient's orientation. Rows were assumed to run from front "
+            "to back, columns from right to left and slices from feet to head. A file converted "
+            "from DICOM has the orientation.",
         ),
     )
 
@@ -235,12 +235,12 @@ def _is_singular(affine: np.ndarray) -> bool:
 
 
 def _singular(name: str, has_qform: bool) -> Warned:
-    instead = "its qform was" if has_qform else "its spacing alone was"
+    instead = "its qform" if has_qform else "only its spacing"
     return (
         (
             "singular_affine",
-            f"The sform of {name} places all voxels in one plane; {instead} taken instead. "
-            "Convert the CT from DICOM again where that is not as it was scanned.",
+            f"The sform of {name} puts all voxels in one plane, so {instead} was used instead. "
+            "If the orientation is wrong, convert the CT from DICOM again.",
         ),
     )
 
@@ -257,8 +257,8 @@ def sheared(name: str, degrees: float | None = None) -> InputRefused:
     return InputRefused(
         "sheared",
         f"{name} is sheared{by}: its axes are not at right angles, as after a scan with a tilted "
-        "gantry. Load the DICOM series in Slicer, which straightens it, and save that as .nrrd; "
-        "or take the file whose name ends in _Tilt that dcm2niix writes beside this one.",
+        "gantry. Load the DICOM series in Slicer, which corrects this, and save it as .nrrd; or "
+        "use the file ending in _Tilt that dcm2niix writes next to this one.",
     )
 
 
@@ -277,9 +277,9 @@ def _contradiction(name: str, claims: dict[str, tuple[np.ndarray, str]]) -> Warn
         return ()
     sizes = [" × ".join(f"{each:.3g}" for each in mm) for mm in (spacing, spacing_2)]
     what = (
-        f"voxels of {sizes[0]} mm by its {one}, of {sizes[1]} mm by its {other}"
+        f"voxels measure {sizes[0]} mm by its {one}, {sizes[1]} mm by its {other}"
         if apart
-        else f"axes towards {letters} by its {one}, towards {letters_2} by its {other}"
+        else f"axes point to {letters} by its {one}, to {letters_2} by its {other}"
     )
     return (
         (

@@ -1,4 +1,4 @@
-"""What an NRRD header says of its place, and whether its pixels can be read."""
+"""Checks the geometry and encoding in an NRRD header."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from M3LungScreenLib.completeness import check_gzip
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.files.nifti import Warned, no_spacing, orientation_unknown
 
-# Headers are a few hundred bytes of text; pixels follow at once.
+# Headers are a few hundred bytes of text, directly before the pixels.
 _LONGEST_HEADER = 65536
-# 'left-posterior-superior' or 'LPS'; 'scanner-xyz' and others tell nothing of the patient.
+# 'left-posterior-superior' or 'LPS'; 'scanner-xyz' and others do not refer to the patient.
 _ANATOMICAL = ("left", "right", "lps", "ras", "las")
 _READABLE = ("raw", "gzip", "gz", "txt", "text", "ascii", "hex")
 
 
 def read_header(path: Path) -> tuple[dict[str, str], int]:
-    """An NRRD header's fields by their names in small letters, and where the pixels begin.
+    """An NRRD header's fields by lowercase name, and the offset of the pixels.
 
-    ValueError where it is cut.
+    Raises ValueError if the header is truncated.
     """
     with path.open("rb") as file:
         head = file.read(_LONGEST_HEADER)
@@ -35,17 +35,17 @@ def read_header(path: Path) -> tuple[dict[str, str], int]:
 
 
 def check_header(path: Path) -> Warned:
-    """Refuse missing pixels, several frames and a missing spacing; warn of no orientation.
+    """Refuse missing pixels, several frames and missing spacing; warn if there is no orientation.
 
-    ITK takes a compressed file without its end.
+    Truncation is checked here because ITK accepts a truncated gzip file.
     """
     header, start = read_header(path)
     encoding = header.get("encoding", "raw").lower()
     if encoding not in _READABLE:
         raise InputRefused(
             "unreadable",
-            f"{path.name} is packed with {encoding}, which is not read here. Save it with gzip or "
-            "raw encoding.",
+            f"{path.name} has the encoding {encoding}, which is not supported. Save it with gzip "
+            "or raw encoding.",
         )
     data = _data_file(path, header)
     if data is not None and encoding.startswith("gz"):
@@ -61,14 +61,14 @@ def check_header(path: Path) -> Warned:
 
 
 def _data_file(path: Path, header: dict[str, str]) -> Path | None:
-    """Where the pixels are, None where they are spread over several files."""
+    """The file with the pixels, or None if there are several."""
     name = header.get("data file", header.get("datafile", ""))
     if name.upper().startswith("LIST") or "%" in name:
         return None
     if not (path.parent / name).exists():
         raise InputRefused(
             "truncated",
-            f"{path.name} keeps its pixels in {name}, which is not beside it. Copy both into one "
+            f"{path.name} stores its pixels in {name}, which is missing. Copy both files into one "
             "folder.",
         )
     return path.parent / name if name else path
@@ -84,8 +84,8 @@ def _check_frames(header: dict[str, str], name: str) -> None:
 def several_frames(name: str, count: int) -> InputRefused:
     return InputRefused(
         "not_a_volume",
-        f"{name} holds {count} frames of a sequence; one is screened at a time. Save one time "
-        "point as a volume of its own.",
+        f"{name} is a sequence of {count} frames, but only one can be screened at a time. Save "
+        "one time point as a separate volume.",
     )
 
 

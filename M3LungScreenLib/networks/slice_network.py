@@ -42,7 +42,9 @@ class SliceNetwork(nn.Module):
     def __init__(self, settings: SliceNetworkSettings, pretrained: State | None = None) -> None:
         super().__init__()
         if settings.attention and not settings.multi_task:
-            raise ValueError("attention needs multi_task: the location map is the lesion head's")
+            raise ValueError(
+                "attention requires multi_task: its location map comes from the lesion head"
+            )
         self.settings = settings
         extra = settings.attention + COORDINATE_CHANNELS * settings.coordinates
         self.backbone = make_backbone(settings.backbone, int(extra), pretrained)
@@ -134,7 +136,7 @@ def own_view(lesion_logits: Tensor, map_logits: Tensor) -> Tensor:
 
 
 def coordinate_maps(x: Tensor) -> Tensor:
-    """x and y in [-1, 1] and their distance from the centre (III-B.3): B, 3, h, w."""
+    """x and y in [-1, 1] and their distance from the center (III-B.3): B, 3, h, w."""
     batch, _, height, width = x.shape
     rows = torch.linspace(-1, 1, height, device=x.device, dtype=x.dtype)
     columns = torch.linspace(-1, 1, width, device=x.device, dtype=x.dtype)

@@ -1,6 +1,6 @@
-"""Charts as inline SVG: small, sharp in print, and readable without colour.
+"""Charts as inline SVG: small, sharp in print, and readable without color.
 
-Every line has its own dash, every bar its own label; colours are those of classes.py.
+Each line has its own dash and each bar its own label; colors are those of classes.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ SCALES = (0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 def probability_bars(probabilities: ClassProbabilities, predicted: str) -> Markup:
-    """Four labelled bars with their numbers; the likeliest in bold."""
+    """Four labeled bars with numbers, the most likely class in bold."""
     parts = []
     for each in CLASSES:
         share, y = getattr(probabilities, each.key), 8 + 30 * each.index
@@ -35,7 +35,7 @@ def probability_bars(probabilities: ClassProbabilities, predicted: str) -> Marku
 
 
 def involvement_bars(involvement: Involvement) -> Markup:
-    """Both lungs face to face as on the CT (patient's right at the left), by zone."""
+    """Both lungs side by side as on CT (patient's right on the left), by zone."""
     lungs = (involvement.right, involvement.left)
     scale = _scale(max(getattr(lung, zone) for lung in lungs for zone in ("fraction", *ZONES)))
     parts = [
@@ -47,11 +47,11 @@ def involvement_bars(involvement: Involvement) -> Markup:
     for row, zone in enumerate(("whole lung", *ZONES)):
         parts.append(_text(300, 41 + 26 * row, zone, anchor="middle", color=QUIET))
     parts += _involvement_axis(scale)
-    return _svg(600, 226, "Share of each lung and zone that is lesion", parts)
+    return _svg(600, 226, "Involvement of each lung and zone", parts)
 
 
 def along_volume(result: Result) -> Markup:
-    """Eq. 4's four probabilities and P(lesion), slice by slice from feet to head."""
+    """The four probabilities of Eq. 4 and P(lesion) by slice, feet to head."""
     slices = [result.slice_of(k) for k in range(result.volume.slice_count)]
     count = len(slices)
 
@@ -171,7 +171,7 @@ def _path(commands: str, color: str, fill: str = "none") -> Markup:
 
 
 def _line(points: Sequence[tuple[float, float]], color: str, dash: str, width: float) -> Markup:
-    """A polyline; a point alone becomes a dot."""
+    """A polyline; a single point becomes a dot."""
     if len(points) == 1:
         return Markup('<circle cx="{:.1f}" cy="{:.1f}" r="3.5" fill="{}"/>').format(
             *points[0], color

@@ -1,4 +1,4 @@
-"""The result folder: complete or absent, and never over something else."""
+"""Writes the result folder, completely or not at all, and never overwrites other files."""
 
 import json
 import os
@@ -33,10 +33,10 @@ LEFT_BY_VIEWING = ("**/.DS_Store", "**/Thumbs.db", "**/desktop.ini")
 
 @dataclass(frozen=True)
 class Output:
-    """What a program writes into its folder, by which an earlier output of its own is known.
+    """The files a program writes into its folder, to recognize an earlier output.
 
-    `mark` is a JSON file, whose content `is_ours` recognises; `files` are globs of all there
-    may be: what is replaced is deleted, and nobody else's file may be.
+    `mark` is a JSON file whose content `is_ours` recognizes. `files` are globs of all files
+    it may contain: they are deleted when the output is replaced; any other file prevents that.
     """
 
     mark: str
@@ -66,38 +66,39 @@ RESULT = Output(
 
 
 def check_target(folder: str | Path, output: Output = RESULT) -> None:
-    """Whether `write` may use `folder`, to be asked before any work is done.
+    """Check before any work is done that `write` may use `folder`.
 
-    UsageError 'output_not_empty' for a file, or for a folder that holds something other
-    than an earlier `output`; 'output_not_writable' where nothing can be made.
+    Raises UsageError 'output_not_empty' for a file, or a folder with anything but an earlier
+    `output`; 'output_not_writable' if no folder can be created there.
     """
     place = Path(folder).resolve()
     if place.exists() and not place.is_dir():
-        raise UsageError("output_not_empty", f"{folder} is a file. Name a new or empty folder.")
+        raise UsageError("output_not_empty", f"{folder} is a file. Choose a new or empty folder.")
     if place.is_dir() and any(place.iterdir()):
         _check_earlier(Path(folder), output)
     standing = next(each for each in place.parents if each.exists())
     if not standing.is_dir() or not os.access(standing, os.W_OK):
         raise UsageError(
-            "output_not_writable", f"No folder can be made in {standing}. Name another place."
+            "output_not_writable",
+            f"A folder cannot be created in {standing}. Choose another place.",
         )
 
 
 def _check_earlier(folder: Path, output: Output) -> None:
-    """UsageError unless all that lies there is of an earlier `output`."""
+    """Raise UsageError unless all files are from an earlier `output`."""
     if not _is_marked(folder / output.mark, output):
         raise UsageError(
             "output_not_empty",
-            f"{folder} is not empty and holds no {output.mark} of an earlier run. "
-            "Name a new or empty folder.",
+            f"{folder} is not empty and has no {output.mark} from an earlier run. "
+            "Choose a new or empty folder.",
         )
     known = (*output.files, *LEFT_BY_VIEWING)
     others = set(folder.rglob("*")) - {each for pattern in known for each in folder.glob(pattern)}
     if others:
         raise UsageError(
             "output_not_empty",
-            f"{folder} holds {min(others).relative_to(folder)} beside an earlier run's files. "
-            "Move it elsewhere, or name a new or empty folder.",
+            f"{folder} contains {min(others).relative_to(folder)}, which is not from an earlier "
+            "run. Move it elsewhere, or choose a new or empty folder.",
         )
 
 
@@ -110,14 +111,13 @@ def _is_marked(path: Path, output: Output) -> bool:
 
 
 def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path:
-    """Write all files of `result` beside `folder`, then move them into place.
+    """Write all files of `result` next to `folder`, then move them into place.
 
-    `volumes` 'raw' writes arrays as they lie in memory, `[slice, row, column]` of the
-    stored geometry, for a program that maps them at once, and the attention maps;
-    'nrrd' is for everybody.
-    A folder of an earlier screening is replaced once the new one is complete. On any
-    exception what was there before is there again, and nothing else. Raises as
-    `check_target` does; UsageError 'output_not_written' where the disk refuses.
+    `volumes` 'nrrd' is for people; 'raw' writes plain arrays `[slice, row, column]` in the
+    stored geometry, to be memory-mapped, and the attention maps.
+    The folder of an earlier screening is replaced once the new one is complete; on any
+    exception it stays as it was. Raises as `check_target`, and UsageError
+    'output_not_written' if writing fails.
     """
     start = time.perf_counter()
     with complete_or_absent(folder) as new:
@@ -127,7 +127,7 @@ def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path
 
 @contextmanager
 def complete_or_absent(folder: str | Path, output: Output = RESULT) -> Iterator[Path]:
-    """An empty folder to fill, which becomes `folder` once all went well; as `write` says."""
+    """An empty folder that becomes `folder` if no exception occurs; see `write`."""
     check_target(folder, output)
     place = Path(folder).resolve()
     try:

@@ -1,4 +1,4 @@
-"""report.html: one file that needs nothing else, the clinician's page first."""
+"""Writes report.html, a single file with all pictures inside."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class KeySlice:
-    """A slice shown large; `picture_map` is None where it is called Healthy."""
+    """A slice shown large; `picture_map` is None if it is classified as Healthy."""
 
     title: str
     caption: str
@@ -40,7 +40,7 @@ class KeySlice:
 
 
 def report_html(result: Result) -> str:
-    """The whole report; every text that comes from outside is escaped."""
+    """The whole report; all text from outside is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -53,7 +53,7 @@ def report_html(result: Result) -> str:
 
 
 def contents(result: Result) -> dict[str, Any]:
-    """What the template shows, by name."""
+    """The values shown by the template."""
     probabilities = likeliest(result)
     predicted = _predicted(result)
     several = result.volume.slice_count > 1
@@ -86,7 +86,7 @@ def contents(result: Result) -> dict[str, Any]:
 
 
 def headline(result: Result) -> str:
-    """The verdict in words, with a capital."""
+    """The verdict in words, capitalized."""
     called = result.patient.verdict if result.patient else _predicted(result)
     if called == INDETERMINATE:
         return "Indeterminate"
@@ -98,18 +98,18 @@ def headline(result: Result) -> str:
 
 
 def key_slice(result: Result, k: int) -> KeySlice:
-    """Axial slice `k` with its CT, its map and what is known of it."""
+    """Axial slice `k` with its picture, map and caption."""
     one = result.slice_of(k)
     view = view_of(result, KEY_SLICE_WIDTH)
     name, color = class_of(one)
     share = getattr(one.probabilities, one.predicted) if one.predicted else 0.0
-    centre = ", ".join(with_minus(f"{each:.1f}") for each in one.position_mm)
+    center = ", ".join(with_minus(f"{each:.1f}") for each in one.position_mm)
     healthy = one.predicted == "healthy"
     return KeySlice(
         title=f"Slice {one.index}",
         caption=f"{name} {percent(share)} · lesion {percent(one.p_lesion or 0.0)} · "
-        f"{percent(one.involvement or 0.0)} of its lung involved · "
-        f"centre {centre} mm (LPS)",
+        f"{percent(one.involvement or 0.0)} of lung involved · "
+        f"center {center} mm (LPS)",
         color=color,
         picture=data_uri(ct_picture(result, k, view)),
         picture_map=None if healthy else data_uri(slice_map(result, k, view, outline=True)),
@@ -139,12 +139,12 @@ def _lungs(result: Result) -> list[tuple[str, LungInvolvement, float]]:
     return [
         ("Right lung", share.right, volume.right),
         ("Left lung", share.left, volume.left),
-        ("Both", share.total, volume.total),
+        ("Both lungs", share.total, volume.total),
     ]
 
 
 def _times(result: Result) -> str:
-    """Total and steps without writing, which is not over while this is written."""
+    """Total and steps; writing is left out because it is not finished yet."""
     steps = {name: each for name, each in asdict(result.timing_s).items() if name != "write"}
     total = steps.pop("total")
     parts = ", ".join(f"{name.replace('_', ' ')} {each:.1f}" for name, each in steps.items())

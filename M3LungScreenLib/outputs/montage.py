@@ -1,4 +1,4 @@
-"""montage.png, the paper's Figure 11: every fifth slice, its map below, the patient at the end."""
+"""Draws montage.png, the paper's Figure 11: every fifth slice above its map, then the patient."""
 
 import math
 
@@ -19,7 +19,7 @@ PAPER, INK, RAIL = "#16181b", "#f2f2f2", "#3a3f45"
 def shown_slices(result: Result) -> list[int]:
     """Axial indices, feet to head: every fifth informative slice.
 
-    Of a preview all that were screened, since between them nothing was looked at.
+    In a preview, all screened slices.
     """
     by_k = [result.slice_of(k) for k in range(result.volume.slice_count)]
     informative = [k for k, each in enumerate(by_k) if each.informative]
@@ -62,7 +62,7 @@ def _sheet(cells: list[Image.Image], columns: int) -> Image.Image:
 
 
 def _cell(result: Result, k: int, view: View) -> Image.Image:
-    """CT above, map below; the CT again where the slice is called Healthy."""
+    """CT above, map below; the plain CT again if the slice is classified as Healthy."""
     one = result.slice_of(k)
     width, height = view.size
     cell = Image.new("RGB", (width, 2 * height))
@@ -76,14 +76,14 @@ def _cell(result: Result, k: int, view: View) -> Image.Image:
 
 
 def slice_map(result: Result, k: int, view: View, outline: bool = False) -> Image.Image:
-    """The map over the slice, or the plain CT where the slice is called Healthy."""
+    """The map over the slice, or the plain CT if the slice is classified as Healthy."""
     if result.slice_of(k).predicted == "healthy":
         return ct_picture(result, k, view)
     return map_picture(result, k, view, outline)
 
 
 def class_of(one: SliceResult) -> tuple[str, str]:
-    """Name and colour of what a slice is called."""
+    """Name and color of what a slice is called."""
     if one.predicted is None:
         return "not screened", "#9a9a9a"
     called = class_by_key(one.predicted)

@@ -1,7 +1,7 @@
-"""Slices as radiologists look at them: lung window, map in warm colours, lesion outlined.
+"""Draws slices in the lung window, with the lesion map in warm colors and lesions outlined.
 
-LPS axial arrays already lie the radiological way: front up, the patient's right
-at the left of the picture.
+LPS axial arrays are already in radiological orientation: front up, the patient's right on
+the left of the picture.
 """
 
 import base64
@@ -16,15 +16,15 @@ from M3LungScreenLib.result import Result
 
 WINDOW_CENTER_HU, WINDOW_WIDTH_HU = -600, 1200
 MARGIN_MM = 12.0
-LOWEST_SHOWN = 0.2  # the map is never quite 0; below this it would tint the whole lung
-STRONGEST_TINT = 0.5  # so that the CT shines through where the map is 1
+LOWEST_SHOWN = 0.2  # the map is never exactly 0; lower values would tint the whole lung
+STRONGEST_TINT = 0.5  # keeps the CT visible where the map is 1
 WARM = np.array([[120, 0, 0], [210, 20, 10], [250, 90, 10], [255, 165, 20], [255, 225, 60]])
 OUTLINE = (0, 235, 255)
 
 
 @dataclass(frozen=True)
 class View:
-    """The part of every slice that is shown, and the pixels it is shown in (width, height)."""
+    """The part of each slice that is shown, and the size of the picture (width, height)."""
 
     rows: slice
     columns: slice
@@ -36,7 +36,7 @@ class View:
 
 
 def view_of(result: Result, width: int) -> View:
-    """One view for all slices: every crop and a margin, with square millimetres."""
+    """One view for all slices: all crops plus a margin, with square pixels in mm."""
     x_mm, y_mm, _ = result.volume.spacing_mm
     _, rows, columns = result.volume.hu.shape
     crops = [each.crop for each in result.slices if each.crop] or [(0, 0, rows, columns)]
@@ -60,7 +60,7 @@ def ct_picture(result: Result, k: int, view: View) -> Image.Image:
 
 
 def map_picture(result: Result, k: int, view: View, outline: bool = False) -> Image.Image:
-    """The slice under its location map; the label map's lesion outlined if asked."""
+    """The slice under its location map, optionally with the lesions outlined."""
     location = view.cut(result.arrays.lesion_location_map[k])
     sized = np.asarray(Image.fromarray(location).resize(view.size, Image.Resampling.BILINEAR))
     tint = np.clip((sized - LOWEST_SHOWN) / (1 - LOWEST_SHOWN), 0, 1)[..., None]
@@ -79,7 +79,7 @@ def warm_colors(values: np.ndarray) -> np.ndarray:
 
 
 def data_uri(picture: Image.Image, quality: int = 88) -> str:
-    """A JPEG that lies in the page itself."""
+    """The picture as a JPEG data URI."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -88,7 +88,7 @@ def data_uri(picture: Image.Image, quality: int = 88) -> str:
 def write_label(
     picture: Image.Image, place: tuple[int, int], text: str, color: str | None, size: int
 ) -> None:
-    """`text` on a dark plate at `place` (x, y), after a chip of `color` if there is one."""
+    """`text` on a dark background at `place` (x, y), after a square of `color` if given."""
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(size)
     x, y = place

@@ -1,4 +1,4 @@
-"""slices.csv: what result.json says of every slice, one row each."""
+"""Writes slices.csv: one row per slice, as in result.json."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ COLUMNS = tuple(
 
 
 def slices_csv(result: Result) -> str:
-    """Header and rows in the order of `result.slices`; null is empty, booleans true and false."""
+    """Header and rows in the order of `result.slices`; null is empty, booleans true or false."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Height × half width × half depth: lungs of about 2 to 7 litres.
+# Height × half width × half depth: lungs of about 2 to 7 liters.
 CAGE_MM3 = (1.5e6, 4.3e6)
 
 

@@ -125,7 +125,7 @@ def deposit(
 
     Each point's volume is shared trilinearly among its eight voxels, so that what is
     thinner than a voxel shows with its true partial volume. `points_mm` counts from
-    the centre of voxel 0.
+    the center of voxel 0.
     """
     position = points_mm / np.asarray(spacing)
     base = np.floor(position).astype(np.int64)

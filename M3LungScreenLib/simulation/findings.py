@@ -26,7 +26,7 @@ class VariantRecord:
 
 
 class Scene(NamedTuple):
-    """A chest under change: float32 HU, lungs, their depth in mm, voxel centres in mm."""
+    """A chest under change: float32 HU, lungs, their depth in mm, voxel centers in mm."""
 
     hu: np.ndarray
     lungs: np.ndarray  # uint8 [slice, row, column]: 1 right, 2 left
@@ -75,7 +75,7 @@ def expiration(scene: Scene, record: VariantRecord, rng: np.random.Generator) ->
 
 
 def mosaic(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Some lobules hold more air than their neighbours, with sharp borders."""
+    """Some lobules hold more air than their neighbors, with sharp borders."""
     field = volume_noise(rng, scene.axes, rng.uniform(14, 40))
     edge = smoothstep((field - rng.uniform(-0.4, 0.6)) / 0.25 + 0.5)
     _fill(scene, (0.03 + 0.08 * record.strength) * edge)
@@ -101,7 +101,7 @@ def fissure(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> No
 
 
 def nodules(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Solid round or spiculated nodules, a tumour among them when strong, some calcified."""
+    """Solid round or spiculated nodules, a tumor among them when strong, some calcified."""
     for n in range(record.count):
         large = 10 + 45 * record.strength if n == 0 else 8
         radius = float(np.exp(rng.uniform(np.log(1.5), np.log(max(2.0, large / 2)))))

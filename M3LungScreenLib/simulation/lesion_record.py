@@ -10,7 +10,7 @@ Pattern = Literal["plain", "crazy_paving", "halo", "reversed_halo", "cloudy"]
 
 @dataclass(frozen=True)
 class LesionRecord:
-    """One lesion; vectors are z, y, x, lengths mm from the centre of voxel 0.
+    """One lesion; vectors are z, y, x, lengths mm from the center of voxel 0.
 
     `kind` is the shape: 'patch' an ellipsoid around `center_mm`; 'pleural' a plate or
     wedge along the costal surface, `axis` its inward normal; 'tube' runs from
@@ -19,7 +19,7 @@ class LesionRecord:
     fluid beside the lung and no lesion. `radii_mm` is along and across `axis`.
     `fill` is the share of air that is replaced (ground glass 0.15 to 0.5,
     consolidation above 0.85), `core_fill` that of the core, which lies where the
-    shape is deeper than `core_level` (0 rim, 1 centre). `soft` and `warp` shape the
+    shape is deeper than `core_level` (0 rim, 1 center). `soft` and `warp` shape the
     border relative to the radius; `bronchograms` is the number of air-filled bronchi.
     """
 

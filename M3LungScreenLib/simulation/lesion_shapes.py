@@ -53,7 +53,7 @@ def corners(record: LesionRecord, frame: LungFrame) -> tuple[np.ndarray, np.ndar
         end = center + axis * along
     reach = 1.5 * max(along, across)
     if record.kind in ("nodules", "tree_in_bud"):
-        # Normally distributed around the centre; from there a stem and its twigs.
+        # Normally distributed around the center; from there a stem and its twigs.
         reach = 2.2 * along + (25 if record.kind == "tree_in_bud" else 0)
     elif record.kind == "tube":
         reach = 1.5 * across
@@ -83,7 +83,7 @@ def fill_of(record: LesionRecord, frame: LungFrame, grid: Grid) -> tuple[np.ndar
 
 
 def _level(record: LesionRecord, frame: LungFrame, axes: Axes) -> np.ndarray:
-    """1 at the centre, 0 on the border, negative outside."""
+    """1 at the center, 0 on the border, negative outside."""
     z, y, x = (a - c for a, c in zip(axes, record.center_mm, strict=True))
     z, y, x = z[:, None, None], y[None, :, None], x[None, None, :]
     along = z * record.axis[0] + y * record.axis[1] + x * record.axis[2]

@@ -1,7 +1,7 @@
 """Places in a pair of lungs: how deep, how high, how far back, which lobe.
 
 Works on any lung mask, real or simulated; everything lies on a grid of about 4 mm.
-Positions are z, y, x in mm from the centre of voxel 0 of the mask.
+Positions are z, y, x in mm from the center of voxel 0 of the mask.
 """
 
 from collections.abc import Sequence

@@ -113,7 +113,7 @@ def _slices(
 
 
 def _axes(record: PatientRecord) -> Axes:
-    """z, y, x of the voxel centres in body coordinates."""
+    """z, y, x of the voxel centers in body coordinates."""
     body, scanner = record.anatomy, record.scanner
     length = body.lung_height + scanner.margin_below_mm + scanner.margin_above_mm
     middle = -scanner.margin_below_mm + length / 2

@@ -13,7 +13,7 @@ COMMON = (0.05, 0.08, 0.08, 0.13, 0.12, 0.12, 0.06, 0.22, 0.04, 0.04, 0.03, 0.03
 
 @dataclass(frozen=True)
 class ScannerRecord:
-    """One scan. `blur_px` and `sharpen` are the kernel, `noise_hu` the noise at the centre.
+    """One scan. `blur_px` and `sharpen` are the kernel, `noise_hu` the noise at the center.
 
     `pulsation_mm` and `breathing_mm` are how far heart and diaphragm move during a
     slice; 0 is still. `padding` fills what lies outside the round field of view.
@@ -126,7 +126,7 @@ def _pulsate(
 
 
 def _breathe(hu: np.ndarray, chest: Chest, record: ScannerRecord) -> np.ndarray:
-    """Slices near the diaphragm mix with their neighbours; vessels there show twice."""
+    """Slices near the diaphragm mix with their neighbors; vessels there show twice."""
     if record.breathing_mm == 0 or len(hu) < 3:
         return hu
     away = max(1, round(record.breathing_mm / record.thickness_mm))

@@ -1,6 +1,9 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -84,8 +87,22 @@ def test_p_lesion_is_calibrated_as_a_hand_worked_slice_says():
 def test_a_low_top_probability_is_indeterminate_with_its_reason():
     verdict = decide(np.array([0.2, 0.45, 0.05, 0.3]), count_slices(one_hot[[1]], T), SETTINGS)
     assert (verdict.predicted, verdict.verdict) == ("covid19", "indeterminate")
-    assert "COVID-19" in verdict.reasons[0]
-    assert "45%" in verdict.reasons[0]
+    assert verdict.reasons == (
+        "COVID-19 is most likely (45.0 %), below the 50.0 % this model needs for a verdict.",
+    )
+
+
+@given(st.floats(0.3, 0.95), st.floats(1e-7, 0.01))
+def test_a_probability_below_the_limit_never_reads_like_the_limit(limit, short):
+    settings = replace(SETTINGS, minimum_top_probability=limit)
+    top = limit - short
+    rest = (1 - top) / 3
+    assume(rest < top)
+    verdict = decide(np.array([rest, top, rest, rest]), count_slices(one_hot[[1]], T), settings)
+    found, needed = map(float, re.findall(r"(\d+\.\d) %", verdict.reasons[0]))
+    assert found < needed
+    assert found == pytest.approx(100 * top, abs=0.11)
+    assert needed == pytest.approx(100 * limit, abs=0.11)
 
 
 def test_a_disagreement_needs_a_higher_top_probability():
@@ -126,4 +143,4 @@ def test_windows_too_far_apart_are_indeterminate_only_where_a_limit_is_set():
     assert decide(one_hot[2], counted, limited, 0.1).verdict == "h1n1"
     doubted = decide(one_hot[2], counted, limited, 0.3)
     assert doubted.verdict == "indeterminate"
-    assert "30%" in doubted.reasons[0]
+    assert "varies by 30.0 points (limit 10.0)" in doubted.reasons[0]

@@ -99,10 +99,10 @@ DAMAGES = {
     "no weights": (lambda each: (each.folder / WEIGHTS_FILE).unlink(), "weights .* are missing"),
     "one bit": (lambda each: flip_a_bit(each.folder / WEIGHTS_FILE), "damaged"),
     "no JSON": (lambda each: (each.folder / CARD_FILE).write_text("{"), "cannot be read"),
-    "a list": (lambda each: (each.folder / CARD_FILE).write_text("[]"), "holds no settings"),
+    "a list": (lambda each: (each.folder / CARD_FILE).write_text("[]"), "has no settings"),
     "a later format": (lambda each: changed_card(each, format_version=2), "format version 2"),
     "no settings": (lambda each: changed_card(each, settings=None), "settings is None"),
-    "no weights named": (lambda each: changed_card(each, weights=None), "not complete"),
+    "no weights named": (lambda each: changed_card(each, weights=None), "is incomplete"),
     "notes of another kind": (lambda each: changed_card(each, notes=3), "notes is 3"),
     "classes of another kind": (
         lambda each: changed_card(each, verified_on_real_ct=[1]),
@@ -121,16 +121,16 @@ DAMAGES = {
         ("preprocessing.input_size", True, "a whole number from 32 to 4096"),
         ("preprocessing.input_size", 256.0, "a whole number from 32 to 4096"),
         ("preprocessing.input_size", 0, "a whole number from 32 to 4096"),
-        ("preprocessing.window_centers_hu", [], "1 to 16 of them"),
-        ("preprocessing.window_centers_hu", [-600, "-500"], "each a whole number"),
+        ("preprocessing.window_centers_hu", [], "1 to 16 entries"),
+        ("preprocessing.window_centers_hu", [-600, "-500"], "each entry a whole number"),
         ("preprocessing.window_centers_hu", -600, "a list"),
         ("preprocessing.window_width_hu", 0, "from 1 to 8000"),
-        ("assessment.temperature", 0.0, "a number over 0 to 1000"),
-        ("assessment.temperature", float("nan"), "a number over 0 to 1000"),
-        ("assessment.temperature", float("inf"), "a number over 0 to 1000"),
-        ("assessment.temperature", None, "a number over 0 to 1000"),
-        ("assessment.slab_temperature", "2", "a number over 0 to 1000"),
-        ("assessment.maximum_spread_over_windows", 1.5, r"from 0 to 1 or nothing \(null\)"),
+        ("assessment.temperature", 0.0, "a number above 0 to 1000"),
+        ("assessment.temperature", float("nan"), "a number above 0 to 1000"),
+        ("assessment.temperature", float("inf"), "a number above 0 to 1000"),
+        ("assessment.temperature", None, "a number above 0 to 1000"),
+        ("assessment.slab_temperature", "2", "a number above 0 to 1000"),
+        ("assessment.maximum_spread_over_windows", 1.5, r"from 0 to 1 or null"),
         ("assessment.neighbour_sigma_mm", -1.0, "from 0 to 100"),
         ("localization.threshold", 50, "a number from 0 to 1"),
         ("localization", 0.5, "threshold"),
@@ -147,7 +147,7 @@ def test_a_setting_that_is_not_allowed_is_named_with_what_it_takes(a_bundle, key
     with pytest.raises(ModelRefused, match=takes) as refusal:
         load_bundle(a_bundle.folder)
     tuples = tuple(value) if isinstance(value, list) else value
-    assert f"{key} is {tuples!r}; it takes " in refusal.value.message
+    assert f"{key} is {tuples!r} but must be " in refusal.value.message
 
 
 def test_whole_numbers_serve_as_numbers_and_a_range_ends_where_it_says(a_bundle):
@@ -206,7 +206,9 @@ def test_weights_that_do_not_fit_the_settings_are_refused(networks, tmp_path):
 def test_a_device_that_is_not_there_is_a_usage_error(a_bundle):
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(UsageError, match="'cuda' is not available here; there is cpu"):
+    with pytest.raises(
+        UsageError, match=r"^CUDA is not available on this computer\. Available devices: CPU\.$"
+    ):
         make_engine(a_bundle, "cuda")
 
 

@@ -91,9 +91,9 @@ def test_a_few_millilitres_in_eleven_slices_are_too_little():
     coverage = measure_coverage(few, CTVolume.from_array(volume.hu[:11], volume.spacing_mm))
     codes = dict(check_lungs(few, coverage))
     assert list(codes) == ["one_lung", "too_little_lung"]
-    assert codes["too_little_lung"].startswith(
-        "The scan shows too little of the lungs for a verdict: 15 ml, about 0% of what a body of "
-        "this size has."
+    assert codes["too_little_lung"] == (
+        "The scan shows too little lung for a verdict: 15 ml, about 0 % of the lungs of a person "
+        "this size. Screen a CT of the whole chest."
     )
 
 
@@ -101,7 +101,7 @@ def test_a_scan_as_long_as_a_chest_with_hardly_any_lung_is_refused():
     lungs, volume = a_chest()
     hardly = lungs.copy()
     hardly[10:] = 0
-    with pytest.raises(InputRefused, match="There are only") as caught:
+    with pytest.raises(InputRefused, match=r"^Only \d+ ml of lung found in this scan") as caught:
         check_lungs(hardly, measure_coverage(hardly, volume))
     assert caught.value.kind == "no_lungs"
 
@@ -111,28 +111,32 @@ def test_no_lungs_are_refused(slices, what):
     lungs, volume = a_chest()
     none = 0 * lungs[:slices]
     coverage = measure_coverage(none, CTVolume.from_array(volume.hu[:slices], volume.spacing_mm))
-    with pytest.raises(InputRefused, match=f"There are no lungs in this {what}"):
+    with pytest.raises(InputRefused, match=f"No lungs found in this {what}"):
         check_lungs(none, coverage)
 
 
 @pytest.mark.parametrize(
-    ("which", "sides"),
+    ("which", "parts"),
     [
-        (np.s_[14:], "below"),
-        (np.s_[:40], "above"),
-        (np.s_[14:46], "below and above"),
-        (np.s_[:, :, 20:], "at the right"),
-        (np.s_[:, :, :60], "at the left"),
-        (np.s_[:, 24:], "in front"),
-        (np.s_[:, :48], "behind"),
-        (np.s_[14:, 24:, 20:60], "at the right, at the left, in front and below"),
+        (np.s_[14:], "the lung bases"),
+        (np.s_[:40], "the lung apices"),
+        (np.s_[14:46], "the lung bases and the lung apices"),
+        (np.s_[:, :, 20:], "the right edge of the lungs"),
+        (np.s_[:, :, :60], "the left edge of the lungs"),
+        (np.s_[:, 24:], "the front of the lungs"),
+        (np.s_[:, :48], "the back of the lungs"),
+        (
+            np.s_[14:, 24:, 20:60],
+            "the right edge of the lungs, the left edge of the lungs, the front of the lungs and "
+            "the lung bases",
+        ),
     ],
 )
-def test_the_sides_at_which_lungs_are_cut_off_are_named(which, sides):
+def test_the_parts_that_the_scan_misses_are_named(which, parts):
     lungs, coverage = part(which)
     [(code, message)] = check_lungs(lungs, coverage)
     assert code == "lungs_not_whole"
-    assert message.startswith(f"The lungs are cut off {sides}: what lies outside was not screened")
+    assert message.startswith(f"The scan misses {parts}; the result covers only the ")
 
 
 def test_lungs_that_end_at_the_scanners_circle_are_cut_off():

@@ -46,7 +46,7 @@ def test_the_chest_ct_is_found_among_all_else_and_the_rest_is_named_in_one_warni
     assert codes(volume) == ["several_series"]
     message = dict(volume.warnings)["several_series"]
     assert message.startswith("[1] series 4 (CT, 12 slices, 3.0 mm) was screened. Left out: ")
-    assert "[2] series 3 (CT, 9 slices, 3.0 mm) is 27 mm high" in message
+    assert "[2] series 3 (CT, 9 slices, 3.0 mm) covers less of the lungs (27 mm)" in message
     for other in ("is a localizer", "is coronal, not axial", "is MR, not CT"):
         assert other in message
 
@@ -65,7 +65,9 @@ def test_a_number_that_a_series_has_is_no_index(a_mixed_study):
 
 def test_an_unknown_series_is_a_usage_error_that_names_what_there_is(a_mixed_study):
     for name in ("77", "[0]", "[9]", "1.2.3"):
-        with pytest.raises(UsageError, match=r"there is \[1\] series 4 \(CT, 12 slices, 3.0 mm\)"):
+        with pytest.raises(
+            UsageError, match=r"Available: \[1\] series 4 \(CT, 12 slices, 3.0 mm\)"
+        ):
             read_ct(a_mixed_study[0], name)
 
 
@@ -93,7 +95,10 @@ def test_what_would_be_refused_is_not_advised(tmp_path):
     write_series(tmp_path, a_chest(15), number=2, change=stay)  # bolus tracking
     write_series(tmp_path, a_chest(4), number=5)
     message = dict(read_ct(tmp_path).warnings)["several_series"]
-    assert "series 2 (CT, 15 slices, at one place) has several slices at one place" in message
+    assert (
+        "series 2 (CT, 15 slices, at the same position) has several slices at the same position"
+        in message
+    )
     assert "--series" not in message
 
 
@@ -112,7 +117,7 @@ def test_the_refusal_of_a_study_without_ct_names_what_lies_there(tmp_path):
     write_series(tmp_path, a_chest(), number=8, orientation=CORONAL)
     write_series(tmp_path, a_chest(1), number=1, image_type="LOCALIZER")
     message = refusal(tmp_path).message
-    assert message.startswith("series 8 (CT, 12 images) is coronal, not axial. Beside it lie ")
+    assert message.startswith("series 8 (CT, 12 images) is coronal, not axial. Also there: ")
     assert "series 1 (CT, 1 image) is a localizer" in message
     assert "is MR, not CT" in message
 
@@ -121,10 +126,10 @@ def test_structures_reports_and_plans_alone_are_no_ct(tmp_path):
     data = a_dataset(generate_uid(), 9, "RTSTRUCT", "1.2.840.10008.5.1.4.1.1.481.3")
     data.save_as(tmp_path / "structures.dcm", enforce_file_format=True)
     assert (
-        "is RTSTRUCT (RT Structure Set Storage), no image"
+        "is RTSTRUCT (RT Structure Set Storage), not an image"
         in refusal(tmp_path / "structures.dcm").message
     )
-    assert "but RTSTRUCT (RT Structure Set Storage)" in refusal(tmp_path).message
+    assert "only RTSTRUCT (RT Structure Set Storage)" in refusal(tmp_path).message
 
 
 # Preference
@@ -205,7 +210,7 @@ def test_a_dose_sheet_under_the_series_uid_is_left_out(tmp_path):
 def test_colour_pictures_are_no_slices(tmp_path):
     colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}
     write_series(tmp_path, a_chest(20), number=1, **colour)
-    assert "is a colour picture" in refusal(tmp_path).message
+    assert "is a color picture" in refusal(tmp_path).message
     write_series(tmp_path, a_chest(), number=2)
     assert (read_ct(tmp_path).hu == a_chest()).all()
 
@@ -236,7 +241,7 @@ def test_a_ct_saved_as_secondary_capture_is_read_and_said(tmp_path):
 @pytest.mark.parametrize("uid", ["1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128"])
 def test_mr_and_pet_that_claim_to_be_ct_are_refused(tmp_path, uid):
     write_series(tmp_path, a_chest(), SOPClassUID=uid)
-    assert "though its modality says CT" in refusal(tmp_path).message
+    assert "although its modality is CT" in refusal(tmp_path).message
 
 
 @pytest.mark.parametrize("keyword", ["SOPClassUID", "SeriesInstanceUID", "Modality"])
@@ -257,7 +262,7 @@ def test_between_patients_nobody_chooses_but_the_user(tmp_path):
     write_series(tmp_path / "a", a_chest(), number=1, PatientID="A")
     write_series(tmp_path / "b", a_chest() + 7, number=2, PatientID="B")
     refused = refusal(tmp_path)
-    assert "holds CT of 2 patients" in refused.message
+    assert "contains CT of 2 patients" in refused.message
     assert (read_ct(tmp_path, "2").hu == a_chest() + 7).all()
     write_series(tmp_path / "c", a_chest() + 9, number=2, PatientID="C")
     assert refusal(tmp_path, "2").kind == "several_patients"
@@ -267,4 +272,4 @@ def test_between_patients_nobody_chooses_but_the_user(tmp_path):
 def test_single_slices_of_several_scans_are_not_screened_as_one(tmp_path):
     for k in range(12):
         write_series(tmp_path, a_chest(1), number=2 + k, places=np.array([3.0 * k]))
-    assert "holds 12 single CT slices" in refusal(tmp_path).message
+    assert "contains 12 single CT slices" in refusal(tmp_path).message

@@ -117,7 +117,9 @@ def test_a_file_that_is_cut_short_is_named_alone_and_in_its_series(tmp_path):
         path.write_bytes(whole[:length])
         for place in (path, tmp_path):
             assert refusal(place).kind == "truncated"
-            assert refusal(place).message.startswith(f"{path.name} promises 8,192 bytes of pixels")
+            assert refusal(place).message.startswith(
+                f"{path.name} should have 8,192 bytes of pixel data"
+            )
     path.write_bytes(whole[:200])
     assert refusal(path).message.startswith(f"{path.name} cannot be read")
 
@@ -162,7 +164,7 @@ def test_a_slice_without_pixels_is_named(tmp_path):
     path = sorted(tmp_path.iterdir())[4]
     with changed(path) as data:
         del data.PixelData
-    assert refusal(tmp_path).message.startswith(f"{path.name} has no pixels")
+    assert refusal(tmp_path).message.startswith(f"{path.name} has no pixel data")
 
 
 def test_one_file_of_a_damaged_header_is_named_and_its_gap_is_bridged(tmp_path):
@@ -191,7 +193,7 @@ def test_a_file_that_may_not_be_opened_is_named(tmp_path):
     write_series(tmp_path, a_chest())
     path = sorted(tmp_path.iterdir())[4]
     path.chmod(0)
-    assert "may not be opened" in refusal(path).message
+    assert "could not be opened" in refusal(path).message
     assert path.name in dict(read_ct(tmp_path).warnings)["damaged_files"]
 
 
@@ -208,7 +210,7 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     volume = read_ct(tmp_path)
     assert (volume.hu == a_chest()).all()
-    assert "may not be opened" in dict(volume.warnings)["damaged_files"]
+    assert "could not be opened" in dict(volume.warnings)["damaged_files"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")

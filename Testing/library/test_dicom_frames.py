@@ -159,7 +159,7 @@ def test_frames_of_plain_ct_storage_lie_as_far_apart_as_the_header_says_and_it_i
 
 def test_frames_of_plain_ct_storage_that_tells_no_distance_are_refused(tmp_path):
     a_plain_multi_frame(SliceThickness=3).save_as(tmp_path / "a", enforce_file_format=True)
-    assert "does not say where each lies" in refusal(tmp_path / "a").message
+    assert "does not give the position of each" in refusal(tmp_path / "a").message
 
 
 def test_frames_without_a_position_are_refused(tmp_path):
@@ -167,7 +167,7 @@ def test_frames_without_a_position_are_refused(tmp_path):
     for each in data.PerFrameFunctionalGroupsSequence:
         del each.PlanePositionSequence
     data.save_as(tmp_path / "a", enforce_file_format=True)
-    assert "does not say where each lies" in refusal(tmp_path).message
+    assert "does not give the position of each" in refusal(tmp_path).message
 
 
 def test_more_frames_than_groups_are_a_damaged_file(tmp_path):

@@ -138,7 +138,7 @@ def test_two_scans_that_nothing_tells_apart_are_refused_with_what_to_do(tmp_path
     write_series(tmp_path / "b", a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1")
     refused = refusal(tmp_path)
     assert refused.kind == "duplicate_slices"
-    assert "Export each scan as a series of its own" in refused.message
+    assert "Export each scan as a separate series" in refused.message
 
 
 def test_copies_of_files_count_once(tmp_path):

@@ -117,7 +117,7 @@ def test_a_masked_background_leaves_the_lungs_alone(a_chest, its_lungs_ml):
 def test_lungs_cut_out_of_their_body_are_refused(a_chest, value):
     near = ndimage.binary_dilation(segment_lungs(CTVolume.from_array(a_chest, SPACING_MM)) > 0)
     masked = CTVolume.from_array(np.where(near, a_chest, value).astype(np.int16), SPACING_MM)
-    with pytest.raises(InputRefused, match="Only the lungs are left in this CT"):
+    with pytest.raises(InputRefused, match="The body around the lungs was masked out"):
         prepare(masked, PREPROCESSING)
 
 
@@ -179,7 +179,7 @@ def test_nan_around_a_resampled_picture_is_outside(a_chest, its_lungs_ml):
 def test_a_value_that_is_no_number_in_the_body_is_refused(a_chest, value, kind):
     broken = a_chest.astype(kind)
     broken[12, 36, 40:43] = value
-    with pytest.raises(InputRefused, match="3 of its values within the picture are not numbers"):
+    with pytest.raises(InputRefused, match="3 of its values inside the image are not numbers"):
         CTVolume.from_array(broken, SPACING_MM)
 
 

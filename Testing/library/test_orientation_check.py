@@ -60,7 +60,7 @@ def test_a_flip_is_named(patients, axis):
     for volume in patients:
         message = message_of(np.flip(volume.hu, axis))
         assert f"it is flipped {FLIPS[axis]}" in message
-        assert message.startswith("The picture contradicts its header: ")
+        assert message.startswith("The image contradicts its header: ")
         assert ("situs inversus" in message) == (axis == 2)
 
 
@@ -69,7 +69,7 @@ def test_two_flips_are_a_turn_about_the_third_axis(patients, axes):
     [kept] = {0, 1, 2} - set(axes)
     for volume in patients:
         message = message_of(np.flip(volume.hu, axes))
-        assert f"turned by 180° about the {FLIPS[kept].replace(' to ', '–')} axis" in message
+        assert f"rotated by 180° about the {FLIPS[kept].replace(' to ', '–')} axis" in message
 
 
 def test_three_flips_are_all_named(patients):
@@ -81,7 +81,7 @@ def test_three_flips_are_all_named(patients):
 @pytest.mark.parametrize(
     ("axes", "words"),
     [
-        ((0, 2, 1), "its rows and columns are exchanged: the spine lies where the header says"),
+        ((0, 2, 1), "its rows and columns are swapped: the spine is where the header says"),
         ((1, 0, 2), "the slices that the header calls axial are coronal"),
         ((2, 1, 0), "the slices that the header calls axial are sagittal"),
         ((2, 0, 1), "the slices that the header calls axial are sagittal"),
@@ -162,10 +162,10 @@ def test_where_axes_are_exchanged_that_is_why_there_are_no_lungs(patients, monke
     monkeypatch.setattr(
         chest_module, "segment_lungs", lambda volume, tell: np.zeros(volume.hu.shape, np.uint8)
     )
-    with pytest.raises(InputRefused, match="axes are exchanged") as refused:
+    with pytest.raises(InputRefused, match="axes are swapped") as refused:
         prepared(exchanged)
     assert refused.value.kind == "orientation"
-    with pytest.raises(InputRefused, match="no lungs"):
+    with pytest.raises(InputRefused, match="No lungs"):
         prepared(volume)
 
 

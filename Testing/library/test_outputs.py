@@ -69,7 +69,7 @@ def test_a_file_in_the_place_is_refused_before_any_work(tmp_path):
     with pytest.raises(UsageError, match="is a file") as refusal:
         check_target(tmp_path / "out")
     assert refusal.value.kind == "output_not_empty"
-    with pytest.raises(UsageError, match="No folder can be made"):
+    with pytest.raises(UsageError, match="A folder cannot be created"):
         check_target(tmp_path / "out" / "below a file")
 
 
@@ -102,7 +102,9 @@ def test_what_somebody_put_beside_an_earlier_result_is_not_lost(make_result, tmp
         theirs.write_text("years of work")
     held = names(tmp_path / "out")
     first = theirs.relative_to(tmp_path / "out").parts[0]
-    with pytest.raises(UsageError, match=rf"out holds {first} beside .* Move it") as refusal:
+    with pytest.raises(
+        UsageError, match=rf"out contains {first}, which is not .* Move it"
+    ) as refusal:
         write(make_result("cap"), tmp_path / "out")
     assert refusal.value.kind == "output_not_empty"
     assert names(tmp_path / "out") == held
@@ -114,7 +116,7 @@ def test_what_somebody_put_beside_an_earlier_result_is_not_lost(make_result, tmp
 )
 def test_a_result_json_of_another_program_is_no_earlier_result(make_result, tmp_path, text):
     (tmp_path / "result.json").write_text(text)
-    with pytest.raises(UsageError, match=r"holds no result\.json of an earlier run"):
+    with pytest.raises(UsageError, match=r"has no result\.json from an earlier run"):
         write(make_result(), tmp_path)
     assert (tmp_path / "result.json").read_text() == text
     assert names(tmp_path) == ["result.json"]

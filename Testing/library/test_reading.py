@@ -81,15 +81,15 @@ def test_the_refusal_of_a_short_file_counts_its_bytes(tmp_path):
     sitk.WriteImage(an_image(), str(tmp_path / "a.mhd"))
     (tmp_path / "a.raw").write_bytes(b"\0" * 4096)
     assert refusal(tmp_path / "a.mhd").message == (
-        "a.mhd promises 98,304 bytes of pixels, a.raw holds 4,096. Copy it again from where it "
-        "came."
+        "a.mhd should have 98,304 bytes of pixel data, but a.raw has only 4,096. Copy it again "
+        "from the source."
     )
 
 
 def test_a_missing_pixel_file_is_a_short_one(tmp_path):
     sitk.WriteImage(an_image(), str(tmp_path / "a.mhd"))
     (tmp_path / "a.raw").unlink()
-    assert "a.raw holds 0" in refusal(tmp_path / "a.mhd").message
+    assert "a.raw has only 0" in refusal(tmp_path / "a.mhd").message
 
 
 def test_several_time_points_are_refused_and_one_is_not(tmp_path):
@@ -103,13 +103,15 @@ def test_several_time_points_are_refused_and_one_is_not(tmp_path):
 def test_colours_are_refused(tmp_path):
     channel = sitk.Cast(an_image(), sitk.sitkInt16)
     sitk.WriteImage(sitk.Compose([channel] * 3), str(tmp_path / "rgb.nrrd"))
-    assert "several values a pixel" in refusal(tmp_path / "rgb.nrrd").message
+    assert "each pixel has several values" in refusal(tmp_path / "rgb.nrrd").message
 
 
 def test_what_is_not_there_or_no_image_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("chest")
     assert refusal(tmp_path / "none.nrrd").kind == "not_found"
-    assert "no DICOM image and no volume file" in refusal(tmp_path / "notes.txt").message
+    assert (
+        "is not a DICOM image or a supported volume file" in refusal(tmp_path / "notes.txt").message
+    )
     assert "no DICOM image" in refusal(tmp_path).message
 
 

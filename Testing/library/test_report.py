@@ -77,10 +77,13 @@ def test_the_report_is_whole_and_refers_to_nothing_outside(make_result, kind):
     ("kind", "words"),
     [
         ("covid19", ["Pattern of COVID-19 pneumonia", "92.0 %", "/ 24", "Both assessments agree"]),
-        ("healthy", ["No pneumonia pattern found", "all called Healthy"]),
-        ("indeterminate", ["Indeterminate", "has a probability of only 40%"]),
-        ("single", ["Pattern of COVID-19 pneumonia in this slice", "no verdict on a patient"]),
-        ("preview", ["A preview.", "12 of 25 slices", "The slices that were screened"]),
+        (
+            "healthy",
+            ["No pneumonia pattern found", "Most suspicious slices (all classified as Healthy)"],
+        ),
+        ("indeterminate", ["Indeterminate", "is most likely (40.0 %), below the "]),
+        ("single", ["Pattern of COVID-19 pneumonia in this slice", "not a verdict on the patient"]),
+        ("preview", ["A preview.", "12 of 25 slices", "All screened slices"]),
     ],
 )
 def test_the_report_says_what_was_found(make_result, kind, words):
@@ -91,7 +94,7 @@ def test_the_report_says_what_was_found(make_result, kind, words):
 
 def test_an_indeterminate_verdict_is_not_said_to_be_agreed_on(make_result):
     said = Page(report_html(make_result(**KINDS["indeterminate"]))).words
-    assert "likeliest class is CAP, without a verdict." in said
+    assert "most likely class is CAP, but there is no verdict." in said
     assert "assessments agree" not in said
 
 

@@ -270,12 +270,12 @@ def test_windows_that_disagree_give_doubt_which_a_preview_says_it_cannot_have(a_
     volume, heard = a_short_volume(a_patient), []
     full, _ = screened(volume, bundle, progress=heard.append)
     assert full.patient.verdict == "indeterminate"
-    assert "another display window" in full.patient.reasons[0]
+    assert "depends on the display window" in full.patient.reasons[0]
     assert [e.verdict for e in heard if isinstance(e, Provisional)] == ["indeterminate"]
     assert "preview" not in {each.code for each in full.warnings}
     preview, _ = screened(volume, bundle, detail="preview")
     assert preview.patient.verdict == "covid19"
-    assert "windows that disagree go unnoticed" in preview_warning(preview)
+    assert "cannot tell whether the windows disagree" in preview_warning(preview)
 
 
 def test_the_cpu_takes_over_from_a_gpu_without_memory_and_it_is_said(

@@ -45,10 +45,13 @@ def test_nothing_is_left_beside_the_files(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--class", "flu", "-o", "case.nrrd"), "no class 'flu'; use healthy, covid19, h1n1, cap"),
-        (("-o", "nowhere/case.nrrd"), "no folder"),
+        (
+            ("--class", "flu", "-o", "case.nrrd"),
+            "'flu' is not a class. Choose from healthy, covid19, h1n1, cap",
+        ),
+        (("-o", "nowhere/case.nrrd"), "folder nowhere does not exist"),
         (("-o", "case.txt"), "does not end in .nrrd"),
-        (("-o", "case.nrrd", "--truth", "case.nrrd"), "name two files"),
+        (("-o", "case.nrrd", "--truth", "case.nrrd"), "Choose two files"),
         (("-o", "case.nrrd", "--seed", "-1"), "seed is -1"),
         (("-o", "case.nrrd", "--severity", "0.9"), "0.005 to 0.5"),
         (("-o", "case.nrrd", "--thickness", "0.2"), "slices of 0.2 mm"),

@@ -48,14 +48,21 @@ def test_hu_are_taken_with_and_without_padding():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda hu: hu + 1024, "its lowest value is 24; the rescale intercept may be missing or"),
-        (lambda hu: -hu, "its lowest value is -900; the rescale intercept may be missing or the"),
-        (lambda hu: (hu + 1000) / 2000, "its values lie between 0 and 0.95, a chest's span over"),
-        (lambda hu: (hu + 1000) / 10, "its values lie between 0 and 190"),
+        (lambda hu: hu + 1024, "the lowest value is 24. The rescale intercept may be missing, or"),
+        (lambda hu: -hu, "the lowest value is -900. The rescale intercept may be missing, or the"),
+        (lambda hu: np.where(hu == -850, -950, -hu), "as bone than as air. The image may be"),
+        (
+            lambda hu: (hu + 1000) / 2000,
+            "its values range only from 0 to 0.95; in a chest they span more",
+        ),
+        (lambda hu: (hu + 1000) / 10, "its values range only from 0 to 190"),
         (lambda hu: np.where(hu == 900, np.nan, hu), "not numbers (NaN or infinite)"),
         (lambda hu: np.where(hu == 900, np.inf, hu), "not numbers (NaN or infinite)"),
         (lambda hu: np.where(hu == 900, 65535, hu.astype(np.int32)), "its values reach 65535"),
-        (lambda hu: np.where(hu == 40, -900, hu), "hardly any of it is as dense as soft tissue"),
+        (
+            lambda hu: np.where(hu == 40, -900, hu),
+            "almost no voxels have the density of soft tissue",
+        ),
     ],
 )
 def test_what_is_no_hu_is_refused_with_the_reason(change, words):
@@ -63,7 +70,7 @@ def test_what_is_no_hu_is_refused_with_the_reason(change, words):
     assert refused.kind == "not_hu"
     assert words in refused.message
     assert refused.message.endswith(
-        "Load the original CT series, not a picture or a processed copy of it."
+        "Load the original CT series, not a picture or a processed copy."
     )
 
 
@@ -88,7 +95,7 @@ def test_pictures_and_label_maps_are_refused():
     picture = sitk.Image(16, 16, 16, sitk.sitkUInt8)
     assert "8 bits" in refusal(check_pixels, picture).message
     colours = sitk.Image([16, 16, 16], sitk.sitkVectorInt16, 3)
-    assert "colour" in refusal(check_pixels, colours).message
+    assert "color" in refusal(check_pixels, colours).message
     waves = sitk.Image(16, 16, 16, sitk.sitkComplexFloat32)
     assert "complex" in refusal(check_pixels, waves).message
 
@@ -111,7 +118,7 @@ def test_one_slice_and_eight_or_more_are_taken(count):
 def test_thick_slices_across_the_body_are_refused(orientation, plane):
     refused = refusal(check_geometry, a_geometry(orientation))
     assert refused.kind == "not_axial"
-    assert refused.message.startswith(f"This is a {plane} series, 3.0 mm between its slices;")
+    assert refused.message.startswith(f"This is a {plane} series with 3.0 mm between slices;")
 
 
 @pytest.mark.parametrize("orientation", ["PSL", "LSA", "SPR", "IAL", "LPS", "RAI"])
@@ -143,8 +150,7 @@ def test_thick_slices_are_warned_of(spacing, codes):
 def test_slices_too_far_apart_are_refused():
     refused = refusal(check_geometry, a_geometry(spacing=(0.7, 0.7, 12.5)))
     assert refused.message == (
-        "The slices lie 12.5 mm apart; at most 10 mm are screened. Choose the series with thinner "
-        "slices."
+        "The slices are 12.5 mm apart; the limit is 10 mm. Choose a series with thinner slices."
     )
 
 

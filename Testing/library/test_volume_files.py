@@ -100,7 +100,7 @@ def test_a_pair_of_header_and_pixels_is_one_volume(tmp_path, asked):
     assert is_the_chest(read_ct(tmp_path / asked))
     (tmp_path / "a.img").unlink()
     assert refusal(tmp_path / "a.hdr").message == (
-        "a.hdr is no CT volume. Load it in Slicer and save it as .nrrd."
+        "a.hdr is not a CT volume. Load it in Slicer and save it as .nrrd."
     )
 
 
@@ -114,9 +114,7 @@ def test_nan_in_a_nifti_file_is_no_0_hu(tmp_path):
     assert (read_ct(tmp_path / "a.nii").hu[:, :5] == OUTSIDE_HU).all()
     values[6, 30, 40] = np.nan
     write_nifti(tmp_path / "a.nii", values, LPS)
-    assert (
-        "1 of its values within the picture are not numbers" in refusal(tmp_path / "a.nii").message
-    )
+    assert "1 of its values inside the image are not numbers" in refusal(tmp_path / "a.nii").message
 
 
 @pytest.mark.parametrize("with_qform", [True, False])
@@ -129,7 +127,7 @@ def test_a_sform_of_another_spacing_contradicts(tmp_path, factor, sizes, with_qf
     [(code, message)] = [w for w in read_ct(tmp_path / "a.nii").warnings if w[0] != "coarse_pixels"]
     assert code in DOUBTFUL
     other = "qform" if with_qform else "pixdim"
-    assert f"voxels of {sizes} by its sform, of 5 × 5 × 4 mm by its {other}" in message
+    assert f"voxels measure {sizes} by its sform, 5 × 5 × 4 mm by its {other}" in message
 
 
 def test_a_sform_of_another_orientation_contradicts(tmp_path):
@@ -137,7 +135,7 @@ def test_a_sform_of_another_orientation_contradicts(tmp_path):
     write_nifti(tmp_path / "a.nii", HU, LPS, sform=sform, qform_code=1)
     [(code, message)] = read_ct(tmp_path / "a.nii").warnings[:1]
     assert code == "geometry_contradicts"
-    assert "axes towards LPI by its sform, towards LPS by its qform" in message
+    assert "axes point to LPI by its sform, to LPS by its qform" in message
 
 
 def test_forms_that_agree_up_to_their_origin_do_not_contradict(tmp_path):
@@ -192,11 +190,11 @@ def test_a_nifti_file_without_spacing_is_refused(tmp_path):
 def test_several_frames_and_an_axis_too_many_are_told_apart(tmp_path):
     write_nifti(tmp_path / "a.nii", np.stack([HU, HU]), LPS, size=(72, 64, 12, 2))
     assert refusal(tmp_path / "a.nii").message == (
-        "a.nii holds 2 frames of a sequence; one is screened at a time. Save one time point as a "
-        "volume of its own."
+        "a.nii is a sequence of 2 frames, but only one can be screened at a time. Save one time "
+        "point as a separate volume."
     )
     write_nifti(tmp_path / "a.nii", HU, LPS, size=(1, 72, 64, 12))
-    assert "holds 1 × 72 × 64 × 12 values: an axis of one" in refusal(tmp_path / "a.nii").message
+    assert "has 1 × 72 × 64 × 12 values: an axis of length 1" in refusal(tmp_path / "a.nii").message
 
 
 # NRRD
@@ -216,7 +214,7 @@ def test_an_nrrd_file_without_spacing_is_refused(tmp_path):
     write_nrrd(tmp_path / "a.nrrd", THREE + "encoding: raw", HU.tobytes())
     refused = refusal(tmp_path / "a.nrrd")
     assert refused.kind == "no_spacing"
-    assert refused.message.startswith("a.nrrd does not say how far apart its voxels lie")
+    assert refused.message.startswith("a.nrrd does not give its voxel spacing")
 
 
 def test_an_nrrd_file_with_spacings_alone_has_no_known_orientation(tmp_path):
@@ -243,7 +241,7 @@ def test_a_detached_header_is_read_and_a_lost_data_file_named(tmp_path):
     assert is_the_chest(read_ct(tmp_path / "a.nhdr"))
     (tmp_path / "a.raw").unlink()
     assert refusal(tmp_path / "a.nhdr").message == (
-        "a.nhdr keeps its pixels in a.raw, which is not beside it. Copy both into one folder."
+        "a.nhdr stores its pixels in a.raw, which is missing. Copy both files into one folder."
     )
 
 
@@ -251,7 +249,7 @@ def test_a_bzip2_nrrd_file_is_refused_by_its_packing(tmp_path):
     header = THREE + PLACED + AXES + "encoding: bzip2"
     write_nrrd(tmp_path / "a.nrrd", header, bz2.compress(HU.tobytes()))
     assert refusal(tmp_path / "a.nrrd").message == (
-        "a.nrrd is packed with bzip2, which is not read here. Save it with gzip or raw encoding."
+        "a.nrrd has the encoding bzip2, which is not supported. Save it with gzip or raw encoding."
     )
 
 
@@ -268,7 +266,7 @@ def test_a_sequence_of_one_frame_is_read_and_one_of_two_refused(tmp_path):
     assert is_the_chest(read_ct(tmp_path / "a.seq.nrrd"))
     two = one.replace("sizes: 1", "sizes: 2")
     write_nrrd(tmp_path / "a.seq.nrrd", two, np.stack([HU, HU], axis=-1).tobytes())
-    assert "holds 2 frames of a sequence" in refusal(tmp_path / "a.seq.nrrd").message
+    assert "is a sequence of 2 frames" in refusal(tmp_path / "a.seq.nrrd").message
 
 
 # MetaImage and others
@@ -294,7 +292,10 @@ def test_a_metaimage_is_told_by_its_header(tmp_path):
     a_metaimage(tmp_path / "a.mhd", ElementSpacing=None)
     assert refusal(tmp_path / "a.mhd").kind == "no_spacing"
     a_metaimage(tmp_path / "a.mhd", ElementSpacing="5 5 -4")
-    assert "a spacing of 5 × 5 × -4 mm; each must be more" in refusal(tmp_path / "a.mhd").message
+    assert (
+        "a spacing of 5 × 5 × -4 mm, but every spacing must be above"
+        in refusal(tmp_path / "a.mhd").message
+    )
     a_metaimage(tmp_path / "a.mhd", TransformMatrix="1 0 0 0 1 0 0 0.2 1")
     assert refusal(tmp_path / "a.mhd").kind == "sheared"
 
@@ -323,7 +324,7 @@ def test_a_gipl_file_is_read_with_its_spacing(tmp_path):
     ("name", "words"),
     [
         ("a.npy", "In Python, pass it with its spacing to CTVolume.from_array"),
-        ("a.tar", "Unpack it and name the folder or file inside."),
+        ("a.tar", "Unpack it and choose the folder or file inside."),
         ("A.PNG", "Use the DICOM series it was made from."),
         ("a.mgz", "Load it in Slicer and save it as .nrrd."),
         ("a.mrb", "Open it in Slicer and save the CT as .nrrd."),
@@ -332,7 +333,7 @@ def test_a_gipl_file_is_read_with_its_spacing(tmp_path):
 def test_what_is_no_ct_volume_is_told_the_way_to_one(tmp_path, name, words):
     (tmp_path / name).write_bytes(b"whatever is in it" * 40)
     message = refusal(tmp_path / name).message
-    assert message.startswith(f"{name} is no CT volume. ")
+    assert message.startswith(f"{name} is not a CT volume. ")
     assert words in message
 
 
@@ -342,11 +343,14 @@ def test_what_is_no_ct_volume_is_told_the_way_to_one(tmp_path, name, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda hu: hu + 1024, "the rescale intercept may be missing"),
-        (lambda hu: hu + 1000, "the rescale intercept may be missing"),
-        (lambda hu: (hu + 1000) / 1400, "its values lie between 0 and 1"),
-        (lambda hu: np.clip((hu + 1350) / 1500 * 255, 0, 255), "chest's span over 1000"),
-        (lambda hu: np.clip(hu, -600, 1500), "too little of it is near -1000"),
+        (lambda hu: hu + 1024, "The rescale intercept may be missing"),
+        (lambda hu: hu + 1000, "The rescale intercept may be missing"),
+        (lambda hu: (hu + 1000) / 1400, "its values range only from 0 to 1"),
+        (
+            lambda hu: np.clip((hu + 1350) / 1500 * 255, 0, 255),
+            "in a chest they span more than 1000",
+        ),
+        (lambda hu: np.clip(hu, -600, 1500), "almost no voxels have the density of air"),
         (lambda hu: hu * 1000.0, "its values reach 32767"),
     ],
 )

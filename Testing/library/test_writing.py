@@ -104,7 +104,7 @@ def test_a_training_script_that_finds_no_room_ends_in_a_sentence(tmp_path, call,
         "import resource, sys, numpy as np, torch, SimpleITK as sitk; from pathlib import Path;"
         "from Training.atomic_files import save_tensors, write_atomically;"
         "from M3LungScreenLib.outputs.nrrd import write_nrrd;"
-        "from Training.config import run_script; out = Path(sys.argv[1]);"
+        "from Training.command_line import run_script; out = Path(sys.argv[1]);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
         f"run_script(lambda: {call})"
     )
@@ -116,7 +116,9 @@ def test_a_training_script_that_finds_no_room_ends_in_a_sentence(tmp_path, call,
 
 
 def test_a_defect_of_a_script_is_still_a_traceback(tmp_path):
-    script = "from Training.config import run_script; run_script(lambda: open('/nothing/there'))"
+    script = (
+        "from Training.command_line import run_script; run_script(lambda: open('/nothing/there'))"
+    )
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 1
     assert "FileNotFoundError" in ran.stderr

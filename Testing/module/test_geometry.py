@@ -168,8 +168,8 @@ def of_bytes(kind):
 
 
 REFUSED = {
-    "values have 8 bits": of_bytes(np.uint8),
-    "have 8 bits, as a picture's": of_bytes(np.int8),
+    "values have only 8 bits": of_bytes(np.uint8),
+    "have only 8 bits, like a picture": of_bytes(np.int8),
     "non-linear transform": warped,
     "right angles": sheared,
     "several values": colored,

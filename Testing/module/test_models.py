@@ -43,7 +43,7 @@ def test_a_model_whose_hash_is_wrong_is_named_and_refused(a_copy):
 
 def test_what_is_no_model_says_so(tmp_path):
     (tmp_path / "model.json").write_text("[]")
-    assert "holds no settings" in open_model(tmp_path).problem
+    assert "has no settings" in open_model(tmp_path).problem
     assert "no model" in open_model(tmp_path / "elsewhere" / "photo.png").problem
 
 

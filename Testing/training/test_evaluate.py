@@ -145,14 +145,14 @@ def test_an_evaluation_in_the_same_folder_takes_the_place_of_the_one_before(a_fo
 def test_a_folder_of_something_else_is_not_replaced(a_folder):
     (a_folder / "screened").mkdir()
     (a_folder / "screened/result.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"holds no metrics\.json of an earlier run"):
+    with pytest.raises(UsageError, match=r"has no metrics\.json from an earlier run"):
         evaluate.main(asked(a_folder, "screened"))
 
 
 def test_metrics_of_another_program_are_no_earlier_evaluation(a_folder):
     (a_folder / "theirs").mkdir()
     (a_folder / "theirs/metrics.json").write_text('{"model": "ours", "auc": 0.9}')
-    with pytest.raises(UsageError, match=r"holds no metrics\.json of an earlier run"):
+    with pytest.raises(UsageError, match=r"has no metrics\.json from an earlier run"):
         evaluate.main(asked(a_folder, "theirs"))
 
 

@@ -103,7 +103,7 @@ def test_an_override_holds_for_every_stage() -> None:
         ("[{name: a, slice: {epoch: 1}}]", "no setting 'epoch'"),
         (
             "[{name: a, slice: {epochs: many}}]",
-            r"stage 'a': slice\.epochs is 'many'; it takes a whole",
+            r"stage 'a': slice\.epochs is 'many' but must be a whole",
         ),
         ("[{name: a, mean_of: [b]}, {name: b}]", "'a' is a mean of 'b', which is no earlier"),
         (
