@@ -31,12 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     interrupted = threading.Event()
 
     def interrupt(*_: object) -> None:
-        # Raised inside a destructor it would be lost; a run also asks between its batches.
+        # An exception in a destructor is lost, so a run also checks the event between batches.
         interrupted.set()
         raise KeyboardInterrupt
 
     parsed = parser.parse_args(arguments, argparse.Namespace(cancelled=interrupted.is_set))
-    # A polite kill ends like Ctrl-C, so that nothing half-written stays.
+    # SIGTERM ends like Ctrl-C, so no half-written files remain.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, interrupt)
     try:

@@ -1,4 +1,4 @@
-"""Which values a setting may have: what its type says, and the range beside the type.
+"""Checks settings against their type and the range annotated with it.
 
 temperature: Annotated[float, Range(0, 1000, over=True)] = 1.0
 """

@@ -1,8 +1,8 @@
-"""Coarse pictures of a body, of the same form whatever the size and order of its axes.
+"""Coarse pictures of the body, independent of the size and order of the image's axes.
 
-A scan whose header is wrong has wrong millimeters and wrong axes, so nothing here asks
-the header: the grid is counted in voxels, and lengths are shares of the body's own
-thickness. Everything is `[slice, row, column]`, for slices along any axis.
+If the header is wrong, millimeters and axes are wrong too, so the header is not used here:
+positions are in voxels, lengths are relative to the thickness of the body. Arrays are
+`[slice, row, column]`, with slices along any axis.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def _means(array: np.ndarray, axis: int, block: int) -> np.ndarray:
 
 
 def inside_body(coarse: np.ndarray) -> np.ndarray:
-    """The largest body of each slice with the lungs in it; tables and clothes fall away."""
+    """The largest body in each slice, including the lungs, without tables and clothes."""
     air = coarse < AIR_HU
     # Leaks of a voxel through a thin chest wall are no way in.
     wide = ndimage.binary_erosion(air, _CROSS, border_value=1)
@@ -183,9 +183,9 @@ class BodyPictures:
 
 
 def bone_lines(coarse: np.ndarray) -> list[float]:
-    """For each axis the most bone along any line (mean HU over 100, at most 300).
+    """For each axis, the most bone along any line (mean HU above 100, at most 300).
 
-    The spine runs through a whole chest from feet to head; no other bone is so long.
+    The spine runs from feet to head through the whole chest; no other bone is as long.
     """
     dense = np.clip(coarse - 100, 0, 300)
     return [float(ndimage.uniform_filter(dense.mean(axis), 3).max()) for axis in range(3)]

@@ -1,4 +1,4 @@
-"""Zones of the lungs: thirds of height, and the part near the ribs."""
+"""Zones of the lungs: upper, middle and lower third, central and peripheral part."""
 
 import numpy as np
 from scipy import ndimage
@@ -7,8 +7,8 @@ from skimage.morphology import convex_hull_image
 from M3LungScreenLib.lungs import LEFT, RIGHT
 
 OUTSIDE, LOWER, MIDDLE, UPPER = 0, 1, 2, 3
-# The outer zone where the opacities of COVID-19 gather is taken as 2 cm under the
-# costal surface; the side towards the mediastinum does not count.
+# The peripheral zone, where COVID-19 opacities are most frequent: 2 cm from the costal surface,
+# not from the mediastinum.
 PERIPHERAL_DEPTH_MM = 20.0
 WORKING_SPACING_MM = 2.5
 
@@ -32,9 +32,9 @@ def thirds_of_height(lungs: np.ndarray) -> np.ndarray:
 
 
 def peripheral(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
-    """Lung voxels at most 2 cm from the costal surface, bool like `lungs`.
+    """Lung voxels within 2 cm of the costal surface, bool like `lungs`.
 
-    `spacing_mm` x, y, z.
+    `spacing_mm` is x, y, z.
     """
     return np.stack([peripheral_in_slice(each, spacing_mm) for each in lungs])
 

@@ -17,7 +17,7 @@ Detail = Literal["full", "preview"]
 
 @dataclass(frozen=True)
 class Run:
-    """The model and engine of one screening, how detailed it is, and who hears of it."""
+    """The model, engine and detail of one screening, and how to report progress."""
 
     bundle: Bundle
     engine: Engine

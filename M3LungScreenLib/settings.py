@@ -171,7 +171,7 @@ def _made(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         raise ValueError(f"{where or 'settings'} has no {names}")
     lacking = [name for name in _needed(cls) if name not in values]
     if lacking:
-        raise ValueError(f"{where or 'settings'} needs {', '.join(lacking)}")
+        raise ValueError(f"{where or 'settings'} lacks {', '.join(lacking)}")
     made: dict[str, Any] = {}
     for name, value in values.items():
         kind, key = hints[name], f"{where}.{name}" if where else name

@@ -89,9 +89,9 @@ def _checked(plain: dict[str, Any]) -> Command:
 
 
 class Inbox:
-    """Commands in order; a thread reads them, so that 'cancel' is heard during a run.
+    """Commands in order. A thread reads them, so 'cancel' works during a run.
 
-    Iteration ends after 'quit', at the end of the lines, or by `close`; what runs then is
+    Iteration ends after 'quit', at the end of the input, or by `close`; the current run is then
     cancelled.
     """
 
@@ -121,5 +121,5 @@ class Inbox:
                     self._cancelled.add(command.run)
                 else:
                     self._waiting.put(command)
-        finally:  # whatever ends the reading, the worker does not wait for ever
+        finally:  # the worker must not wait forever
             self.close()

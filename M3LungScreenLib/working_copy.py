@@ -1,4 +1,4 @@
-"""A CT averaged to pixels of about 2 mm, the scale at which the lungs are found."""
+"""A CT averaged to pixels of about 2 mm, in which the lungs are segmented."""
 
 from dataclasses import dataclass
 

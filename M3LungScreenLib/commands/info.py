@@ -1,4 +1,4 @@
-"""Print the card of a model bundle."""
+"""Print the model card of a bundle."""
 
 import argparse
 import json

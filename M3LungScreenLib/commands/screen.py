@@ -26,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="output folder")
     parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="model bundle folder")
     parser.add_argument("--series", help="DICOM series: UID, number, or the [index] in a message")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="runs the networks")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="device for the networks")
     parser.add_argument(
-        "--detail", choices=("full", "preview"), default="full", help="a preview screens 24 slices"
+        "--detail", choices=("full", "preview"), default="full", help="preview: at most 24 slices"
     )
     parser.add_argument(
-        "--progress", choices=PROGRESS_STYLES, default="bar", help="jsonl is for programs"
+        "--progress", choices=PROGRESS_STYLES, default="bar", help="jsonl: JSON lines"
     )
 
 

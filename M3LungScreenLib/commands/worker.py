@@ -1,4 +1,4 @@
-"""Screen what JSON lines on stdin ask for (the child process of the Slicer module)."""
+"""Run screenings requested as JSON lines on stdin (used by the Slicer module)."""
 
 import argparse
 import os
@@ -14,25 +14,25 @@ from M3LungScreenLib.worker import serve
 
 # How often the parent is looked for: where others inherited its end of the pipe, stdin stays open.
 POLL_S = 1.0
-# A cancelled run cleans up between two batches of slices; then the process ends in any case.
+# A cancelled run cleans up between two batches of slices; after this time the process ends anyway.
 GRACE_S = 20.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None: everything is said on stdin."""
+    """No arguments: commands come on stdin."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Keeps stdout for the lines alone: what a library prints, or its C code, goes to stderr."""
+    """Reserve stdout for the JSON lines; everything else that is printed goes to stderr."""
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    # Bytes that are no UTF-8 spoil their own line alone.
+    # Bytes that are not UTF-8 make only their own line invalid.
     sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
     return serve(lines_of_parent(sys.stdin), lines)
 
 
 def lines_of_parent(stdin: Iterable[str]) -> Iterator[str]:
-    """Lines until `stdin` or the parent ends; soon after that the process ends in any case."""
+    """Lines until `stdin` or the parent ends; the process then ends within GRACE_S."""
     waiting: SimpleQueue[str | None] = SimpleQueue()
     for read in (_read, _follow):
         threading.Thread(target=read, args=(stdin, waiting), daemon=True).start()
@@ -60,7 +60,7 @@ def _follow(_: Iterable[str], waiting: SimpleQueue[str | None]) -> None:
 
 
 def _parent_lives() -> Callable[[], bool]:
-    """Asks whether the process that is now the parent is still there."""
+    """A check whether the current parent process is still running."""
     first = os.getppid()
     if sys.platform != "win32":
         return lambda: os.getppid() == first  # an orphan is given another one

@@ -1,9 +1,8 @@
-"""NRRD files that give back exactly the geometry of the image written.
+"""Writes NRRD files that give back exactly the geometry of the image.
 
-NRRD stores each axis as one vector, spacing times direction; a reader divides them
-again (length, then times its reciprocal), and the rounding of both moves spacing or
-direction by a last bit. So the vector is chosen for which the division comes out
-right; where there is none, the nearest is off by some 1e-16.
+NRRD stores each axis as one vector, spacing times direction. A reader separates them again, and
+rounding changes the last bit of spacing or direction. The vector is therefore chosen so that the
+reader's result is exact or, if there is no such vector, off by about 1e-16.
 """
 
 import zlib
@@ -28,14 +27,14 @@ STEPS = (0, 1, -1, 2, -2, 3, -3)  # units in the last place that are tried
 
 @dataclass(frozen=True)
 class Slices:
-    """Arrays `[y, x]` of one type by z, each made when its turn comes, and where they lie."""
+    """Arrays `[y, x]` of one type by z, each computed when it is needed, with their geometry."""
 
     arrays: Iterable[np.ndarray]
     geometry: Geometry
 
 
 def write_nrrd(image: sitk.Image | Slices, path: Path) -> None:
-    """Write a volume compressed; `path` ends in .nrrd. OSError where the disk refuses."""
+    """Write a compressed volume; `path` ends in .nrrd. Raises OSError if writing fails."""
     if not isinstance(image, Slices):
         image = Slices(sitk.GetArrayViewFromImage(image), Geometry.of(image))
     try:
