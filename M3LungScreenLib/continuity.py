@@ -1,9 +1,8 @@
-"""Whether neighbouring slices fit together: else some are out of order, flipped or empty.
+"""Whether neighboring slices fit together; if not, some are out of order, flipped or empty.
 
-A body changes little and steadily from slice to slice: the two neighbours of a slice
-differ more from each other than from the slice between them. On coarse pictures, where
-noise and single vessels average out, this holds in real scans with slices up to 10 mm
-apart, and where the patient breathed meanwhile.
+The body changes gradually from slice to slice: the two neighbors of a slice differ more from each
+other than from the slice between them. In coarse pictures, where noise and single vessels average
+out, this holds in real scans with slices up to 10 mm apart, even with breathing motion.
 """
 
 import numpy as np
@@ -33,7 +32,7 @@ FEWEST_SLICES = 4
 
 
 def check_continuity(volume: CTVolume) -> Warned:
-    """Warn of slices that do not fit to their neighbours, and of slices that repeat one."""
+    """Warn of slices that do not fit their neighbors, and of repeated slices."""
     hu, start = volume.hu[volume.scanned], volume.scanned.start
     if len(hu) < FEWEST_SLICES:
         return ()
@@ -45,12 +44,12 @@ def check_continuity(volume: CTVolume) -> Warned:
     )
     repeated = _repeated(len(hu) - len(new), len(hu))
     if len(new) < FEWEST_SLICES:
-        return (*repeated, _broken("nearly all slices are one picture"))
+        return (*repeated, _broken("nearly all slices are identical"))
     if strange:
         verb = "are" if len(strange) > 1 else "is"
-        return (*repeated, _broken(f"{_listed(strange)} {verb} unlike both neighbours"))
+        return (*repeated, _broken(f"{_listed(strange)} {verb} unlike both neighbors"))
     if breaks:
-        return (*repeated, _broken(f"the body changes at once at {_listed(breaks)}"))
+        return (*repeated, _broken(f"the anatomy changes abruptly at {_listed(breaks)}"))
     return repeated
 
 
@@ -97,8 +96,8 @@ def _listed(indices: list[int]) -> str:
 def _broken(what: str) -> tuple[str, str]:
     return (
         CODE,
-        f"The slices do not fit together: {what}, as where slices are missing, out of order, "
-        "flipped or empty. There is no verdict. Load the original series.",
+        f"The slices do not fit together: {what}. Some may be missing, out of order, flipped "
+        "or empty, so there is no verdict. Load the original series.",
     )
 
 
@@ -106,7 +105,7 @@ def _repeated(count: int, of: int) -> Warned:
     if not count:
         return ()
     text = (
-        f"{count} of {of} slices hold the same picture as the slice before: what lies there was "
-        "not seen. The original series has each slice once."
+        f"{count} of {of} slices are identical to the slice before, so part of the lungs may not "
+        "have been seen. Load the original series."
     )
     return ((REPEATED, text),)

@@ -93,7 +93,7 @@ def test_the_slice_is_called_by_its_stored_index(from_feet, index):
     direction = (1, 0, 0, 0, 1, 0, 0, 0, 1 if from_feet else -1)
     stored = CTVolume.from_array(hu if from_feet else hu[::-1], SPACING_MM, direction=direction)
     [(_, message)] = check_continuity(stored)
-    assert f"slice {index} is unlike both neighbours" in message
+    assert f"slice {index} is unlike both neighbors" in message
 
 
 @settings(max_examples=20, deadline=None)
