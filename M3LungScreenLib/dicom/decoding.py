@@ -39,8 +39,8 @@ def read_content(path: Path) -> Content:
     if any(each in data for each in _FLOATS):
         raise InputRefused(
             "not_hu",
-            f"{path.name} keeps its pixels as floating-point numbers, which no CT does: it was "
-            "computed from one. Load the original CT series.",
+            f"{path.name} has floating-point pixels, which an original CT never has. Load the "
+            "original CT series.",
         )
     if "PixelData" not in data:
         raise _cut_short(path, "has no pixel data: it was left out or cut off")

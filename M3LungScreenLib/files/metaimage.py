@@ -61,7 +61,7 @@ def _check_pixels(path: Path, header: dict[str, str], start: int) -> None:
 
 
 def _check_list(path: Path, header: dict[str, str], start: int) -> None:
-    """Of a list of files: ITK leaves at random memory what a short one leaves out."""
+    """Check the total size of a list of files; ITK fills missing data with random memory."""
     if header.get("CompressedData", "False").lower() == "true":
         return
     names = path.read_bytes()[start:].decode("utf-8").splitlines()

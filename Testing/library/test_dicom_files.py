@@ -151,12 +151,12 @@ def test_pixels_in_floats_are_told_to_be_no_ct(tmp_path):
         data.FloatPixelData = a_chest()[0].astype(np.float32).tobytes()
     told = refusal(tmp_path)
     assert told.kind == "not_hu"
-    assert told.message.startswith(f"{path.name} keeps its pixels as floating-point numbers")
+    assert told.message.startswith(f"{path.name} has floating-point pixels")
 
 
 def test_a_folder_of_a_volume_file_says_to_name_the_file(tmp_path):
     (tmp_path / "chest.nrrd").write_bytes(b"NRRD0004")
-    assert "but chest.nrrd. Name that file itself" in refusal(tmp_path).message
+    assert "but chest.nrrd. Choose that file" in refusal(tmp_path).message
 
 
 def test_a_slice_without_pixels_is_named(tmp_path):
@@ -218,7 +218,7 @@ def test_a_pipe_in_the_folder_is_passed_by(tmp_path):
     write_series(tmp_path, a_chest())
     os.mkfifo(tmp_path / "pipe")
     assert (read_ct(tmp_path).hu == a_chest()).all()
-    assert "pipe is no file or folder" in refusal(tmp_path / "pipe").message
+    assert "pipe is a pipe or device" in refusal(tmp_path / "pipe").message
 
 
 @pytest.mark.parametrize(

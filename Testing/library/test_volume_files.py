@@ -308,8 +308,8 @@ def test_a_metaimage_of_a_file_for_each_slice_is_whole_or_refused(tmp_path):
     assert is_the_chest(read_ct(tmp_path / "a.mhd"))
     a_metaimage(tmp_path / "a.mhd", ElementDataFile="\n".join(["LIST 2", *names[:-2]]))
     message = refusal(tmp_path / "a.mhd").message
-    assert f"promises {HU.nbytes:,} bytes" in message
-    assert f"holds {HU[:-2].nbytes:,}" in message
+    assert f"should have {HU.nbytes:,} bytes" in message
+    assert f"has only {HU[:-2].nbytes:,}" in message
 
 
 def test_a_gipl_file_is_read_with_its_spacing(tmp_path):
