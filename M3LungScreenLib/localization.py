@@ -63,7 +63,7 @@ def _coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
     return tuple(-(-size // factor) for size in shape)
 
 
-def _enlarged(coarse: np.ndarray, factor: int, window: tuple[slice, slice]) -> np.ndarray:
+def _enlarged(coarse: np.ndarray, factor: int, window: tuple[slice, ...]) -> np.ndarray:
     """The pixels of `window` out of blocks of `factor` pixels `[row, column]`."""
     rows, columns = (np.arange(each.start, each.stop) // factor for each in window)
     return np.asarray(coarse[rows[:, None], columns])
@@ -88,31 +88,29 @@ def label_map(
     if not labels.any():
         return labels
     factor = coarsening(lungs.shape[1:])
-    lesions, count = ndimage.label(_any_in_blocks(labels, factor), CONNECTED)
-    votes = lesion_class_votes(slice_probabilities, patient_probabilities)
+    coarse = _any_in_blocks(labels, factor)
+    (box,) = ndimage.find_objects(coarse.view(np.uint8))
+    lesions, count = ndimage.label(coarse[box], CONNECTED)
+    votes = lesion_class_votes(slice_probabilities[box[0]], patient_probabilities)
+    parts = labels[(box[0], *(slice(each.start * factor, each.stop * factor) for each in box[1:]))]
+    window = tuple(slice(0, size) for size in parts.shape[1:])
     sums = np.zeros((count + 1, votes.shape[1]))
-    for of_slice, lesion, vote in zip(lesions, labels, votes, strict=True):
-        if lesion.any():
-            whole = _enlarged(of_slice, factor, np.s_[0 : lesion.shape[0], 0 : lesion.shape[1]])
-            sums += np.bincount(whole[lesion > 0], minlength=count + 1)[:, None] * vote
+    for of_slice, part, vote in zip(lesions, parts, votes, strict=True):
+        found = _enlarged(of_slice, factor, window)[part > 0]
+        sums += np.bincount(found, minlength=count + 1)[:, None] * vote
     classes = (1 + sums.argmax(axis=1)).astype(np.uint8)
-    for of_slice, lesion in zip(lesions, labels, strict=True):
-        if lesion.any():
-            whole = _enlarged(of_slice, factor, np.s_[0 : lesion.shape[0], 0 : lesion.shape[1]])
-            lesion *= classes[whole]
+    for of_slice, part in zip(lesions, parts, strict=True):
+        part *= classes[_enlarged(of_slice, factor, window)]
     return labels
 
 
 def _any_in_blocks(mask: np.ndarray, factor: int) -> np.ndarray:
     """bool `[slice, block, block]`: whether any pixel of a block is set."""
-    if factor == 1:
-        return mask > 0
     rows, columns = (np.arange(0, size, factor) for size in mask.shape[1:])
-    blocks = [
-        np.maximum.reduceat(np.maximum.reduceat(each, rows, axis=0), columns, axis=1)
-        for each in mask
-    ]
-    return np.stack(blocks) > 0
+    blocks = np.zeros((len(mask), len(rows), len(columns)), bool)
+    for block, each in zip(blocks, mask, strict=True):
+        block[...] = np.maximum.reduceat(np.maximum.reduceat(each, rows, axis=0), columns, axis=1)
+    return blocks
 
 
 def lesion_class_votes(

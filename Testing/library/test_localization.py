@@ -177,3 +177,24 @@ def _connected(mask):
                     left.remove(beside)
                     waiting.append(beside)
         yield found
+
+
+# --- a large matrix
+
+
+def test_a_matrix_of_1024_has_the_map_and_the_lesions_of_512():
+    """Both are the same lungs; only the borders may differ, by a block of pixels."""
+    rng = np.random.default_rng(4)
+    maps = {k: rng.random((6, 6)).astype(np.float32) for k in range(3)}
+    small_lungs = np.zeros((3, 512, 512), np.uint8)
+    small_lungs[:, 100:300, 120:400] = 1
+    crops = {k: Crop(90, 110, 220, 300) for k in range(3)}
+    large_lungs = small_lungs.repeat(2, axis=1).repeat(2, axis=2)
+    large_crops = {k: Crop(180, 220, 440, 600) for k in range(3)}
+    small = location_volume(maps, crops, small_lungs, sigma=1.0)
+    large = location_volume(maps, large_crops, large_lungs, sigma=1.0)
+    assert np.array_equal(large[:, ::2, ::2], small[:])
+    of_slices = np.array([[0.1, 0.6, 0.2, 0.1]] * 3)
+    lesions = label_map(small, small_lungs, of_slices, None, 0.5)
+    assert np.array_equal(label_map(large, large_lungs, of_slices, None, 0.5)[:, ::2, ::2], lesions)
+    assert 0 < np.count_nonzero(lesions) < np.count_nonzero(small_lungs)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from M3LungScreenLib.errors import UsageError
+from M3LungScreenLib.location_map import LocationMap
 from M3LungScreenLib.outputs import folder as folder_module
 from M3LungScreenLib.outputs.folder import check_target, write
 from M3LungScreenLib.outputs.nrrd import axis_vector, write_nrrd
@@ -236,6 +237,18 @@ def test_volumes_are_compressed_and_hold_the_arrays(make_result, tmp_path):
     assert b"encoding: gzip" in path.read_bytes()[:800]
     read = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS"))
     np.testing.assert_array_equal(read, result.arrays.lesion_location_map)
+
+
+def test_the_location_map_is_written_in_steps_of_a_250th_and_small(make_result, tmp_path):
+    result = make_result()
+    steps = np.rint(250 * np.asarray(result.arrays.lesion_location_map)).astype(np.uint8)
+    arrays = replace(result.arrays, lesion_location_map=LocationMap(steps))
+    write(replace(result, arrays=arrays), tmp_path / "out")
+    path = tmp_path / "out" / "lesion_location_map.nrrd"
+    read = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    assert read.dtype == np.float32
+    assert np.array_equal(read, steps / np.float32(250))
+    assert path.stat().st_size < read.nbytes / 20
 
 
 # --- slices.csv
