@@ -1,6 +1,7 @@
 """The lesion location map in the CT's own voxels, and the label map made from it."""
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
@@ -106,10 +107,13 @@ def label_map(
 
 def _any_in_blocks(mask: np.ndarray, factor: int) -> np.ndarray:
     """bool `[slice, block, block]`: whether any pixel of a block is set."""
-    rows, columns = (np.arange(0, size, factor) for size in mask.shape[1:])
-    blocks = np.zeros((len(mask), len(rows), len(columns)), bool)
+    count, *shape = mask.shape
+    blocks = np.zeros((count, *_coarse_shape(tuple(shape), factor)), bool)
     for block, each in zip(blocks, mask, strict=True):
-        block[...] = np.maximum.reduceat(np.maximum.reduceat(each, rows, axis=0), columns, axis=1)
+        if each.any():
+            for row, column in product(range(factor), repeat=2):
+                part = each[row::factor, column::factor] > 0
+                block[: part.shape[0], : part.shape[1]] |= part
     return blocks
 
 
