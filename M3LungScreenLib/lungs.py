@@ -15,6 +15,7 @@ from skimage.segmentation import watershed
 
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.lung_air import find_lung_air
+from M3LungScreenLib.midplane import Mirror, center
 from M3LungScreenLib.working_copy import WorkingCopy
 
 RIGHT, LEFT = 1, 2
@@ -57,27 +58,28 @@ def segment_lungs(
     if not lung_air.any():
         return lungs
     part_done(2)
-    midline = _midline(body, work)
-    sides = _split(lung_air, midline, work)
+    midpoint = _midpoint(body, work)
+    sides = _split(lung_air, midpoint[1], work)
     part_done(3)
     closed = _closed(sides, body, work)
     part_done(4)
-    filled = _fill_opaque(closed, body, round(midline), work)
+    filled = _fill_opaque(closed, body, Mirror.of(body, midpoint, work), work)
     part_done(5)
     lungs[volume.scanned] = work.back(_without_traces(filled, work), air)
     part_done(PARTS)
     return lungs
 
 
-def _midline(body: np.ndarray, work: WorkingCopy) -> float:
-    """The column halfway through the trunk, over all slices; through the spine if a side is cut."""
-    weight = body.sum(axis=(0, 1))
+def _midpoint(body: np.ndarray, work: WorkingCopy) -> tuple[float, float]:
+    """A row and column on the midplane: the trunk's center, or the spine's if a side is cut."""
     if max(body[:, :, 0].mean(), body[:, :, -1].mean()) > LARGEST_SHARE_AT_SIDE:
-        width = max(1, round(SPINE_WIDTH_MM / work.spacing_mm[2]))
-        bone = np.count_nonzero(work.hu > BONE_HU, axis=(0, 1)).astype(np.float32)
+        bone = np.count_nonzero(work.hu > BONE_HU, axis=0).astype(np.float32)
         if bone.any():
-            return float(ndimage.uniform_filter1d(bone, width, mode="constant").argmax())
-    return float(np.average(np.arange(len(weight)), weights=weight + 1e-9))
+            width = max(1, round(SPINE_WIDTH_MM / work.spacing_mm[2]))
+            in_band = ndimage.uniform_filter1d(bone, width, axis=1, mode="constant")
+            column = int(in_band.sum(axis=0).argmax())
+            return center(in_band[:, column]), float(column)
+    return center(body.sum(axis=(0, 2))), center(body.sum(axis=(0, 1)))
 
 
 def _split(lung_air: np.ndarray, midline: float, work: WorkingCopy) -> np.ndarray:
@@ -150,7 +152,7 @@ def _grown_box(mask: np.ndarray, by: list[int]) -> tuple[slice, ...]:
 
 
 def _fill_opaque(
-    sides: np.ndarray, body: np.ndarray, midline: int, work: WorkingCopy
+    sides: np.ndarray, body: np.ndarray, mirror: Mirror, work: WorkingCopy
 ) -> np.ndarray:
     """Fill airless lung, a lobe or a whole side, after the mirrored other lung.
 
@@ -165,7 +167,7 @@ def _fill_opaque(
         opposite = (sides == other).sum(axis=(1, 2))
         for k in range(steps, len(sides)):
             if opposite[k - steps] >= 0.6 * opposite[k] > 0:
-                mirrored = _mirrored(sides[k] == other, midline)
+                mirrored = mirror(sides[k] == other)
                 missing = mirrored & soft[k] & (sides[k] == 0)
                 filling[k] = _at_the_ribs(missing, mirrored | (sides[k] == other), work)
         filled[_large(filling, SMALLEST_FILLING_ML / work.voxel_ml)] = side
@@ -206,13 +208,3 @@ def _without_traces(sides: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """No lung in a slice that has next to none."""
     enough = (sides > 0).sum(axis=(1, 2)) * work.pixel_mm2 >= SMALLEST_AREA_IN_SLICE_MM2
     return sides * enough[:, None, None]
-
-
-def _mirrored(mask: np.ndarray, midline: int) -> np.ndarray:
-    """`mask` `[row, column]` reflected at a column."""
-    rows, columns = np.nonzero(mask)
-    reflected = 2 * midline - columns
-    inside = (reflected >= 0) & (reflected < mask.shape[1])
-    out = np.zeros_like(mask)
-    out[rows[inside], reflected[inside]] = True
-    return out

@@ -24,18 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reserve stdout for the JSON lines; everything else that is printed goes to stderr."""
+    parent_lives = _parent_lives()  # before it is told that the worker is ready
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # Bytes that are not UTF-8 make only their own line invalid.
     sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
-    return serve(lines_of_parent(sys.stdin), lines)
+    return serve(lines_of_parent(sys.stdin, parent_lives), lines)
 
 
-def lines_of_parent(stdin: Iterable[str]) -> Iterator[str]:
+def lines_of_parent(stdin: Iterable[str], parent_lives: Callable[[], bool]) -> Iterator[str]:
     """Lines until `stdin` or the parent ends; the process then ends within GRACE_S."""
     waiting: SimpleQueue[str | None] = SimpleQueue()
-    for read in (_read, _follow):
-        threading.Thread(target=read, args=(stdin, waiting), daemon=True).start()
+    threading.Thread(target=_read, args=(stdin, waiting), daemon=True).start()
+    threading.Thread(target=_follow, args=(parent_lives, waiting), daemon=True).start()
     try:
         yield from iter(waiting.get, None)
     finally:
@@ -52,8 +53,7 @@ def _read(stdin: Iterable[str], waiting: SimpleQueue[str | None]) -> None:
         waiting.put(None)
 
 
-def _follow(_: Iterable[str], waiting: SimpleQueue[str | None]) -> None:
-    parent_lives = _parent_lives()
+def _follow(parent_lives: Callable[[], bool], waiting: SimpleQueue[str | None]) -> None:
     while parent_lives():
         time.sleep(POLL_S)
     waiting.put(None)

@@ -19,7 +19,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from M3LungScreenLib import InputRefused, Result, load_bundle, read_ct, screen
+from M3LungScreenLib import InputRefused, Result, UsageError, load_bundle, read_ct, screen
 from M3LungScreenLib.classes import INDETERMINATE
 from M3LungScreenLib.engines.choice import make_engine
 
@@ -74,9 +74,9 @@ RIGHT = {
     "nii_nocodes": "warned|no verdict|refused",
     "nii_spacing1_diag": "no verdict|refused",
     "nii_transposed_diag": "no verdict|refused",
-    "nii_sform_thick": "no verdict|refused",
+    "nii_sform_thick": "same|no verdict|refused",  # nibabel repairs the header as it saves it
     "nii_zflip_sign": "no verdict|refused",
-    "nii_sform_unit": "no verdict|refused",
+    "nii_sform_unit": "same|no verdict|refused",
     "nii_sform_singular": "same|no verdict|refused",
     "nii_shear": "no verdict|refused",
     "nii_1xyz": "refused",
@@ -178,13 +178,13 @@ def screen_all(folder: Path, names: list[str], detail: str) -> dict[str, Said]:
             try:
                 result = screen(read_ct(_input(path)), bundle, engine=engine, detail=detail)
                 answer = _answer(result, time.perf_counter() - start)
-            except InputRefused as refusal:
+            except (InputRefused, UsageError) as refusal:
                 took = time.perf_counter() - start
                 answer = Said("refused", codes=(refusal.kind,), words=(str(refusal),), seconds=took)
             except Exception as wrong:  # a crash is a finding, and the others are still tried
                 answer = Said("crashed", words=(repr(wrong),))
             said[_name(path)] = answer
-            print(line(_name(path), answer, True), file=sys.stderr, flush=True)
+            print(line(_name(path), answer), file=sys.stderr, flush=True)
     return said
 
 
@@ -194,12 +194,12 @@ def is_right(name: str, said: Said, untouched: dict[str, Said]) -> bool:
     return any(_fits(each, said, reference) for each in RIGHT.get(name, "same").split("|"))
 
 
-def line(name: str, said: Said, right: bool) -> str:
+def line(name: str, said: Said, right: bool | None = None) -> str:
     """A row of the table."""
     lungs = "" if said.verdict == "refused" else f"{said.right_ml:.0f}+{said.left_ml:.0f} ml"
     words = " | ".join(said.words)
-    mark = "ok   " if right else "WRONG"
-    return f"{mark} {name:<34}{said.verdict:<14}{lungs:<14}{said.seconds:5.1f} s  {words[:160]}"
+    mark = {True: "ok", False: "WRONG", None: ""}[right]
+    return f"{mark:<6}{name:<34}{said.verdict:<14}{lungs:<14}{said.seconds:5.1f} s  {words[:160]}"
 
 
 def _fits(wanted: str, said: Said, reference: Said) -> bool:

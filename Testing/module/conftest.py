@@ -15,6 +15,23 @@ translation.install()
 from Testing.stand_ins.mrml_scene import SceneOfSlicer, add_volume, ijk_to_ras_of  # noqa: E402
 
 
+@pytest.fixture(autouse=True)
+def _packages_survive_a_reload():
+    """Reloading the module drops our packages; later tests hold classes of those loaded before."""
+    before = _our_modules()
+    yield
+    after = _our_modules()
+    if any(after.get(name) is not module for name, module in before.items()):
+        for name in after:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _our_modules():
+    ours = ("M3LungScreenLib", "M3LungScreenSlicer")
+    return {name: each for name, each in sys.modules.items() if name.split(".")[0] in ours}
+
+
 @pytest.fixture
 def scene(tmp_path, monkeypatch):
     """An empty scene of Slicer's, also slicer.mrmlScene."""
