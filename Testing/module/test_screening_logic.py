@@ -1,5 +1,6 @@
 """From a volume node to a result through a real child process, and every way it can end."""
 
+import errno
 import os
 import shutil
 import signal
@@ -321,8 +322,16 @@ def test_no_place_for_temporary_files_is_one_sentence(scene, a_ct, tmp_path):
     assert "No temporary folder" in heard[-1].message
 
 
-def test_no_file_is_left_of_a_refused_volume_nor_of_a_forgotten_logic(scene, tmp_path):
+def test_no_file_is_left_of_a_refused_volume_nor_of_a_forgotten_logic(
+    scene, a_ct, tmp_path, monkeypatch
+):
     import gc
+
+    from M3LungScreenSlicer.scene import volumes
+
+    def fill_the_disk(_):
+        yield np.zeros((1, 96, 96), np.int16)
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     place = tmp_path / "temporary"
     place.mkdir()
@@ -330,10 +339,9 @@ def test_no_file_is_left_of_a_refused_volume_nor_of_a_forgotten_logic(scene, tmp
     with pytest.raises(ScreeningFailed):
         logic.screen(None)
     assert list(place.iterdir()) == []
-    hu = np.zeros((3, 4, 5), np.float32)
-    hu[2] = np.nan  # when two slices are written
-    with pytest.raises(ScreeningFailed, match="not numbers"):
-        logic.screen(add_volume(scene, hu))
+    monkeypatch.setattr(volumes, "_int16_parts", fill_the_disk)
+    with pytest.raises(ScreeningFailed, match="No space left on device"):
+        logic.screen(a_ct)
     assert list(place.glob("*/*")) == []
     assert logic._run_folder().is_dir()
     del logic

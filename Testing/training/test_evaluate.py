@@ -159,7 +159,7 @@ def test_metrics_of_another_program_are_no_earlier_evaluation(a_folder):
 def test_what_somebody_put_among_the_montages_is_not_lost(a_folder):
     shutil.copytree(a_folder / "out", a_folder / "noted")
     (a_folder / "noted/montages/notes.txt").write_text("years of work")
-    with pytest.raises(UsageError, match=r"noted holds montages.notes\.txt beside"):
+    with pytest.raises(UsageError, match=r"noted contains montages.notes\.txt, which"):
         evaluate.main(asked(a_folder, "noted"))
     assert (a_folder / "noted/montages/notes.txt").exists()
 

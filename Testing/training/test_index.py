@@ -76,7 +76,7 @@ def test_mask_that_is_cut_short_is_left_out_with_its_reason(a_hospital: Path) ->
     case = a_case("carl", path=str(a_hospital / "covid19/carl.nii.gz"), mask=mask)
     assert examine(case).refusal is None
     mask.write_bytes(mask.read_bytes()[:30000])
-    assert str(examine(case).refusal).startswith("The mask cut-mask.nii promises 49,152 bytes")
+    assert str(examine(case).refusal).startswith("The mask cut-mask.nii should have 49,152 bytes")
 
 
 def test_damaged_header_leaves_out_its_own_exam_and_nobody_elses(

@@ -190,7 +190,7 @@ def test_mosmed_mask_that_is_cut_short_leaves_out_its_own_study_alone(
     mask.write_bytes(mask.read_bytes()[:20000])
     main(["mosmed-1110", str(tmp_path), "-o", str(tmp_path / "index.csv")])
     assert [each.case_id for each in read_index(tmp_path / "index.csv")] == ["study_1109"]
-    assert "study_0255: The mask study_0255_mask.nii promises 49,152" in capsys.readouterr().out
+    assert "study_0255: The mask study_0255_mask.nii should have 49,152" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def hand_over(node: Any, folder: Path) -> HandedVolume:
     try:
         with path.open("wb") as file:
             for part in _int16_parts(voxels(node)):
-                part.tofile(file)
+                file.write(part.tobytes())  # `tofile` loses its last buffer on a full disk
     except OSError as wrong:
         words = translate("M3LungScreen", "The CT cannot be written to {folder}: {why}. Make room.")
         raise VolumeRefused(words.format(folder=folder, why=wrong.strerror or wrong)) from wrong
