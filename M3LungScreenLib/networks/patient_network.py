@@ -1,7 +1,7 @@
 """The patient-level network (Section III-C, Figure 6) and the variants of Table IV.
 
 Patients of a batch are padded to one N with a mask. A padded row is zeroed after
-every layer with a bias, so that it enters neither the Gram matrix nor the weights.
+every layer with a bias, so it affects neither the Gram matrix nor the weights.
 """
 
 from typing import NamedTuple
@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from M3LungScreenLib.settings import Correlation, PatientNetworkSettings
 
 CLASS_COUNT = 4
-# Eq. 2 divides by a sum that may come near zero with either sign.
+# The sum in Eq. 2 can be close to zero, with either sign.
 SMALLEST_SUM = 1e-3
-# A feature that never changes says nothing.
+# Avoids division by zero for constant features.
 SMALLEST_SPREAD = 1e-3
 
 
@@ -25,7 +25,7 @@ class PatientOutput(NamedTuple):
 
 
 class PatientNetwork(nn.Module):
-    """Features of all slices of B patients in, four logits and each slice's weight out."""
+    """Maps the slice features of B patients to four logits and a weight for each slice."""
 
     feature_mean: Tensor
     feature_std: Tensor
@@ -35,7 +35,7 @@ class PatientNetwork(nn.Module):
         self.settings = settings
         size = settings.feature_size
         if settings.standardised:
-            # Learnt from the training patients; as they stand, features stay as they are.
+            # Set from the training patients; these defaults leave features unchanged.
             self.register_buffer("feature_mean", torch.zeros(size))
             self.register_buffer("feature_std", torch.ones(size))
         if settings.variant == "max_pooling":
@@ -49,18 +49,18 @@ class PatientNetwork(nn.Module):
 
     @property
     def scales(self) -> tuple[int, ...]:
-        """S; the single-scale variant of Table IV has 3 alone."""
+        """S; (3,) in the single-scale variant of Table IV."""
         return (3,) if self.settings.variant == "single_scale_a" else self.settings.scales
 
     def standardise(self, rows: Tensor) -> None:
-        """Learn from `rows` R, D, the slices of all training patients, what features are usual."""
+        """Sets mean and spread of the features from `rows` R, D: all slices of the training set."""
         self.feature_mean.copy_(rows.mean(dim=0))
         self.feature_std.copy_(rows.std(dim=0).clamp_min(SMALLEST_SPREAD))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> PatientOutput:
         """`features` B, N, D with slices in order; `mask` B, N is True at real slices.
 
-        Real slices come first in each row; None means that all are real.
+        Real slices come first in each row; None if all are real.
         """
         if self.settings.standardised:
             features = (features - self.feature_mean) / self.feature_std
@@ -94,7 +94,7 @@ class PatientNetwork(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Eq. 1 to 3 with a skip connection: slices correlated with each other."""
+    """Refinement layer: Eq. 1 to 3 with a skip connection."""
 
     def __init__(self, settings: PatientNetworkSettings) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Refinement(nn.Module):
         return (features + self.f4(joined)) * inside[..., None]  # Eq. 3 and the skip
 
     def _split(self, f: Tensor, inside: Tensor) -> Tensor:
-        """Heads apart, rows outside the part zero: their bias must not count."""
+        """Splits the heads, and zeroes rows outside the part, where the bias would count."""
         f = (f * inside[..., None]).unflatten(2, (self.heads, self.head_size))
         return f.transpose(1, 2)  # B, h, N, D'
 
@@ -129,7 +129,7 @@ class Refinement(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """N × D becomes 1 × D: a learnable k in place of f1, one head, no output layer."""
+    """Aggregates N × D to 1 × D: a learnable k replaces f1; one head, no output layer."""
 
     def __init__(self, size: int, correlation: Correlation) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ def normalized(gram: Tensor, correlation: Correlation, slices: Tensor) -> Tensor
 
 
 def signed_share(values: Tensor) -> Tensor:
-    """Values over their sum along the last axis, the sum kept away from zero, sign kept."""
+    """Values divided by their sum along the last axis, which is kept away from zero."""
     total = values.sum(dim=-1, keepdim=True)
     sign = torch.where(total < 0, -1.0, 1.0)
     return values / (sign * total.abs().clamp_min(SMALLEST_SUM))
@@ -168,7 +168,7 @@ def signed_share(values: Tensor) -> Tensor:
 def in_part(counts: Tensor, length: int, part: int, scale: int) -> Tensor:
     """B, N: the slices of run `part` of `scale` nearly equal runs of each patient's slices.
 
-    Boundaries are floor(n · part / scale), so that a patient of fewer slices than
+    Boundaries are floor(n · part / scale), so a patient with fewer slices than
     `scale` has empty runs.
     """
     place = torch.arange(length, device=counts.device)[None]

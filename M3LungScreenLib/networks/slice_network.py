@@ -12,12 +12,12 @@ from M3LungScreenLib.settings import Pooling, SliceNetworkSettings
 CLASS_COUNT = 4
 COORDINATE_CHANNELS = 3
 WITHOUT_LESION, WITH_LESION = 0, 1
-# A root has no slope at 0.
+# The cube root has no finite gradient at 0.
 SMALLEST_FEATURE = 1e-3
 
 
 class SliceOutput(NamedTuple):
-    """What the network says of B slices.
+    """The network's outputs for B slices.
 
     `lesion_logits` and `map_logits` are None without multi-task learning;
     `map_logits` are those of the 'with lesion' map, before the sigmoid.
@@ -30,7 +30,7 @@ class SliceOutput(NamedTuple):
 
 
 class SliceNetwork(nn.Module):
-    """Windows of CT slices in, lesion and class logits, location map and features out.
+    """Maps windowed CT slices to lesion and class logits, location map and features.
 
     `pretrained` is the state dict of the backbone's ImageNet weights. `feature_size`
     is D, the pooled features before and after the last block.
@@ -59,8 +59,8 @@ class SliceNetwork(nn.Module):
     def forward(self, images: Tensor) -> SliceOutput:
         """`images` B, 3, S, S in [0, 1]; S a multiple of 32."""
         x = self.backbone.first_blocks((images - self.mean) / self.std)  # B, C, h, w
-        # ResNet's X is rectified; a mobile backbone's is not, and the mean of linear
-        # features would let a small lesion drown.
+        # ResNet's X is rectified, a mobile backbone's is not: in the mean, negative values
+        # would hide a small lesion.
         rectified = F.relu(x)
         pooled_x = pool(rectified, self.settings.pooling)  # B, C
         lesion_logits = map_logits = None
@@ -78,11 +78,11 @@ class SliceNetwork(nn.Module):
 
 
 class LesionHead(nn.Module):
-    """Lesion or none from pooled X, and the location map from the same two prototypes.
+    """Classifies pooled X as lesion or no lesion; the same two prototypes give the map.
 
     The rows of the linear layer's weights are the prototypes 'without' and 'with
-    lesion' (III-B.2). With the dot product and no affine of its own, the map's
-    logits average to the difference of the slice's.
+    lesion' (III-B.2). With the dot product and no affine, the mean of
+    the map's logits is the difference of the slice's logits.
     """
 
     def __init__(self, channels: int, settings: SliceNetworkSettings) -> None:
@@ -103,7 +103,7 @@ class LesionHead(nn.Module):
         return logits, difference
 
     def _similarity(self, x: Tensor) -> Tensor:
-        """How near each point of X lies to each prototype: B, 2, h, w."""
+        """Similarity of each point of X to each prototype: B, 2, h, w."""
         prototypes = self.linear.weight  # 2, C
         if self.similarity == "dot":
             return F.conv2d(x, prototypes[:, :, None, None], self.linear.bias)
@@ -116,7 +116,7 @@ class LesionHead(nn.Module):
 
 
 def pool(x: Tensor, pooling: Pooling) -> Tensor:
-    """B, C, h, w to B, C: the mean, or the generalised mean of power 3 of what is above 0."""
+    """B, C, h, w to B, C: the mean, or the generalised mean (power 3) of positive values."""
     if pooling == "mean":
         return x.mean(dim=(2, 3))
     with torch.autocast(x.device.type, enabled=False):  # cubes overflow half precision
@@ -125,10 +125,10 @@ def pool(x: Tensor, pooling: Pooling) -> Tensor:
 
 
 def own_view(lesion_logits: Tensor, map_logits: Tensor) -> Tensor:
-    """The map of the predicted class's row, in [0, 1], B, h, w: what the last block is fed.
+    """The map of the predicted lesion class, in [0, 1], B, h, w: the last block's extra input.
 
-    Where the slice is called free of lesions it shows 'without lesion', as the
-    paper's figures do.
+    For slices classified as free of lesions it shows 'without lesion', as in the
+    paper's figures.
     """
     lesion_map = torch.sigmoid(map_logits)
     is_lesion = lesion_logits[:, WITH_LESION] > lesion_logits[:, WITHOUT_LESION]

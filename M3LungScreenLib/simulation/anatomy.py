@@ -1,4 +1,4 @@
-"""A chest in HU without noise, on the voxels of a scan: record in, volume out."""
+"""Renders an anatomy record to a noise-free chest in HU on the voxels of a scan."""
 
 from dataclasses import dataclass
 
@@ -23,6 +23,7 @@ COARSE_MM = (4.0, 2.8, 2.8)
 FINEST_SUBSLICE_MM = 2.5
 AIR_HU, FAT_HU, LUMEN_HU = -1000.0, -105.0, -985.0
 CHUNK = 8
+MIDDLE_X_MM = 2.0  # between the right and the left lung; the mediastinum reaches left
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,13 @@ def render(record: AnatomyRecord, axes: Axes, thickness_mm: float) -> Chest:
     shapes = surfaces(record, coarse_axes)
     painter = _Painter(coarse_axes, axes, thickness_mm)
     hu, lung_share = _paint(record, shapes, painter, axes)
-    lungs = np.where(lung_share > 0.5, np.where(axes[2] < _middle(record), 1, 2), 0)
-    lungs = _two_largest(lungs.astype(np.uint8))
+    lungs = np.where(lung_share > 0.5, np.where(axes[2] < MIDDLE_X_MM, 1, 2), 0)
+    lungs = _without_small_pieces(lungs.astype(np.uint8))
     hu += lung_share * (_parenchyma(record, lungs, axes, rng) - hu)
     airways = _add_tubes(hu, lung_share, record, shapes, coarse_axes, axes, rng)
     _add_fissures(hu, lungs, record, axes)
     heart = painter.linear(shapes.heart)
     return Chest(hu, lungs, airways, heart, painter.linear(shapes.dome))
-
-
-def _middle(record: AnatomyRecord) -> float:
-    return 2.0
 
 
 def _coarse_axes(axes: Axes) -> Axes:
@@ -69,7 +66,7 @@ def _coarse_axes(axes: Axes) -> Axes:
 
 
 class _Painter:
-    """Brings coarse distances to the voxels, as the share of each voxel that is inside."""
+    """Interpolates coarse signed distances to the share of each voxel that is inside."""
 
     def __init__(self, coarse: Axes, axes: Axes, thickness_mm: float) -> None:
         self.coarse, self.axes = coarse, axes
@@ -88,7 +85,7 @@ class _Painter:
         return resample(coarse, self._matrix(0, self.axes[0][ks] + offset), self.y, self.x)
 
     def in_plane(self, coarse: np.ndarray) -> np.ndarray:
-        """[coarse z, row, column]: the two costly products, done once."""
+        """`coarse` on the scan's rows and columns: `[coarse z, row, column]`, computed once."""
         return self.y @ (coarse @ self.x.T)
 
     def share(self, planes: np.ndarray, ks: slice) -> np.ndarray:
@@ -102,7 +99,7 @@ class _Painter:
         return total / np.float32(len(self.offsets))
 
     def _along_z(self, planes: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Linear between two planes: cheaper than a product with a matrix of zeros."""
+        """Linear interpolation between planes; cheaper than a sparse matrix product."""
         at = np.clip((z - self.coarse[0][0]) / COARSE_MM[0], 0, len(planes) - 1.001)
         low = at.astype(int)
         rest = (at - low).astype(np.float32)[:, None, None]
@@ -117,7 +114,7 @@ class _Painter:
 def _paint(
     record: AnatomyRecord, s: Surfaces, painter: _Painter, axes: Axes
 ) -> tuple[np.ndarray, np.ndarray]:
-    """HU from the outside in, and the share of each voxel that is lung."""
+    """HU, painted from skin to lungs, and the share of each voxel that is lung."""
     shape = tuple(len(axis) for axis in axes)
     hu = np.full(shape, AIR_HU, np.float32)
     lung_share = np.zeros(shape, np.float32)
@@ -142,8 +139,8 @@ def _paint(
     return hu, lung_share
 
 
-def _two_largest(lungs: np.ndarray) -> np.ndarray:
-    """Crumbs that the diaphragm or the heart cut off are no lungs of their own."""
+def _without_small_pieces(lungs: np.ndarray) -> np.ndarray:
+    """Removes small pieces of lung that the diaphragm or the heart cuts off."""
     parts, count = ndimage.label(lungs > 0)
     if count > 2:
         sizes = np.bincount(parts.ravel())
@@ -186,7 +183,7 @@ def _parenchyma(
 def _dependent(
     record: AnatomyRecord, lungs: np.ndarray, axes: Axes, rng: np.random.Generator
 ) -> np.ndarray:
-    """A band along the lowest-lying pleura, as in everyone who lies on the back."""
+    """A dense band along the posterior pleura, as in every supine patient."""
     rows = lungs.shape[1]
     last = rows - 1 - np.argmax(lungs[:, ::-1] > 0, axis=1)
     pixel = np.float32(axes[1][1] - axes[1][0])
@@ -207,7 +204,7 @@ def _add_tubes(
     axes: Axes,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Vessels and airways, in place; the share of lumen comes back."""
+    """Adds vessels and airways to `hu` in place; returns the share of airway lumen."""
     vessels, lumina = _trees(record, shapes, coarse, rng)
     blood = _deposit(vessels, axes)
     walls = _deposit(Tubes(lumina.starts, lumina.ends, lumina.radii * 1.15 + 0.3), axes)
@@ -257,7 +254,7 @@ def _trees(
 def _targets(
     shapes: Surfaces, coarse: Axes, side: int, leaves: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Points all over one lung, a few mm below its surface."""
+    """Random points in one lung, a few mm below its surface."""
     index = np.argwhere((shapes.lungs > 3) & (side * coarse[2] > 0)[None, None, :])
     if len(index) < 2 * leaves:
         return np.zeros((0, 3))
@@ -267,7 +264,7 @@ def _targets(
 
 
 def _add_fissures(hu: np.ndarray, lungs: np.ndarray, record: AnatomyRecord, axes: Axes) -> None:
-    """Thin lines where the lobes meet, in place."""
+    """Adds the fissures between the lobes to `hu` in place."""
     if record.fissure < 0.1 or not lungs.any():
         return
     spacing = [float(axis[1] - axis[0]) if len(axis) > 1 else 5.0 for axis in axes]

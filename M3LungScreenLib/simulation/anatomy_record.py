@@ -1,4 +1,4 @@
-"""What is drawn of a chest: size, sex, organs, density; one frozen record.
+"""The random parameters of a chest (size, sex, organs, density), in one frozen record.
 
 Lengths are mm in body coordinates: z from the lung bases up, y from the middle of
 the chest to the back, x from the midline to the patient's left.
@@ -14,7 +14,7 @@ CAGE_MM3 = (1.5e6, 4.3e6)
 
 @dataclass(frozen=True)
 class AnatomyRecord:
-    """One chest. `half_width` and `half_depth` are the rib cage's, inside."""
+    """One chest. `half_width` and `half_depth` are those of the inside of the rib cage."""
 
     female: bool
     lung_height: float

@@ -1,7 +1,7 @@
 """Smooth fields on boxes of voxels: interpolation, noise, steps and deposited material.
 
-Every field is separable where it can be: a coarse grid is brought to the voxels by
-three matrix products. Axes are z, y, x (slice, row, column) in mm throughout.
+Where possible, fields are separable: a coarse grid is interpolated by three matrix
+products. Axes are z, y, x (slice, row, column) in mm throughout.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ BSPLINE_NOISE_SD = 0.33  # of unit white noise after cubic B-splines along three
 
 
 def linear_matrix(at: np.ndarray, origin: float, step: float, count: int) -> np.ndarray:
-    """Weights [len(at), count] of linear interpolation; beyond the ends the end value."""
+    """Weights [len(at), count] of linear interpolation; constant beyond the ends."""
     position = np.clip((np.asarray(at) - origin) / step, 0, count - 1)
     return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(count))).astype(np.float32)
 
@@ -29,7 +29,7 @@ def bspline_matrix(at: np.ndarray, origin: float, step: float, count: int) -> np
 
 
 def resample(coarse: np.ndarray, z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """`coarse` [z, y, x] brought to other axes by one weight matrix each; float32."""
+    """`coarse` [z, y, x] interpolated by one weight matrix per axis; float32."""
     along_x = coarse.astype(np.float32, copy=False) @ x.T
     along_y = y @ along_x
     return (z @ along_y.reshape(len(along_y), -1)).reshape(len(z), len(y), len(x))
@@ -44,8 +44,8 @@ def noise_field(
 ) -> np.ndarray:
     """Smooth noise (mean 0, sd about 1, features of `cell_mm`) on the box of `axes`.
 
-    The lattice is fixed to `center_mm` ± `reach_mm`, so that a clipped box or another
-    voxel size shows the same field.
+    The lattice is fixed to `center_mm` ± `reach_mm`, so a clipped box or another
+    voxel size gets the same field.
     """
     count = int(np.ceil(2 * reach_mm / cell_mm)) + 4
     lattice = rng.standard_normal((count, count, count), dtype=np.float32) / BSPLINE_NOISE_SD
@@ -123,8 +123,8 @@ def deposit(
 ) -> np.ndarray:
     """The fraction of each voxel that is filled, [z, y, x] in [0, 1].
 
-    Each point's volume is shared trilinearly among its eight voxels, so that what is
-    thinner than a voxel shows with its true partial volume. `points_mm` counts from
+    Each point's volume is shared trilinearly among its eight voxels, so structures
+    thinner than a voxel get their true partial volume. `points_mm` is relative to
     the center of voxel 0.
     """
     position = points_mm / np.asarray(spacing)

@@ -1,6 +1,6 @@
-"""Each harmless finding, put into a chest in place by its record.
+"""Findings that are not pneumonia, each added to a chest by one function.
 
-`hu` of the scene is changed; places and shapes come from `rng`.
+Each function changes `scene.hu` in place and draws places and shapes from `rng`.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ AIR_HU = -1000.0
 
 @dataclass(frozen=True)
 class VariantRecord:
-    """One finding: `strength` 0 mild to 1 strong, `count` of its parts, `seed` their places."""
+    """One finding: `strength` from 0 (mild) to 1 (strong), `count` parts, `seed` for places."""
 
     kind: str
     strength: float
@@ -26,7 +26,7 @@ class VariantRecord:
 
 
 class Scene(NamedTuple):
-    """A chest under change: float32 HU, lungs, their depth in mm, voxel centers in mm."""
+    """The chest to change: float32 HU, lungs, depth and voxel centers in mm."""
 
     hu: np.ndarray
     lungs: np.ndarray  # uint8 [slice, row, column]: 1 right, 2 left
@@ -59,7 +59,7 @@ def _height_and_back(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def dependent(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Lung that lies below the rest is denser, most of all under the pleura."""
+    """Dependent lung is denser, above all near the pleura."""
     _, back = _height_and_back(scene)
     thick = rng.uniform(8, 35)
     below = smoothstep((back - rng.uniform(0.45, 0.75)) / 0.35)
@@ -69,20 +69,20 @@ def dependent(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> 
 
 
 def expiration(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """The whole lung denser, the back more so."""
+    """The whole lung is denser, above all posteriorly."""
     _, back = _height_and_back(scene)
     _fill(scene, (0.02 + 0.12 * record.strength) * (0.6 + 0.8 * np.clip(back, 0, 1)))
 
 
 def mosaic(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Some lobules hold more air than their neighbors, with sharp borders."""
+    """Mosaic attenuation: denser and darker lobules with sharp borders."""
     field = volume_noise(rng, scene.axes, rng.uniform(14, 40))
     edge = smoothstep((field - rng.uniform(-0.4, 0.6)) / 0.25 + 0.5)
     _fill(scene, (0.03 + 0.08 * record.strength) * edge)
 
 
 def fissure(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """A thin bent plate through each lung, thickened at times."""
+    """A thin curved fissure through each lung, sometimes thickened."""
     z, y, x = (axis[tuple(slice(None) if i == n else None for i in range(3))]
                for n, axis in enumerate(scene.axes))  # fmt: skip
     for side in (1, 2):
@@ -101,7 +101,7 @@ def fissure(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> No
 
 
 def nodules(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Solid round or spiculated nodules, a tumor among them when strong, some calcified."""
+    """Solid round or spiculated nodules, some calcified; a tumor if the finding is strong."""
     for n in range(record.count):
         large = 10 + 45 * record.strength if n == 0 else 8
         radius = float(np.exp(rng.uniform(np.log(1.5), np.log(max(2.0, large / 2)))))
@@ -117,7 +117,7 @@ def nodules(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> No
 
 
 def emphysema(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Holes in the middle of lobules, the upper lung first, and bullae under the pleura."""
+    """Centrilobular holes, above all in the upper lung, and subpleural bullae."""
     height, _ = _height_and_back(scene)
     cell = rng.uniform(3, 9)
     field = volume_noise(rng, scene.axes, cell) + 0.8 * (height - 0.5)
@@ -132,7 +132,7 @@ def emphysema(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> 
 
 
 def fibrosis(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Reticulation and small cysts under the pleura of the bases."""
+    """Subpleural reticulation and small cysts at the bases."""
     height, back = _height_and_back(scene)
     reach = np.exp(-scene.depth_mm / rng.uniform(4, 14)) * smoothstep((0.75 - height) / 0.5)
     reach = reach * (0.4 + 0.6 * np.clip(back, 0, 1))
@@ -143,7 +143,7 @@ def fibrosis(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> N
 
 
 def bands(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Scars and plates of collapsed lung: thin straight bands, at the bases above all."""
+    """Scars and plate atelectasis: thin straight bands, above all at the bases."""
     for _ in range(record.count):
         radius = rng.uniform(10, 35)
         box, squared = _ball(scene, rng, radius, largest_depth_mm=25)
@@ -161,10 +161,10 @@ def bands(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None
 
 
 def bronchiectasis(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Wide bronchi with thick walls, in groups that run alike; some cystic, some plugged."""
+    """Groups of wide, parallel, thick-walled bronchi; some cystic, some mucus-plugged."""
     middle: np.ndarray | None = None
     for n in range(record.count):
-        if n % 5 == 0:  # a new group, elsewhere
+        if n % 5 == 0:  # start a new group
             middle, way = None, rng.normal(0, (1.2, 1, 1))
         radius = rng.uniform(1.5, 3 + 3 * record.strength)
         half_length = radius * rng.uniform(2, 6)
@@ -187,7 +187,7 @@ def bronchiectasis(scene: Scene, record: VariantRecord, rng: np.random.Generator
 
 
 def caps(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Thickened pleura with scars over the apices."""
+    """Apical caps: thickened pleura and scars at the apices."""
     height, _ = _height_and_back(scene)
     thick = 1 + 5 * record.strength * np.clip(1 + 0.6 * volume_noise(rng, scene.axes, 12), 0, 3)
     _fill(
@@ -196,7 +196,7 @@ def caps(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
 
 
 def pulsation(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Near the heart each slice sees two positions at once: double contours, haze."""
+    """Cardiac motion: slices show two heart positions at once, as double contours and haze."""
     reach = 4 + 8 * record.strength
     for k, lungs in enumerate(scene.lungs):
         if not lungs.any():
@@ -210,7 +210,7 @@ def pulsation(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> 
 
 
 def breathing(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Slices mix with themselves moved: vessels and the diaphragm show twice."""
+    """Respiratory motion: vessels and diaphragm appear twice."""
     height, _ = _height_and_back(scene)
     for k in range(len(scene.hu)):
         share = 0.45 * rng.uniform() * (1.2 - float(np.clip(height[k, 0, 0], 0, 1)))
@@ -221,7 +221,7 @@ def breathing(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> 
 
 
 def contrast(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Heart and great vessels are bright."""
+    """Contrast medium in the heart and great vessels."""
     for k, lungs in enumerate(scene.lungs):
         if not lungs.any():
             continue
@@ -231,7 +231,7 @@ def contrast(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> N
 
 
 def streaks(scene: Scene, record: VariantRecord, rng: np.random.Generator) -> None:
-    """Bright and dark rays from something dense: arms, contrast, a pacemaker's lead."""
+    """Streak artifacts from a dense object such as the arms, contrast or a pacemaker lead."""
     height, _ = _height_and_back(scene)
     top = float(rng.uniform(0.2, 1.0))
     rows, columns = np.indices(scene.hu.shape[1:])
@@ -253,9 +253,9 @@ def _ball(
     near_mm: np.ndarray | None = None,
     within_mm: float = np.inf,
 ) -> tuple[tuple[slice, ...], np.ndarray]:
-    """A box around a point in the lung and each voxel's squared mm from that point.
+    """A box around a random point in the lung, and each voxel's squared distance from it (mm²).
 
-    The point lies `within_mm` of `near_mm` where that is given.
+    If `near_mm` is given, the point is at most `within_mm` from it.
     """
     fits = (scene.depth_mm > smallest_depth_mm) & (scene.depth_mm <= largest_depth_mm)
     fits &= scene.lungs > 0
@@ -283,7 +283,7 @@ def _closed_lungs(lungs: np.ndarray) -> np.ndarray:
 
 
 def _between(lungs: np.ndarray) -> np.ndarray:
-    """Rows and columns that lungs enclose from both sides: the mediastinum."""
+    """The pixels with lung on both sides: the mediastinum."""
     found = lungs > 0
     left = np.maximum.accumulate(found, axis=1)
     right = np.maximum.accumulate(found[:, ::-1], axis=1)[:, ::-1]

@@ -1,10 +1,10 @@
-"""Which lesions a patient of each class has, after the radiology literature.
+"""Draws the lesions of a patient of each class, following the radiology literature.
 
 COVID-19: bilateral, peripheral, lower and posterior ground glass with or without
 consolidation, crazy paving, halo and reversed halo. H1N1: consolidation along the
 central bronchi, small centrilobular nodules, ground glass. CAP: one lobe or segment
 consolidated up to the fissure with air bronchograms, some ground glass around it,
-tree-in-bud, at times an effusion.
+tree-in-bud, sometimes an effusion.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ MOST_LESIONS = 40
 
 
 def draw_severity(rng: np.random.Generator) -> float:
-    """The share of the lungs that is ill, mild cases being the more frequent."""
+    """The share of the lungs to cover; mild cases are more frequent."""
     return float(np.exp(rng.uniform(*np.log(SEVERITY))))
 
 
 def draw(
     class_key: str, frame: LungFrame, rng: np.random.Generator, severity: float
 ) -> tuple[LesionRecord, ...]:
-    """Lesions one after another until about `severity` of the lungs is covered."""
+    """Draws lesions until about `severity` (a share of the lungs) is covered."""
     plan = _PLANS[class_key](frame, rng, severity)
     covered = np.zeros(frame.side.shape, bool)
     lungs = max(1, int(np.count_nonzero(frame.side)))
@@ -122,7 +122,7 @@ def _covid_lesion(
 
 def _h1n1(frame: LungFrame, rng: np.random.Generator, severity: float) -> Plan:
     sides = _sides(frame, rng, both=0.8)
-    nodular = rng.uniform()  # from consolidation alone to nodules mostly
+    nodular = rng.uniform()  # from pure consolidation to mostly nodules
     count = float(rng.uniform(3, 8))
     calls = 0
 
@@ -167,7 +167,7 @@ def _peribronchial(
 
 
 def _haze(frame: LungFrame, rng: np.random.Generator, side: int, volume: float) -> LesionRecord:
-    """Ground glass around the bronchi, that can reach the pleura."""
+    """Peribronchial ground glass that can reach the pleura."""
     center = _pick(frame, rng, side, 0.1 + np.clip(frame.depth / 35, 0, 1))
     radius = float(np.clip((volume / 3.6) ** (1 / 3), 7, 55))
     stretch = float(rng.uniform(1.0, 1.6))
@@ -196,7 +196,7 @@ def _nodule_cluster(
 
 
 def _cap(frame: LungFrame, rng: np.random.Generator, severity: float) -> Plan:
-    broncho = rng.uniform() < 0.4  # bronchopneumonia: patches and buds instead of a lobe
+    broncho = rng.uniform() < 0.4  # bronchopneumonia: patches and tree-in-bud instead of a lobe
     both = 0.6 if broncho else 0.12 if severity < 0.2 else 0.35
     sides = _sides(frame, rng, both)
     effusion = rng.uniform() < 0.15 + 0.5 * severity
@@ -239,7 +239,7 @@ def _in_lobe(frame: LungFrame, side: int, lobe: str) -> np.ndarray:
 def _segment(
     frame: LungFrame, rng: np.random.Generator, side: int, lobe: str, volume: float
 ) -> LesionRecord:
-    """A cone from the bronchus to the pleura, cut off by the lobe's fissure."""
+    """A cone from the bronchus to the pleura, bounded by the fissure."""
     target = _pick(frame, rng, side, np.exp(-frame.depth / 3) * _in_lobe(frame, side, lobe))
     way = frame.hila_mm[side] - target
     far = max(float(np.linalg.norm(way)), 25.0)

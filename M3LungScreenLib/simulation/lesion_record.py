@@ -1,4 +1,4 @@
-"""What is drawn of a lesion: one small frozen record that can be replayed on any lung."""
+"""The random parameters of a lesion, in one frozen record that fits any lung."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,13 +10,13 @@ Pattern = Literal["plain", "crazy_paving", "halo", "reversed_halo", "cloudy"]
 
 @dataclass(frozen=True)
 class LesionRecord:
-    """One lesion; vectors are z, y, x, lengths mm from the center of voxel 0.
+    """One lesion. Vectors are z, y, x in mm, positions relative to the center of voxel 0.
 
     `kind` is the shape: 'patch' an ellipsoid around `center_mm`; 'pleural' a plate or
     wedge along the costal surface, `axis` its inward normal; 'tube' runs from
     `center_mm` along `axis`; 'cone' opens from `center_mm` along `axis` by
     `half_angle`; 'nodules' and 'tree_in_bud' are clusters of `count`; 'effusion' is
-    fluid beside the lung and no lesion. `radii_mm` is along and across `axis`.
+    fluid beside the lung, not a lesion. `radii_mm` is along and across `axis`.
     `fill` is the share of air that is replaced (ground glass 0.15 to 0.5,
     consolidation above 0.85), `core_fill` that of the core, which lies where the
     shape is deeper than `core_level` (0 rim, 1 center). `soft` and `warp` shape the

@@ -1,4 +1,4 @@
-"""From a lesion's record to the share of air it replaces, voxel by voxel."""
+"""Computes the share of air that a lesion replaces in each voxel, from its record."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from M3LungScreenLib.simulation.lung_frame import LungFrame
 
 Box = tuple[slice, slice, slice]
 LOBULE_MM = 8.0
-CONE_END = 1.33  # of a cone's length: what lies farther from its apex is none of it
+CONE_END = 1.33  # the farthest point of a cone from its apex, in cone lengths
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Grid:
         return z, y, x
 
     def around(self, low: np.ndarray, high: np.ndarray) -> tuple[Box, "Grid"] | None:
-        """The voxels between two corners in mm, None where there are none."""
+        """The voxels between two corners (mm); None if there are none."""
         first = np.maximum(0, np.ceil((low - self.origin) / self.spacing)).astype(int)
         last = np.minimum(self.shape, np.floor((high - self.origin) / self.spacing).astype(int) + 1)
         if np.any(last <= first):
@@ -43,7 +43,7 @@ class Grid:
 
 
 def corners(record: LesionRecord, frame: LungFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The box in mm, lowest and highest z, y, x, that the lesion cannot leave."""
+    """A box that contains the whole lesion: lowest and highest z, y, x in mm."""
     center, axis = np.array(record.center_mm), np.array(record.axis)
     along, across = record.radii_mm
     if record.kind == "effusion":
@@ -53,13 +53,13 @@ def corners(record: LesionRecord, frame: LungFrame) -> tuple[np.ndarray, np.ndar
         end = center + axis * along
     reach = 1.5 * max(along, across)
     if record.kind in ("nodules", "tree_in_bud"):
-        # Normally distributed around the center; from there a stem and its twigs.
+        # Roots are normally distributed around the center; stems and twigs add 25 mm.
         reach = 2.2 * along + (25 if record.kind == "tree_in_bud" else 0)
     elif record.kind == "tube":
         reach = 1.5 * across
     elif record.kind == "cone":
         reach = CONE_END * along * np.sin(min(np.pi / 2, 1.5 * record.half_angle))
-    reach += 6  # voxels at the border
+    reach += 6  # border voxels
     return np.minimum(center, end) - reach, np.maximum(center, end) + reach
 
 
@@ -73,7 +73,7 @@ def fill_of(record: LesionRecord, frame: LungFrame, grid: Grid) -> tuple[np.ndar
     if record.kind == "effusion":
         return _effusion(record, frame, grid)
     level = _level(record, frame, grid.axes)
-    # The noise dies away outside: at -0.5 nothing is left, and no face of the box cuts the lesion.
+    # Noise fades to zero at level -0.5, so that the box never cuts the lesion.
     level += record.warp * _border_noise(record, grid, rng) * np.clip(1 + 2 * level, 0, 1)
     outline = smoothstep(level / (2 * record.soft) + 0.5)
     if record.lobe != "any":
@@ -103,7 +103,7 @@ def _level(record: LesionRecord, frame: LungFrame, axes: Axes) -> np.ndarray:
         deep = np.maximum(frame.depth_at(axes) - 2, 0) / length
         narrow = width * np.maximum(0.25, 1 - 0.4 * deep)
         plate = 1 - np.sqrt((across / narrow) ** 2 + deep**2)
-        # Where the wall turns along the axis, the plate would follow it without an end.
+        # Without this limit the plate would follow a wall that turns along its axis.
         return np.minimum(plate, 3 * (1.25 - np.sqrt(square) / max(length, width)))
     return 1 - np.sqrt((along / length) ** 2 + (across / width) ** 2)
 
@@ -111,7 +111,7 @@ def _level(record: LesionRecord, frame: LungFrame, axes: Axes) -> np.ndarray:
 def _lobe(
     record: LesionRecord, frame: LungFrame, grid: Grid, rng: np.random.Generator
 ) -> np.ndarray:
-    """1 in the lesion's lobe, 0 beyond the fissure, which is not quite flat."""
+    """1 in the lesion's lobe, 0 beyond the slightly wavy fissure."""
     reach = 2.0 * max(record.radii_mm) + 10
     wave_mm = 2.5 * noise_field(rng, grid.axes, 30.0, record.center_mm, reach)
     inside_mm = frame.lobe_at(record.side, record.lobe, grid.axes) + wave_mm
@@ -134,7 +134,7 @@ def _inside(
     grid: Grid,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Fill before the outline is applied: texture, core, ring or web."""
+    """Fill before the outline is applied: texture, core, reversed halo or crazy paving."""
     reach = 2.0 * max(record.radii_mm) + 10
     lobular = noise_field(rng, grid.axes, 5.0, record.center_mm, reach)
     if record.pattern == "cloudy":
@@ -154,7 +154,7 @@ def _inside(
 def _web(
     record: LesionRecord, outline: np.ndarray, grid: Grid, rng: np.random.Generator
 ) -> np.ndarray:
-    """Thickened septa: the walls between secondary lobules, as a Voronoi net."""
+    """Crazy paving: thickened interlobular septa, as the edges of a Voronoi diagram."""
     reach = 1.6 * max(record.radii_mm) + 10
     count = int(min(4000, (2 * reach / LOBULE_MM) ** 3)) + 8
     seeds = np.asarray(record.center_mm) + rng.uniform(-reach, reach, (count, 3))
@@ -168,7 +168,7 @@ def _web(
 
 
 def _ball(count: int) -> np.ndarray:
-    """`count` points [count, 3] that fill the unit ball, denser in the middle."""
+    """`count` points [count, 3] in the unit ball, denser at the center."""
     k = np.arange(count) + 0.5
     z = 1 - 2 * k / count
     angle = k * 2.399963
@@ -180,7 +180,7 @@ def _ball(count: int) -> np.ndarray:
 def _nodules(
     record: LesionRecord, frame: LungFrame, grid: Grid, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Soft centrilobular nodules of 3 to 8 mm, a few mm from each other and from the pleura."""
+    """Ill-defined centrilobular nodules of 3 to 8 mm, a few mm from the pleura."""
     spread = (
         np.asarray(record.center_mm) + rng.normal(0, 0.5, (record.count, 3)) * record.radii_mm[0]
     )
@@ -197,7 +197,7 @@ def _nodules(
 def _buds(
     record: LesionRecord, grid: Grid, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Branching centrilobular lines with bulbs at their ends."""
+    """Tree-in-bud: branching centrilobular lines with bulbs at their ends."""
     starts, ends = [], []
     for _ in range(record.count):
         root = np.asarray(record.center_mm) + rng.normal(0, 0.5, 3) * record.radii_mm[0]
@@ -218,7 +218,7 @@ def _buds(
 
 
 def _effusion(record: LesionRecord, frame: LungFrame, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Fluid that lies at the back of the base, thinning upwards; its outline is empty."""
+    """Posterior basal pleural fluid that thins upwards; its outline is empty."""
     height, back = frame.height_and_back(record.side, grid.axes)
     thick = record.radii_mm[0] * smoothstep((back - 0.5) / 0.35) * smoothstep((0.75 - height) / 0.6)
     fluid = np.clip((thick - frame.depth_at(grid.axes)) / 2.0, 0, 1)
@@ -227,7 +227,7 @@ def _effusion(record: LesionRecord, frame: LungFrame, grid: Grid) -> tuple[np.nd
 
 
 def bronchograms(record: LesionRecord, grid: Grid) -> np.ndarray:
-    """The share of each voxel that air-filled bronchi take inside a consolidation."""
+    """Air bronchograms: the share of each voxel inside an air-filled bronchus."""
     rng = np.random.default_rng(record.seed + 1)
     starts, ends, radii = [], [], []
     axis, length = np.asarray(record.axis), record.radii_mm[0]

@@ -1,10 +1,10 @@
-"""Lesions for any pair of lungs, real or simulated: draw records, then apply them.
+"""Adds lesions to any pair of lungs, real or simulated: draw records, then apply them.
 
     records = draw_lesions("covid19", lungs, volume.spacing_mm, np.random.default_rng(7))
     ill, truth = apply_lesions(volume.hu, lungs, volume.spacing_mm, records)
 
-A lesion replaces a share of the air of each voxel by fluid; what is denser than
-that, vessels above all, stays as it was and stays visible.
+A lesion replaces a share of the air in each voxel by fluid. Denser tissue, such as
+vessels, stays unchanged and visible.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from M3LungScreenLib.simulation.lesion_shapes import Box, Grid, bronchograms, co
 from M3LungScreenLib.simulation.lung_frame import LungFrame
 
 FLUID_HU = 40.0
-# 80 HU of the 890 between lung and fluid: what a reader would call an opacity.
+# A visible opacity: 80 HU of the 890 HU between lung and fluid.
 VISIBLE_FILL = 80 / 890
 
 
@@ -30,10 +30,10 @@ def draw_lesions(
     rng: np.random.Generator,
     severity: float | None = None,
 ) -> tuple[LesionRecord, ...]:
-    """The lesions of one patient of `class_key`; empty for 'healthy' or without lungs.
+    """Draws the lesions of one patient of `class_key`; empty for 'healthy' or without lungs.
 
     `lungs` uint8 [slice, row, column], 1 right, 2 left; `spacing_mm` x, y, z;
-    `severity` the share of the lungs to cover, None for one drawn in 0.5 to 50 %.
+    `severity` is the share of the lungs to cover; None draws one from 0.5 to 50 %.
     """
     if class_key not in CLASS_KEYS:
         raise ValueError(f"{class_key!r} is none of {', '.join(CLASS_KEYS)}")
@@ -52,11 +52,10 @@ def apply_lesions(
     records: Sequence[LesionRecord],
     airways: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`hu` with the lesions in it (its dtype) and the truth, uint8 class index.
+    """Returns `hu` with the lesions added (same dtype) and the truth, uint8 class indices.
 
-    `airways` is the share of each voxel that is the lumen of a bronchus, where known:
-    it stays air. Truth holds what is clearly visible, inside the lungs; effusions
-    are none of it.
+    `airways`, if known, is the share of each voxel inside a bronchus; it stays air.
+    The truth marks clearly visible lesions inside the lungs, without effusions.
     """
     truth = np.zeros(hu.shape, np.uint8)
     if not records or not np.any(lungs):
@@ -81,7 +80,7 @@ def _put(
     whole: Grid,
     lungs: np.ndarray,
 ) -> None:
-    """Take the lesion's share off `air` and write its outline into `truth`, in place."""
+    """Reduces `air` by the lesion's fill and writes its outline into `truth`, in place."""
     found = whole.around(*corners(record, frame))
     if found is None:
         return
@@ -95,12 +94,12 @@ def _put(
 
 
 def _reach(lungs: np.ndarray, box: Box, side: int) -> np.ndarray:
-    """One lung and the rim of half-filled voxels around it, so that no dark line stays."""
+    """One lung and its rim of partial-volume voxels, so that no dark line remains."""
     return ndimage.binary_dilation(lungs[box] == side, np.ones((1, 3, 3)))
 
 
 def _mix(hu: np.ndarray, air: np.ndarray, seed: int) -> np.ndarray:
-    """Fluid in place of air; the noise that mixing takes away is given back."""
+    """Replaces air by fluid, and restores the noise that averaging removes."""
     changed = np.flatnonzero((air < 0.999).any(axis=(1, 2)))
     out = hu.copy()
     rng = np.random.default_rng(seed)
@@ -116,7 +115,7 @@ def _mix(hu: np.ndarray, air: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _noise_sd(hu: np.ndarray, air: np.ndarray, changed: np.ndarray) -> float:
-    """The scan's noise in HU, from soft tissue that no lesion touched in up to five slices."""
+    """The scan's noise in HU, from soft tissue without lesions in up to five slices."""
     found = [
         _slice_noise(hu[k].astype(np.float32), air[k]) for k in changed[:: len(changed) // 5 + 1]
     ]

@@ -1,7 +1,7 @@
-"""Places in a pair of lungs: how deep, how high, how far back, which lobe.
+"""Positions in a pair of lungs: depth, height, anterior to posterior, and lobe.
 
-Works on any lung mask, real or simulated; everything lies on a grid of about 4 mm.
-Positions are z, y, x in mm from the center of voxel 0 of the mask.
+Works on any lung mask, real or simulated, on a grid of about 4 mm. Positions are
+z, y, x in mm from the center of voxel 0 of the mask.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ HORIZONTAL_HEIGHT = 0.52
 
 @dataclass(frozen=True)
 class LungFrame:
-    """Coarse lungs with their depth below the costal surface.
+    """Lungs on a coarse grid, with their depth below the costal surface.
 
     `side` uint8 [z, y, x] (1 right, 2 left), `depth` float32 mm, `origin_mm` and
     `step_mm` the grid, `bounds_mm` each side's (z, y, x) lowest and highest values,
@@ -116,7 +116,7 @@ def _costal_depth(lungs: np.ndarray, step: np.ndarray) -> np.ndarray:
 
 def _convex_hull(plane: np.ndarray) -> np.ndarray:
     points = np.argwhere(plane)
-    if np.linalg.matrix_rank(points - points[0]) < 2:  # all on a line
+    if np.linalg.matrix_rank(points - points[0]) < 2:  # collinear points have no hull
         return plane
     edges = ConvexHull(points).equations  # outward normals and offsets: [edge, 3]
     outward = np.tensordot(edges[:, :2], np.indices(plane.shape), 1) + edges[:, 2, None, None]

@@ -1,7 +1,7 @@
-"""One simulated patient: anatomy, lesions and scanner drawn from a seed, then rendered.
+"""Simulates a patient: draws anatomy, lesions and scanner from a seed, then renders them.
 
-Anatomy and scanner depend on the seed alone, lesions on the seed and the class: the
-same seed is the same body under the same noise, healthy or ill.
+Anatomy and scanner depend only on the seed, lesions also on the class: one seed
+gives the same body and noise for every class.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ THICKNESSES_MM = (1.0, 10.0)
 
 @dataclass(frozen=True)
 class PatientRecord:
-    """Everything that was drawn; `render_patient` makes the same voxels of it again."""
+    """All random parameters of a patient; `render_patient` renders them reproducibly."""
 
     class_key: str
     seed: int
@@ -43,7 +43,7 @@ class SimulatedPatient:
     record: PatientRecord
 
     def without_lesions(self) -> "SimulatedPatient":
-        """The same patient on a healthy day: same body, same noise, no lesion."""
+        """The same body and noise without lesions."""
         return render_patient(replace(self.record, lesions=()))
 
 
@@ -58,8 +58,8 @@ def simulate_patient(
 ) -> SimulatedPatient:
     """A chest CT of `class_key` in LPS axial order with its truth.
 
-    `slice_count` 24 to 495 and `slice_thickness_mm` 1 to 10, None for what the drawn
-    scanner and body ask for; `severity` as in `draw_lesions`. ValueError otherwise.
+    `slice_count` 24 to 495 and `slice_thickness_mm` 1 to 10, None to let
+    scanner and body decide; `severity` as in `draw_lesions`. ValueError otherwise.
     """
     _check(class_key, slice_count, slice_thickness_mm, matrix)
     anatomy = draw_anatomy(np.random.default_rng((seed, 1)))
@@ -75,7 +75,7 @@ def simulate_patient(
 
 
 def render_patient(record: PatientRecord) -> SimulatedPatient:
-    """The voxels of a record; deterministic."""
+    """Renders a record; deterministic."""
     axes = _axes(record)
     return _finish(record, render(record.anatomy, axes, record.scanner.thickness_mm), axes)
 

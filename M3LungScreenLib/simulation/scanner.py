@@ -1,4 +1,4 @@
-"""The scanner: kernel, noise, pulsation and breathing; record in, the same volume worse out."""
+"""Simulates the scanner: kernel, noise, cardiac and respiratory motion."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ COMMON = (0.05, 0.08, 0.08, 0.13, 0.12, 0.12, 0.06, 0.22, 0.04, 0.04, 0.03, 0.03
 class ScannerRecord:
     """One scan. `blur_px` and `sharpen` are the kernel, `noise_hu` the noise at the center.
 
-    `pulsation_mm` and `breathing_mm` are how far heart and diaphragm move during a
-    slice; 0 is still. `padding` fills what lies outside the round field of view.
+    `pulsation_mm` and `breathing_mm` are the movements of heart and diaphragm during
+    a slice. `padding` fills what lies outside the round field of view.
     """
 
     thickness_mm: float
@@ -36,7 +36,7 @@ class ScannerRecord:
 
 
 def draw_scanner(rng: np.random.Generator) -> ScannerRecord:
-    """Any thoracic protocol, from low-dose thick slices to sharp thin ones."""
+    """Draws a thoracic protocol, from thick low-dose slices to thin sharp ones."""
     thickness = float(rng.choice(THICKNESSES_MM, p=COMMON))
     sharp = rng.uniform() < 0.4
     noise = float(np.clip(rng.lognormal(np.log(34 if sharp else 14), 0.5), 4, 110))
@@ -59,7 +59,7 @@ def draw_scanner(rng: np.random.Generator) -> ScannerRecord:
 
 
 def scan(hu: np.ndarray, chest: Chest, record: ScannerRecord, pixel_mm: float) -> np.ndarray:
-    """What the scanner makes of `hu` float32 [slice, row, column]: int16."""
+    """The scanned image, int16, of `hu` float32 [slice, row, column]."""
     rng = np.random.default_rng(record.seed)
     hu = _breathe(hu, chest, record)
     hu = _pulsate(hu, chest, record, pixel_mm, rng)
@@ -79,7 +79,7 @@ def scan(hu: np.ndarray, chest: Chest, record: ScannerRecord, pixel_mm: float) -
 
 
 def _noise_filter(shape: tuple[int, ...], cutoff: float) -> np.ndarray:
-    """A ramp that the kernel rolls off: the noise power spectrum of filtered back projection."""
+    """The noise spectrum of filtered back projection: a ramp times the kernel's roll-off."""
     fy, fx = fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])[None]
     radius = np.hypot(fy, fx) / 0.5
     ramp = np.sqrt(radius) * np.exp(-((radius / cutoff) ** 2.5))
@@ -93,7 +93,7 @@ def _noise(rng: np.random.Generator, texture: np.ndarray, shape: tuple[int, ...]
 
 
 def _noise_level(plane: np.ndarray, noise_hu: float) -> np.ndarray:
-    """More noise in the middle of the body and where shoulders lengthen the path."""
+    """Noise is higher at the center of the body and between the shoulders."""
     small = np.clip(plane[::8, ::8] + 1000, 0, 1300)
     path = small.mean(1, keepdims=True) * 0.5 + small.mean(0, keepdims=True) * 0.5
     level = 0.45 + 0.9 * ndimage.gaussian_filter(path, 3) / 560
@@ -110,7 +110,7 @@ def _outside(shape: tuple[int, ...]) -> np.ndarray:
 def _pulsate(
     hu: np.ndarray, chest: Chest, record: ScannerRecord, pixel_mm: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Double contours beside the heart: each slice sees it in two positions."""
+    """Cardiac motion: double contours beside the heart."""
     if record.pulsation_mm == 0:
         return hu
     hu = hu.copy()
@@ -126,7 +126,7 @@ def _pulsate(
 
 
 def _breathe(hu: np.ndarray, chest: Chest, record: ScannerRecord) -> np.ndarray:
-    """Slices near the diaphragm mix with their neighbors; vessels there show twice."""
+    """Respiratory motion: slices near the diaphragm mix with their neighbors."""
     if record.breathing_mm == 0 or len(hu) < 3:
         return hu
     away = max(1, round(record.breathing_mm / record.thickness_mm))

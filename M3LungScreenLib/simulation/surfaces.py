@@ -7,7 +7,7 @@ import numpy as np
 from M3LungScreenLib.simulation.anatomy_record import AnatomyRecord
 from M3LungScreenLib.simulation.fields import Axes, smoothstep, volume_noise
 
-# Rib cage's width and depth from below the bases (-0.4) to the apices (1), of the largest.
+# Width and depth of the rib cage, relative to the largest, from below the bases to the apices.
 HEIGHTS = (-0.4, 0.0, 0.15, 0.35, 0.55, 0.7, 0.82, 0.91, 0.97, 1.0, 1.05)
 WIDTHS = (0.97, 1.0, 1.0, 1.0, 0.99, 0.95, 0.85, 0.71, 0.54, 0.33, 0.05)
 DEPTHS = (0.97, 1.0, 1.0, 1.0, 0.98, 0.92, 0.82, 0.68, 0.5, 0.3, 0.05)
@@ -39,7 +39,7 @@ def smooth_max(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:
 
 
 def ellipsoid(axes: Axes, center: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
-    """Signed distance, about, of an ellipsoid; everything z, y, x."""
+    """Approximate signed distance of an ellipsoid; all vectors z, y, x."""
     z, y, x = _open(axes)
     parts = [((v - c) / r) ** 2 for v, c, r in zip((z, y, x), center, radii, strict=True)]
     level = np.sqrt(parts[0] + parts[1] + parts[2])
@@ -52,7 +52,7 @@ def _open(axes: Axes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def spine_y(a: AnatomyRecord) -> float:
-    """Where the middle of the vertebral bodies lies."""
+    """y of the centers of the vertebral bodies."""
     return a.half_depth * 0.66
 
 
@@ -79,19 +79,19 @@ def surfaces(a: AnatomyRecord, axes: Axes) -> Surfaces:
 
 
 def _uneven(rng: np.random.Generator, axes: Axes, cell_mm: float, height: float) -> np.ndarray:
-    """Smooth unevenness of a surface, so that no two sides are alike."""
+    """Smooth random unevenness of a surface."""
     return volume_noise(rng, axes, cell_mm) * np.float32(height)
 
 
 def _ribs_ripple(a: AnatomyRecord, axes: Axes) -> np.ndarray:
-    """The pleura bulges a little between the ribs."""
+    """Bulges of the pleura between the ribs."""
     z, y, _ = _open(axes)
     phase = 2 * np.pi * (z - a.rib_slope * y) / a.rib_gap
     return (1.1 * np.cos(phase)).astype(np.float32)
 
 
 def _arms(a: AnatomyRecord, axes: Axes) -> np.ndarray:
-    """Arms beside the chest, where the patient could not raise them."""
+    """Arms beside the chest, for patients who cannot raise them."""
     z, y, x = _open(axes)
     if not a.arms_down:
         return np.full(np.broadcast_shapes(z.shape, y.shape, x.shape), -1e3, np.float32)
@@ -102,7 +102,7 @@ def _arms(a: AnatomyRecord, axes: Axes) -> np.ndarray:
 def _clothes(
     a: AnatomyRecord, axes: Axes, body: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """A sheet that lies over the chest in folds."""
+    """A folded sheet over the chest."""
     _, y, _ = _open(axes)
     gap = 7 + _uneven(rng, axes, 45.0, 5.0) + _uneven(rng, axes, 16.0, 1.5)
     sheet = 0.9 - np.abs(body + gap) * 0.8
@@ -119,13 +119,13 @@ def _cage(a: AnatomyRecord, axes: Axes) -> np.ndarray:
     front = np.abs(x) / width
     middle = np.abs(y - back) / depth
     level = (front**p + middle**p) ** (1 / p)
-    # The front wall is flat, and drawn in at the sternum.
+    # The anterior wall is flat, with a dip at the sternum.
     dent = 9 * np.exp(-((x / 30) ** 2)) * (y < 0)
     return ((1 - level) * np.sqrt(width * depth) - dent).astype(np.float32)
 
 
 def _mediastinum(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """The heart alone, and everything that parts the lungs."""
+    """The heart, and the whole mediastinum."""
     z, y, x = _open(axes)
     tall, deep, m = a.lung_height, a.half_depth, a.mediastinum
     base = 0.12 * tall
@@ -176,7 +176,7 @@ def _above_diaphragm(a: AnatomyRecord, axes: Axes) -> np.ndarray:
 
 
 def _outline(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
-    """Skin and the outer border of the muscles."""
+    """The skin and the outer border of the muscles."""
     _, y, x = _open(axes)
     h = axes[0] / a.lung_height
     shoulder = np.clip((h - 0.62) / 0.35, 0, 1.2) * (0.55 if not a.arms_down else 0.75)
@@ -188,7 +188,7 @@ def _outline(a: AnatomyRecord, axes: Axes) -> tuple[np.ndarray, np.ndarray]:
     p = 2.35
     level = ((np.abs(x) / width) ** p + (np.abs(y - 8) / depth) ** p) ** (1 / p)
     muscle = (1 - level) * np.sqrt(width * depth)
-    # The back is flattened by the table, with a groove along the spine.
+    # The table flattens the back, which has a groove along the spine.
     muscle = np.minimum(muscle, a.half_depth + a.wall + 4 - y - 4 * np.exp(-((x / 12) ** 2)))
     front = np.clip(0.6 - y / a.half_depth * 0.5, 0.35, 1.25)
     body = muscle + a.fat * front
@@ -242,10 +242,10 @@ def _soft(
     between: np.ndarray,
     muscle: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What is denser than fat, its HU, and gas in the stomach and colon."""
+    """Soft tissue denser than fat, its HU, and gas in stomach and colon."""
     tall, wide, deep = a.lung_height, a.half_width, a.half_depth
     top = a.domes[1] * tall
-    inside = np.minimum(cage - 1, -dome - 1)  # the belly under the diaphragm
+    inside = np.minimum(cage - 1, -dome - 1)  # the abdomen below the diaphragm
     liver = ellipsoid(
         axes, (0.0, -4, -0.42 * wide), (a.domes[0] * tall + 30, deep * 0.98, wide * 0.72)
     )

@@ -1,11 +1,11 @@
-"""What a chest without pneumonia may look like: hard negatives for any CT with its lungs.
+"""Hard negatives: adds findings that are not pneumonia to any CT with a lung mask.
 
     variants = draw_variants(lungs, volume.spacing_mm, np.random.default_rng(7))
     harder = apply_variants(volume.hu, lungs, volume.spacing_mm, variants)
 
 Dependent density, expiration, mosaic attenuation, fissures, nodules and tumours,
 emphysema, fibrosis, scars and bands, bronchiectasis, pulsation, breathing, contrast,
-streaks. Each is drawn as a small record and applied by arithmetic.
+streaks. Each is first drawn as a small record, then applied.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ MOST_VARIANTS = 3
 
 
 class Kind(NamedTuple):
-    """How often a finding is drawn, how many parts it has, and how it is made."""
+    """Relative frequency of a finding, range of its part count, and the function that adds it."""
 
     rate: float
     counts: tuple[int, int]
@@ -49,7 +49,7 @@ KINDS = {
 def draw_variants(
     lungs: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Generator
 ) -> tuple[VariantRecord, ...]:
-    """None to three findings that no reader would call pneumonia; none without lungs."""
+    """Draws zero to three findings that are not pneumonia; zero without lungs."""
     if not np.any(lungs):
         return ()
     number = int(rng.choice(MOST_VARIANTS + 1, p=(0.25, 0.35, 0.25, 0.15)))
@@ -72,7 +72,7 @@ def apply_variants(
     spacing_mm: Sequence[float],
     records: Sequence[VariantRecord],
 ) -> np.ndarray:
-    """`hu` [slice, row, column] with the findings in it, in its dtype; deterministic.
+    """`hu` [slice, row, column] with the findings added, same dtype; deterministic.
 
     `lungs` uint8, 1 right, 2 left; `spacing_mm` x, y, z.
     """

@@ -1,10 +1,10 @@
-"""A tree of vessels that fills a lung, and the bronchi that run beside it."""
+"""Grows a vessel tree that fills a lung, and the accompanying bronchi."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Murray's law: the cubes of the radii add up.
+# Murray's law: the cube of a parent's radius is the sum of its children's cubes.
 BRANCHING_POWER = 1 / 3
 
 
@@ -31,7 +31,7 @@ class Tubes:
 def grow_tree(
     root: np.ndarray, targets: np.ndarray, leaf_radius: float, rng: np.random.Generator
 ) -> Tubes:
-    """Branches from `root` [3] to every point of `targets` [n, 3], halving them each time."""
+    """Grows branches from `root` [3] to all `targets` [n, 3], halving the targets at each fork."""
     starts: list[np.ndarray] = []
     ends: list[np.ndarray] = []
     leaves: list[int] = []
@@ -62,7 +62,7 @@ def _halves(
 
 
 def _bent(tubes: Tubes, rng: np.random.Generator) -> Tubes:
-    """Each tube as two, its middle a little aside."""
+    """Splits each tube in two, with the middle slightly displaced."""
     length = np.linalg.norm(tubes.ends - tubes.starts, axis=1, keepdims=True)
     middle = (tubes.starts + tubes.ends) / 2 + rng.normal(0, 0.05, tubes.starts.shape) * length
     return Tubes(
@@ -73,7 +73,7 @@ def _bent(tubes: Tubes, rng: np.random.Generator) -> Tubes:
 
 
 def bronchi_beside(arteries: Tubes, least_radius: float, aside: np.ndarray) -> Tubes:
-    """The lumina that accompany the larger arteries, on the side `aside` [3] (a unit vector)."""
+    """Bronchial lumina beside the larger arteries, displaced along the unit vector `aside` [3]."""
     large = arteries.chosen(arteries.radii > least_radius)
     shift = aside * (1.85 * large.radii + 0.3)[:, None]
     return Tubes(large.starts + shift, large.ends + shift, 0.68 * large.radii)
