@@ -23,13 +23,13 @@ WORKER_ARGUMENTS = ("-m", "M3LungScreenLib", "worker")
 class Exit:
     """How a child ended: `status` is None where it could not be started at all.
 
-    `crashed` is True for a signal, a kill or an access violation; `last_words` are
+    `crashed` is True for a signal, a kill or an access violation; `last_lines` are
     the last lines of its stderr.
     """
 
     status: int | None
     crashed: bool
-    last_words: str
+    last_lines: str
 
 
 OnLine = Callable[[str], None]
@@ -56,7 +56,7 @@ class ChildProcess(Protocol):
     def wait(self, seconds: float) -> None:
         """Hear what it says next, for callers that have no event loop; at most `seconds`."""
 
-    def wait_for_end(self, seconds: float) -> None:
+    def wait_for_finished(self, seconds: float) -> None:
         """Come back when it has ended, or after `seconds`."""
 
     def kill(self) -> None:
@@ -95,7 +95,7 @@ class QtProcess:
         self._process = self._kind()
         self._process.setWorkingDirectory(str(folder))
         self._reader = LineReader()
-        self._last_words: deque[str] = deque(maxlen=LAST_LINES)
+        self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._on_line: OnLine | None = None
         self._on_exit: OnExit | None = None
 
@@ -110,10 +110,10 @@ class QtProcess:
 
     def start(self, on_line: OnLine, on_exit: OnExit) -> None:
         self._on_line, self._on_exit = on_line, on_exit
-        self._process.connect("readyReadStandardOutput()", self._read_lines)
-        self._process.connect("readyReadStandardError()", self._read_last_words)
-        self._process.connect("finished(int,QProcess::ExitStatus)", self._finished)
-        self._process.connect("errorOccurred(QProcess::ProcessError)", self._failed)
+        self._process.connect("readyReadStandardOutput()", self.onReadyReadStandardOutput)
+        self._process.connect("readyReadStandardError()", self.onReadyReadStandardError)
+        self._process.connect("finished(int,QProcess::ExitStatus)", self.onProcessFinished)
+        self._process.connect("errorOccurred(QProcess::ProcessError)", self.onProcessError)
         with added_to_environment(self._environment):
             self._process.start(*self._command)
 
@@ -125,37 +125,37 @@ class QtProcess:
         # Qt sends the signals of this process, and no others, while it waits.
         self._process.waitForReadyRead(round(1000 * seconds))
 
-    def wait_for_end(self, seconds: float) -> None:
+    def wait_for_finished(self, seconds: float) -> None:
         if self.running:
             self._process.waitForFinished(round(1000 * seconds))
 
     def kill(self) -> None:
         self._on_line = self._on_exit = None
         if self.running:
-            end_tree(self.pid)
+            kill_process_tree(self.pid)
             self._process.kill()
             self._process.waitForFinished(KILL_WAIT_MS)
 
-    def _read_lines(self) -> None:
+    def onReadyReadStandardOutput(self) -> None:
         for line in self._reader.lines(_bytes(self._process.readAllStandardOutput())):
             if self._on_line is not None:
                 self._on_line(line)
 
-    def _read_last_words(self) -> None:
+    def onReadyReadStandardError(self) -> None:
         text = _bytes(self._process.readAllStandardError()).decode("utf-8", "replace")
-        self._last_words.extend(text.splitlines())
+        self._last_lines.extend(text.splitlines())
 
-    def _finished(self, status: int, how: Any) -> None:
-        self._read_lines()
-        self._read_last_words()
+    def onProcessFinished(self, status: int, how: Any) -> None:
+        self.onReadyReadStandardOutput()
+        self.onReadyReadStandardError()
         crashed = how != self._kind.NormalExit
-        self._end(Exit(int(status), crashed, "\n".join(self._last_words)))
+        self._exit(Exit(int(status), crashed, "\n".join(self._last_lines)))
 
-    def _failed(self, error: Any) -> None:
+    def onProcessError(self, error: Any) -> None:
         if error == self._kind.FailedToStart:  # the only error without a `finished`
-            self._end(Exit(None, False, f"{self._command[0]}: {self._process.errorString()}"))
+            self._exit(Exit(None, False, f"{self._command[0]}: {self._process.errorString()}"))
 
-    def _end(self, how: Exit) -> None:
+    def _exit(self, how: Exit) -> None:
         on_exit, self._on_line, self._on_exit = self._on_exit, None, None
         if on_exit is not None:
             on_exit(how)
@@ -166,7 +166,7 @@ def _bytes(read: Any) -> bytes:
     return bytes(read.data())
 
 
-def qt_worker(library_root: Path) -> QtProcess:
+def worker_process(library_root: Path) -> QtProcess:
     """The library's worker under Slicer's Python, not yet started."""
     return QtProcess(slicer_python(), WORKER_ARGUMENTS, library_root, worker_environment())
 
@@ -190,7 +190,7 @@ def slicer_python() -> str:
     return shutil.which("python-real", path=str(Path(launcher).parent)) or launcher
 
 
-def end_tree(pid: int) -> None:
+def kill_process_tree(pid: int) -> None:
     """Kill `pid` and its descendants; where it is a launcher, its child is Python.
 
     Does nothing while psutil itself is being installed; pip has no children.

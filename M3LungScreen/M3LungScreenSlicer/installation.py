@@ -18,11 +18,11 @@ TORCH_FAMILY = ("torch", "torchvision")
 # torchvision is needed by bundles with this backbone alone.
 RESNET, RESNET_REQUIREMENTS = "resnet", "requirements-resnet.txt"
 # The PyTorch extension's own tool: it picks the build for this machine's GPU. 0.8.1 knows CUDA 13.
-TORCH_CHOOSER = "light-the-torch>=0.8.1"
+TORCH_INSTALLER = "light-the-torch>=0.8.1"
 # Wheels only: nobody has a compiler.
 PIP_OPTIONS = ("--only-binary=:all:", "--no-input", "--disable-pip-version-check")
 # This pip and later ones tell their progress in lines, one for each quarter of a second.
-PIP_TELLS_PROGRESS = "24.1"
+PIP_WITH_RAW_PROGRESS = "24.1"
 
 
 class InstallationRefused(Exception):
@@ -66,7 +66,7 @@ def plan(requirements: Path, backbone: str = "", with_torch: bool = True) -> Pla
     steps = []
     if torch:
         _check_extension()
-        others.append(TORCH_CHOOSER)
+        others.append(TORCH_INSTALLER)
         # PyTorchUtils.installTorch runs the same, but it holds the window until it is done,
         # adds torchvision and imports torch into Slicer.
         steps.append(("-m", "light_the_torch", "install", *pip_options(), *torch))
@@ -129,7 +129,7 @@ def pip_options() -> tuple[str, ...]:
     """What every pip is told, as far as the installed one knows it."""
     from packaging.version import Version
 
-    tells = Version(packages.version_of("pip") or "0") >= Version(PIP_TELLS_PROGRESS)
+    tells = Version(packages.version_of("pip") or "0") >= Version(PIP_WITH_RAW_PROGRESS)
     return (*PIP_OPTIONS, f"--progress-bar={'raw' if tells else 'off'}")
 
 
@@ -141,7 +141,7 @@ def _missing(path: Path, backbone: str) -> list[Any]:
 def _check(missing: list[Any]) -> None:
     """InstallationRefused where pip must not or cannot help."""
     for each in missing:
-        if packages.is_slicers_own(each.name) and packages.version_of(each.name) is not None:
+        if packages.is_slicer_package(each.name) and packages.version_of(each.name) is not None:
             words = translate(
                 "M3LungScreen",
                 "This Slicer is too old: {package} is needed. Install Slicer 5.10 or later.",
@@ -149,7 +149,7 @@ def _check(missing: list[Any]) -> None:
             raise InstallationRefused(words.format(package=each))
         if each.name == "torch":
             _check_torch(each)
-    if _somebody_installs():
+    if _pip_is_running():
         raise InstallationRefused(
             translate(
                 "M3LungScreen",
@@ -189,7 +189,7 @@ def _check_extension() -> None:
         raise InstallationRefused(words) from None
 
 
-def _somebody_installs() -> bool:
+def _pip_is_running() -> bool:
     """Whether Slicer installs for another module; Slicer 5.12 and later can tell."""
     try:
         from slicer.packaging import isPipInstallInProgress

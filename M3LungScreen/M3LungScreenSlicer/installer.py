@@ -18,7 +18,7 @@ from slicer.i18n import translate
 from .child_process import ChildProcess, Exit, QtProcess, slicer_python
 from .installation import InstallationRefused, Plan, ask, still_missing
 from .packages import constraints, installed_versions, replaced_while_loaded
-from .pip_words import PROGRESS, WRITING, why_failed, with_progress
+from .pip_messages import PROGRESS, WRITING, failure_message, progress_text
 
 LAST_LINES = 60
 WAIT_S = 1.0
@@ -57,8 +57,8 @@ class _Run:
     on_line: OnLine
     on_end: OnEnd
     folder: tempfile.TemporaryDirectory[str]
-    before: dict[str, str]
-    said: deque[str]
+    versions_before: dict[str, str]
+    output: deque[str]
     process: ChildProcess | None = None
 
 
@@ -93,9 +93,9 @@ class Installer:
         folder = tempfile.TemporaryDirectory(prefix="M3LungScreen-pip-")
         lines = "\n".join(constraints(plan.missing))
         (Path(folder.name) / "constraints.txt").write_text(f"{lines}\n", "utf-8")
-        steps, said = deque(plan.steps), deque[str](maxlen=LAST_LINES)
-        self._run = _Run(plan, steps, on_line, on_end, folder, installed_versions(), said)
-        self._next_step(self._run)
+        steps, output = deque(plan.steps), deque[str](maxlen=LAST_LINES)
+        self._run = _Run(plan, steps, on_line, on_end, folder, installed_versions(), output)
+        self._start_next_step(self._run)
 
     def wait(self) -> None:
         """Come back when the installation has ended, for callers without an event loop."""
@@ -107,41 +107,44 @@ class Installer:
         run, self._run = self._run, None
         if run is not None and run.process is not None:
             if self.line.startswith(WRITING):
-                run.process.wait_for_end(LONGEST_WRITING_S)
+                run.process.wait_for_finished(LONGEST_WRITING_S)
             run.process.kill()
             run.folder.cleanup()
         self.line = ""
 
-    def _next_step(self, run: _Run) -> None:
+    def _start_next_step(self, run: _Run) -> None:
         if not run.steps:
             missing = still_missing(run.plan)
-            self._end(run, Outcome(missing, "\n".join(run.said), replaced_while_loaded(run.before)))
+            self._finish(
+                run,
+                Outcome(missing, "\n".join(run.output), replaced_while_loaded(run.versions_before)),
+            )
             return
         place = Path(run.folder.name)
         step = (*run.steps.popleft(), "--constraint", str(place / "constraints.txt"))
         run.process = self._make_process(step, place)
         run.process.start(
-            lambda line: self._hear(run, line), lambda how: self._step_ended(run, how)
+            lambda line: self._on_line(run, line), lambda how: self._on_step_finished(run, how)
         )
 
-    def _hear(self, run: _Run, line: str) -> None:
+    def _on_line(self, run: _Run, line: str) -> None:
         if run is not self._run or not line.strip():
             return
         if not line.startswith(PROGRESS):
-            run.said.append(line)
-        self.line = with_progress(self.line, line)
+            run.output.append(line)
+        self.line = progress_text(self.line, line)
         run.on_line(self.line)
 
-    def _step_ended(self, run: _Run, how: Exit) -> None:
+    def _on_step_finished(self, run: _Run, how: Exit) -> None:
         if run is not self._run:
             return
         if how.status == 0:
-            self._next_step(run)
+            self._start_next_step(run)
             return
-        details = "\n".join((*run.said, how.last_words)).strip()
-        self._end(run, Outcome(why_failed(details, run.plan.folder), details))
+        details = "\n".join((*run.output, how.last_lines)).strip()
+        self._finish(run, Outcome(failure_message(details, run.plan.folder), details))
 
-    def _end(self, run: _Run, outcome: Outcome) -> None:
+    def _finish(self, run: _Run, outcome: Outcome) -> None:
         self._run, self.line = None, ""
         run.folder.cleanup()
         run.on_end(outcome)

@@ -11,7 +11,7 @@ from typing import Any
 
 BUILD_TOOLS = frozenset({"pip", "setuptools", "wheel"})  # Slicer loads none of them
 # What Slicer 5.10, 5.11 or 5.12 brings and may have loaded; a test compares with their lists.
-SLICERS_OWN = frozenset(
+SLICER_PACKAGES = frozenset(
     (
         *("certifi", "cffi", "chardet", "charset-normalizer", "couchdb", "cryptography", "dcmqi"),
         *("deprecated", "dicomweb-client", "gitdb", "gitpython", "highdicom", "idna", "numpy"),
@@ -44,9 +44,9 @@ def version_of(name: str) -> str | None:
         return None
 
 
-def is_slicers_own(name: str) -> bool:
+def is_slicer_package(name: str) -> bool:
     """Whether Slicer brings it."""
-    return _canonical(name) in SLICERS_OWN
+    return _canonical(name) in SLICER_PACKAGES
 
 
 def installed_versions() -> dict[str, str]:
@@ -68,7 +68,7 @@ def constraints(changing: Iterable[Any]) -> list[str]:
     `changing` are the requirements that are to be installed.
     """
     free = BUILD_TOOLS | {_canonical(each.name) for each in changing}
-    kept = (SLICERS_OWN | _loaded()) - free
+    kept = (SLICER_PACKAGES | _loaded()) - free
     found = sorted(installed_versions().items())
     return [f"{name}=={number}" for name, number in found if name in kept]
 

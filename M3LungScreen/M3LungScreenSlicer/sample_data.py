@@ -240,7 +240,7 @@ def _start(sample: Sample) -> None:
                     "M3LungScreen",
                     "{name} could not be simulated. Try again; the details say more.",
                 ).format(name=sample.name),
-                detailedText=how.last_words,
+                detailedText=how.last_lines,
             )
 
     process.start(lambda line: None, ended)

@@ -13,14 +13,21 @@ from typing import Any
 
 from slicer.i18n import translate
 
-from .child_process import ChildProcess, qt_worker
+from .child_process import ChildProcess, worker_process
 from .installation import InstallationRefused, Plan, missing_packages
 from .installer import INSTALLER, Installer, Outcome
 from .library import MODULE_FOLDER, library_root
 from .models import backbone_of
 from .scene.results import add_result
 from .scene.scene_result import SceneResult
-from .scene.volumes import HandedVolume, VolumeRefused, grid_of, hand_over, screenable, why_not
+from .scene.volumes import (
+    ExportedVolume,
+    VolumeRefused,
+    export_volume,
+    grid_of,
+    problem_with,
+    screenable,
+)
 from .screening_session import Request, ScreeningSession, State, Status
 
 OnStatus = Callable[[Status], None]
@@ -31,7 +38,7 @@ REQUIREMENTS = MODULE_FOLDER / "Resources" / "requirements.txt"
 WAIT_SECONDS = 1.0
 
 
-class VolumeGone(Exception):
+class VolumeRemoved(Exception):
     """The CT was removed while it was screened; the message says so."""
 
 
@@ -55,10 +62,10 @@ class ScreeningLogic:
         installer: Installer = INSTALLER,
     ) -> None:
         self.scene = scene
-        self._session = ScreeningSession(make_child or partial(qt_worker, library_root()))
+        self._session = ScreeningSession(make_child or partial(worker_process, library_root()))
         self._installer = installer
         self._parent_folder = folder
-        self._exchange: Path | None = None
+        self._temporary_folder: Path | None = None
         self._runs = 0
         self._status = Status()
 
@@ -92,24 +99,24 @@ class ScreeningLogic:
         """
         self._check_free()
         try:
-            request, handed = self._request(volume, model, device, detail)
+            request, exported = self._request(volume, model, device, detail)
         except VolumeRefused as refusal:
-            self._tell(Status(State.REFUSED, message=str(refusal), kind="volume"), on_status)
+            self._set_status(Status(State.REFUSED, message=str(refusal), kind="volume"), on_status)
             return
-        add = partial(self._add, volume, handed, keep_previous)
+        add = partial(self._add_result, volume, exported, keep_previous)
 
-        def hear(status: Status) -> None:
+        def on_change(status: Status) -> None:
             if not status.state.busy:
-                status = self._finish(request, status, add, on_result)
-            self._tell(status, on_status)
+                status = self._finish_run(request, status, add, on_result)
+            self._set_status(status, on_status)
 
-        self._session.on_change = hear
+        self._session.on_change = on_change
         self._session.start(request)
 
     def warm_up(self, on_status: OnStatus = lambda status: None) -> None:
         """Start the child before the first click, so that the click finds it warm."""
         if not (self._session.status.state.busy or self._installer.running):
-            self._session.on_change = partial(self._tell, on_status=on_status)
+            self._session.on_change = partial(self._set_status, on_status=on_status)
             self._session.warm_up()
 
     def cancel(self) -> None:
@@ -126,33 +133,33 @@ class ScreeningLogic:
             raise InstallationRefused(
                 translate("M3LungScreen", "A screening is running. Cancel it or wait.")
             )
-        self._session.rest()  # it may hold files that are to be replaced
+        self._session.stop_if_idle()  # it may hold files that are to be replaced
 
-        def ended(outcome: Outcome) -> None:
+        def on_finished(outcome: Outcome) -> None:
             state = State.NOT_INSTALLED if outcome.message else State.INSTALLED
             how = Status(state, message=outcome.message, details=outcome.details)
-            self._tell(replace(how, replaced=outcome.replaced), on_status)
+            self._set_status(replace(how, replaced=outcome.replaced), on_status)
 
-        self._installer.start(plan, lambda line: on_status(self.status), ended)
+        self._installer.start(plan, lambda line: on_status(self.status), on_finished)
         if self._installer.running:
             on_status(self.status)
 
-    def rest(self) -> None:
+    def stop_idle_child(self) -> None:
         """End an idle child, with the memory that it holds on CPU and GPU; ignored in a run."""
-        self._session.rest()
+        self._session.stop_if_idle()
 
     def close(self) -> None:
         """End the child and delete the temporary files; a later start works again.
 
-        An installation goes on; `stop_installing` ends it.
+        An installation goes on; `stop_installation` ends it.
         """
         self._session.close()
         self._status = Status()
-        if self._exchange is not None:
-            shutil.rmtree(self._exchange, ignore_errors=True)
-            self._exchange = None
+        if self._temporary_folder is not None:
+            shutil.rmtree(self._temporary_folder, ignore_errors=True)
+            self._temporary_folder = None
 
-    def stop_installing(self) -> None:
+    def stop_installation(self) -> None:
         """End an installation without a word; no package is left half written."""
         self._installer.close()
 
@@ -169,11 +176,11 @@ class ScreeningLogic:
 
         Raises ScreeningFailed with the sentence a person would have been shown.
         """
-        self._check_console(model)
+        self._check_ready(model)
         found: list[SceneResult] = []
         ends: list[Status] = []
 
-        def hear(status: Status) -> None:
+        def on_change(status: Status) -> None:
             on_status(status)
             ends.extend([] if status.state.busy else [status])
 
@@ -183,7 +190,7 @@ class ScreeningLogic:
             device=device,
             detail=detail,
             keep_previous=keep_previous,
-            on_status=hear,
+            on_status=on_change,
             on_result=found.append,
         )
         while not ends and self._session.child is not None:
@@ -217,7 +224,7 @@ class ScreeningLogic:
         if self._installer.running:
             raise RuntimeError("Packages are being installed; wait until it is done.")
 
-    def _check_console(self, model: Path | str | None) -> None:
+    def _check_ready(self, model: Path | str | None) -> None:
         try:
             self._check_free()
         except RuntimeError as busy:
@@ -231,28 +238,30 @@ class ScreeningLogic:
 
     def _request(
         self, volume: Any, model: Path | str | None, device: str, detail: str
-    ) -> tuple[Request, HandedVolume]:
-        problem = why_not(volume)
+    ) -> tuple[Request, ExportedVolume]:
+        problem = problem_with(volume)
         if problem:
             raise VolumeRefused(problem)
         folder = self._run_folder()
         try:
-            handed = hand_over(volume, folder)
+            exported = export_volume(volume, folder)
         except VolumeRefused:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         out = folder / "result"
-        return Request(handed.path, handed.geometry, _bundle(model), out, device, detail), handed
+        return Request(
+            exported.path, exported.geometry, _bundle(model), out, device, detail
+        ), exported
 
     def _run_folder(self) -> Path:
         parent = self._parent_folder or tempfile.gettempdir()
         self._runs += 1
         try:
-            if self._exchange is None:
-                self._exchange = Path(tempfile.mkdtemp(prefix="M3LungScreen-", dir=parent))
+            if self._temporary_folder is None:
+                self._temporary_folder = Path(tempfile.mkdtemp(prefix="M3LungScreen-", dir=parent))
                 # Also where nobody closes this logic.
-                weakref.finalize(self, shutil.rmtree, self._exchange, ignore_errors=True)
-            folder = self._exchange / f"run-{self._runs}"
+                weakref.finalize(self, shutil.rmtree, self._temporary_folder, ignore_errors=True)
+            folder = self._temporary_folder / f"run-{self._runs}"
             folder.mkdir()
         except OSError as wrong:
             words = translate(
@@ -264,23 +273,25 @@ class ScreeningLogic:
             raise VolumeRefused(words.format(parent=parent, why=why)) from wrong
         return folder
 
-    def _finish(
+    def _finish_run(
         self, request: Request, status: Status, add: AddResult, on_result: OnResult
     ) -> Status:
         """The end of a run: its nodes if it is done, its files gone however it ended."""
         if status.state is State.DONE:
-            status = self._bring_in(request.out, status, add, on_result)
+            status = self._add_to_scene(request.out, status, add, on_result)
         # What a cancelled child still maps cannot go on Windows; `close` takes it away.
         shutil.rmtree(request.out.parent, ignore_errors=True)
         return status
 
-    def _bring_in(
+    def _add_to_scene(
         self, folder: Path, status: Status, add: AddResult, on_result: OnResult
     ) -> Status:
         try:
             on_result(add(folder))
-        except VolumeGone as gone:
-            return replace(status, state=State.CANCELLED, message=str(gone), kind="volume_removed")
+        except VolumeRemoved as removed:
+            return replace(
+                status, state=State.CANCELLED, message=str(removed), kind="volume_removed"
+            )
         except VolumeRefused as changed:
             return replace(status, state=State.FAILED, message=str(changed), kind="volume_changed")
         except OSError as wrong:
@@ -291,16 +302,18 @@ class ScreeningLogic:
             return replace(status, state=State.FAILED, message=message, details=str(wrong))
         return status
 
-    def _add(self, volume: Any, handed: HandedVolume, keep_previous: bool, folder: Path) -> Any:
+    def _add_result(
+        self, volume: Any, exported: ExportedVolume, keep_previous: bool, folder: Path
+    ) -> Any:
         """The result in the scene, if the CT is still there and has the grid it was read with."""
         if not self.scene.IsNodePresent(volume):
-            raise VolumeGone(
+            raise VolumeRemoved(
                 translate(
                     "M3LungScreen",
                     "The CT was removed while it was screened; nothing was added to the scene.",
                 )
             )
-        if volume.GetImageData() is None or grid_of(volume) != handed.grid:
+        if volume.GetImageData() is None or grid_of(volume) != exported.grid:
             words = translate(
                 "M3LungScreen",
                 "{name} was cropped, resampled or moved while it was screened, so the result does "
@@ -308,10 +321,10 @@ class ScreeningLogic:
             )
             raise VolumeRefused(words.format(name=volume.GetName()))
         return add_result(
-            self.scene, volume, folder, frame=handed.frame, keep_previous=keep_previous
+            self.scene, volume, folder, frame=exported.frame, keep_previous=keep_previous
         )
 
-    def _tell(self, status: Status, on_status: OnStatus) -> None:
+    def _set_status(self, status: Status, on_status: OnStatus) -> None:
         self._status = status
         on_status(status)
 

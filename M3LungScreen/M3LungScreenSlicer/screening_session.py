@@ -110,7 +110,7 @@ class ScreeningSession:
         self._child: ChildProcess | None = None
         self._hello: dict[str, Any] | None = None
         self._run = 0
-        self._waiting: Request | None = None
+        self._pending: Request | None = None
         self._started = 0.0
 
     @property
@@ -122,15 +122,15 @@ class ScreeningSession:
         """Start the child ahead of the first click; `status.hello` follows."""
         if self._child is None:
             self._child = self._make_child()
-            self._child.start(self._hear, self._mourn)
+            self._child.start(self.onProcessLine, self.onProcessFinished)
 
     def start(self, request: Request) -> None:
         """Screen; RuntimeError while another run is going on."""
         if self.status.state.busy:
             raise RuntimeError("A screening is running; cancel it first.")
         self._run += 1
-        self._waiting = request
-        self._change(Status(State.STARTING, hello=self._hello))
+        self._pending = request
+        self._set_status(Status(State.STARTING, hello=self._hello))
         self.warm_up()
         if self._hello is not None:
             self._send_request()
@@ -139,13 +139,15 @@ class ScreeningSession:
         """Stop the run; the state is `cancelled` at once, and nothing more is heard of it."""
         if not self.status.state.busy:
             return
-        if self._child is not None and self._waiting is None:
+        if self._child is not None and self._pending is None:
             self._child.send(json.dumps({"command": "cancel", "run": self._run}))
-        self._waiting = None
+        self._pending = None
         message = translate("M3LungScreen", "The scene is as it was.")
-        self._change(Status(State.CANCELLED, message=message, kind="cancelled", hello=self._hello))
+        self._set_status(
+            Status(State.CANCELLED, message=message, kind="cancelled", hello=self._hello)
+        )
 
-    def rest(self) -> None:
+    def stop_if_idle(self) -> None:
         """End the child if it is idle, with the memory that it holds; the next start makes one."""
         if not self.status.state.busy:
             self.close()
@@ -154,38 +156,40 @@ class ScreeningSession:
         """End the child and its children; the session is idle and can start anew."""
         if self._child is not None:
             self._child.kill()
-        self._child = self._hello = self._waiting = None
+        self._child = self._hello = self._pending = None
         self.status = Status()
 
     def _send_request(self) -> None:
-        request, self._waiting = self._waiting, None
+        request, self._pending = self._pending, None
         if request is None or self._child is None:
             return
         fields = {name: _plain(value) for name, value in vars(request).items()}
         self._child.send(json.dumps({"command": "screen", "run": self._run, **fields}))
         self._started = time.monotonic()
-        self._change(replace(self.status, state=State.RUNNING))
+        self._set_status(replace(self.status, state=State.RUNNING))
 
-    def _hear(self, line: str) -> None:
+    def onProcessLine(self, line: str) -> None:
         event = json.loads(line)
         if event["event"] == "hello":
             self._hello = event
-            self._change(replace(self.status, hello=event))
+            self._set_status(replace(self.status, hello=event))
             self._send_request()
         elif self.status.state.busy and event.get("run", self._run) == self._run:
-            self._change(after(self.status, event, time.monotonic() - self._started))
+            self._set_status(status_after(self.status, event, time.monotonic() - self._started))
 
-    def _mourn(self, how: Exit) -> None:
-        self._child = self._hello = self._waiting = None
+    def onProcessFinished(self, how: Exit) -> None:
+        self._child = self._hello = self._pending = None
         if self.status.state.busy:
-            self._change(Status(State.FAILED, message=obituary(how), details=how.last_words))
+            self._set_status(
+                Status(State.FAILED, message=exit_message(how), details=how.last_lines)
+            )
 
-    def _change(self, status: Status) -> None:
+    def _set_status(self, status: Status) -> None:
         self.status = status
         self.on_change(status)
 
 
-def after(status: Status, event: dict[str, Any], seconds: float) -> Status:
+def status_after(status: Status, event: dict[str, Any], seconds: float) -> Status:
     """`status` after an event of the worker, `seconds` after the run began."""
     match event["event"]:
         case "progress":
@@ -215,13 +219,13 @@ def fraction_done(event: dict[str, Any]) -> float:
     return before + STEP_SHARES[event["step"]] * event["done"] / max(event["total"], 1)
 
 
-def obituary(how: Exit) -> str:
+def exit_message(how: Exit) -> str:
     """One sentence on a child that ended by itself, with what to do."""
     if how.status is None:
         return translate(
             "M3LungScreen", "The screening process could not be started. Reinstall the extension."
         )
-    if any(word in how.last_words for word in MEMORY_WORDS):
+    if any(word in how.last_lines for word in MEMORY_WORDS):
         return translate(
             "M3LungScreen", "The memory ran out. Close other programs or volumes and screen again."
         )

@@ -74,14 +74,14 @@ def installing(widget: Any, path: Path) -> None:
 
     pip, logic = Pip(), widget.logic
     own, logic._installer = logic._installer, Installer(pip)
-    widget._install(Plan((), (("-m", "pip", "install", "torch>=2.8"),)))
+    widget.screening.install(Plan((), (("-m", "pip", "install", "torch>=2.8"),)))
     pip.last.say("Downloading https://download.pytorch.org/whl/cpu/torch-2.9.0.whl (812.4 MB)")
     pip.last.say("Progress 41 of 100")
     save_panel(widget, path)
-    logic.stop_installing()
+    logic.stop_installation()
     logic._installer = own
-    widget._run.show_status(logic.status)
-    widget._refresh()
+    widget.screening.update_status()
+    widget.updateGUIFromParameterNode()
 
 
 def states(widget: Any, folder: Path) -> None:
@@ -118,13 +118,13 @@ def slice_views(widget: Any, view: Any, path: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    widget._jump_to_most_suspicious()
+    widget.results.jump_to_most_suspicious()
     seen = []
     for name in ("locationMapCheckBox", "labelMapCheckBox"):
         for other in ("locationMapCheckBox", "labelMapCheckBox"):
             getattr(widget.ui, other).checked = other == name
-        widget._entry = None
-        widget._slice_moved()
+        widget.results.entry = None
+        widget.results.onSliceChanged()
         view.save(path)
         seen.append(np.asarray(Image.open(path)))
     Image.fromarray(np.concatenate(seen, axis=1)).save(path)
@@ -146,7 +146,7 @@ def researcher(widget: Any, view: Any, path: Path) -> None:
 def chart(widget: Any, path: Path) -> None:
     from Testing.stand_ins.view_pictures import save_chart
 
-    save_chart(widget._result.chart, path)
+    save_chart(widget.results.result.chart, path)
 
 
 def report(widget: Any, path: Path) -> None:
@@ -156,7 +156,7 @@ def report(widget: Any, path: Path) -> None:
         print("No Chromium here: no picture of the report.", file=sys.stderr)
         return
     page = path.with_suffix(".html")
-    page.write_text(widget._result.report, "utf-8")
+    page.write_text(widget.results.result.report, "utf-8")
     options = ["--headless", "--no-sandbox", "--hide-scrollbars", f"--window-size={REPORT}"]
     target = f"--screenshot={path.resolve()}"
     subprocess.run(

@@ -10,7 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from M3LungScreenSlicer.scene.results import add_result
 from M3LungScreenSlicer.scene.slices import position_of, slice_at
-from M3LungScreenSlicer.scene.volumes import VolumeRefused, hand_over, screenable, voxels, why_not
+from M3LungScreenSlicer.scene.volumes import (
+    VolumeRefused,
+    export_volume,
+    problem_with,
+    screenable,
+    voxels,
+)
 from scipy.spatial.transform import Rotation
 
 from M3LungScreenLib.ct import CTVolume, Geometry
@@ -50,13 +56,13 @@ def test_the_handed_over_ct_has_the_geometry_and_voxels_of_the_stored_one(
     scene, result_folder, tmp_path, direction
 ):
     result, _ = stored_as(result_folder, direction)
-    handed = hand_over(ct_of(scene, result), tmp_path)
-    geometry = as_given(handed.geometry)
+    exported = export_volume(ct_of(scene, result), tmp_path)
+    geometry = as_given(exported.geometry)
     assert geometry.size == result.volume.stored.size
     assert geometry.spacing_mm == pytest.approx(result.volume.stored.spacing_mm)
     assert geometry.origin_mm == pytest.approx(ORIGIN)
     assert geometry.direction == pytest.approx(np.ravel(direction))
-    read = np.fromfile(handed.path, np.int16).reshape(geometry.size[::-1])
+    read = np.fromfile(exported.path, np.int16).reshape(geometry.size[::-1])
     assert geometry.with_array(read)[1, 2, 3] == int(read[3, 2, 1])
 
 
@@ -98,7 +104,7 @@ def test_a_linear_transform_is_hardened_in_the_geometry_and_kept_by_the_overlays
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     transform.SetMatrixTransformToParent(matrix)
     ct.SetAndObserveTransformNodeID(transform.GetID())
-    geometry = as_given(hand_over(ct, tmp_path).geometry)
+    geometry = as_given(export_volume(ct, tmp_path).geometry)
     flip = np.diag([-1, -1, 1])
     inside = flip @ np.array(result.volume.stored.position_mm((3, 4, 5)))
     expected = flip @ (moved @ [*inside, 1])[:3]
@@ -116,13 +122,13 @@ def test_a_linear_transform_is_hardened_in_the_geometry_and_kept_by_the_overlays
 def test_any_type_of_voxel_arrives_as_its_hu(scene, tmp_path, kind, values):
     hu = np.array(values).reshape(2, 3, 4)
     given = np.abs(hu) if kind is np.uint16 else hu
-    path = hand_over(add_volume(scene, given.astype(kind)), tmp_path).path
+    path = export_volume(add_volume(scene, given.astype(kind)), tmp_path).path
     assert np.array_equal(np.fromfile(path, np.int16).reshape(2, 3, 4), given)
 
 
 def test_the_worker_maps_what_was_handed_over(scene, a_ct, a_patient, tmp_path):
-    handed = hand_over(a_ct, tmp_path)
-    volume = map_volume(handed.path, as_given(json.loads(json.dumps(handed.geometry))))
+    exported = export_volume(a_ct, tmp_path)
+    volume = map_volume(exported.path, as_given(json.loads(json.dumps(exported.geometry))))
     assert np.array_equal(volume.hu, a_patient.volume.hu)
     assert volume.spacing_mm == pytest.approx(a_patient.volume.spacing_mm)
 
@@ -183,10 +189,10 @@ REFUSED = {
 @pytest.mark.parametrize("words", REFUSED)
 def test_what_cannot_be_screened_is_refused_with_a_sentence(scene, tmp_path, words):
     node = REFUSED[words](scene)
-    assert words in why_not(node)
-    assert why_not(node).endswith(".")
+    assert words in problem_with(node)
+    assert problem_with(node).endswith(".")
     with pytest.raises(VolumeRefused, match=words):
-        hand_over(node, tmp_path)
+        export_volume(node, tmp_path)
     assert list(tmp_path.glob("*.raw")) == []
 
 
@@ -198,17 +204,17 @@ def test_a_value_that_is_no_number_is_to_slicer_what_it_is_to_the_library(
 ):
     hu = np.linspace(-1000, 1000, 60).reshape(3, 4, 5).astype(kind)
     hu[place] = value
-    handed = hand_over(add_volume(scene, hu), tmp_path)
+    exported = export_volume(add_volume(scene, hu), tmp_path)
 
-    geometry = as_given(handed.geometry)
+    geometry = as_given(exported.geometry)
     if place == (2, 3, 4):
         expected = CTVolume.stored_in(geometry, hu)
-        assert (map_volume(handed.path, geometry).hu == expected.hu).all()
+        assert (map_volume(exported.path, geometry).hu == expected.hu).all()
         return
     with pytest.raises(InputRefused, match="NaN or infinite") as told:
         CTVolume.stored_in(geometry, hu)
     with pytest.raises(InputRefused) as refused:
-        map_volume(handed.path, geometry)
+        map_volume(exported.path, geometry)
     assert refused.value.message == told.value.message
 
 
@@ -225,12 +231,12 @@ def test_of_a_sequence_the_frame_that_is_shown_is_handed_over_and_named(scene, t
     assert screenable(scene) == [volume]
     for number, hu in ((0, -900), (2, -300)):
         show_frame(browser, number)
-        handed = hand_over(volume, tmp_path)
-        assert (np.fromfile(handed.path, np.int16) == hu).all()
+        exported = export_volume(volume, tmp_path)
+        assert (np.fromfile(exported.path, np.int16) == hu).all()
         words = f"frame {number + 1} of 3 (time {2 * number} s) of Breathing"
-        assert handed.frame == {"number": number, "words": words}
+        assert exported.frame == {"number": number, "words": words}
 
 
 def test_a_volume_of_no_sequence_has_no_frame(scene, tmp_path):
-    handed = hand_over(add_volume(scene, np.full((3, 4, 5), -800, np.int16)), tmp_path)
-    assert handed.frame == {}
+    exported = export_volume(add_volume(scene, np.full((3, 4, 5), -800, np.int16)), tmp_path)
+    assert exported.frame == {}

@@ -29,48 +29,48 @@ def clock(monkeypatch, window):
 
 
 @pytest.fixture
-def watch(clock):
-    from M3LungScreenSlicer.panel.idle import IdleWatch
+def timer(clock):
+    from M3LungScreenSlicer.panel.idle import IdleTimer
 
-    rested = []
-    made = IdleWatch(lambda: rested.append(clock.now))
-    made.rested = rested
-    made.back()
+    stops = []
+    made = IdleTimer(lambda: stops.append(clock.now))
+    made.stops = stops
+    made.onEnter()
     yield made
     made.stop()
 
 
-def test_the_child_stays_while_the_module_is_open(watch, clock):
+def test_the_child_stays_while_the_module_is_open(timer, clock):
     clock(3600)
-    watch.look()
-    assert watch.rested == []
+    timer.check()
+    assert timer.stops == []
 
 
-def test_the_child_ends_minutes_after_the_module_is_left(watch, clock):
+def test_the_child_ends_minutes_after_the_module_is_left(timer, clock):
     from M3LungScreenSlicer.panel.idle import AWAY_MINUTES
 
-    watch.left()
+    timer.onExit()
     clock(60 * AWAY_MINUTES - 1)
-    watch.look()
-    assert watch.rested == []
+    timer.check()
+    assert timer.stops == []
     clock(2)
-    watch.look()
-    assert len(watch.rested) == 1
+    timer.check()
+    assert len(timer.stops) == 1
 
 
-def test_coming_back_in_time_keeps_it(watch, clock):
-    watch.left()
+def test_coming_back_in_time_keeps_it(timer, clock):
+    timer.onExit()
     clock(200)
-    watch.back()
+    timer.onEnter()
     clock(200)
-    watch.look()
-    assert watch.rested == []
+    timer.check()
+    assert timer.stops == []
 
 
-def test_it_ends_at_once_where_memory_is_wanted(watch, clock):
+def test_it_ends_at_once_where_memory_is_wanted(timer, clock):
     clock.free = 0.05
-    watch.look()
-    assert len(watch.rested) == 1
+    timer.check()
+    assert len(timer.stops) == 1
 
 
 def test_the_share_of_free_memory_is_the_systems(window):
@@ -85,8 +85,8 @@ def test_leaving_and_entering_the_module_tells_the_watch(widget, monkeypatch, cl
 
     widget.exit()
     clock(60 * AWAY_MINUTES + 1)
-    widget._idle.look()
-    assert widget.logic.calls[-1] == ("rest",)
+    widget._idle.check()
+    assert widget.logic.calls[-1] == ("stop_idle_child",)
     before = len(widget.logic.calls)
     widget.enter()
     assert ("warm_up",) in widget.logic.calls[before:]  # the next click finds it warm again
@@ -111,7 +111,7 @@ def test_a_resting_child_is_gone_and_the_console_screens_in_the_panels_child(log
     (warm,) = children()
     logic.screen(a_ct, detail="preview")
     assert children() == [warm]
-    logic.rest()
+    logic.stop_idle_child()
     assert psutil.wait_procs([warm], timeout=10)[1] == []
     logic.screen(a_ct, detail="preview")
     assert len(children()) == 1
@@ -119,7 +119,7 @@ def test_a_resting_child_is_gone_and_the_console_screens_in_the_panels_child(log
 
 def test_a_child_at_work_does_not_rest(logic, a_ct):
     logic.start(a_ct, detail="preview")
-    logic.rest()
+    logic.stop_idle_child()
     assert len(children()) == 1
     assert logic.status.state.busy
 

@@ -76,7 +76,7 @@ def widget(a_small_ct, window, scene, pip, answers, lacking, tmp_path):
 
         def wait(self, seconds): ...
 
-        def wait_for_end(self, seconds): ...
+        def wait_for_finished(self, seconds): ...
 
         def kill(self): ...
 
@@ -95,7 +95,7 @@ def widget(a_small_ct, window, scene, pip, answers, lacking, tmp_path):
 def test_three_clicks_are_one_question_and_one_installation(widget, pip, answers):
     for _ in range(3):
         widget.ui.screenButton.click()
-        widget._screen_clicked()  # also where a menu calls it
+        widget.screening.onScreenButton()  # also where a menu calls it
     assert len(answers["asked"]) == len(pip.started) == 1
     assert "tqdm>=4.66" in answers["asked"][0]
 
@@ -394,24 +394,24 @@ def test_the_cause_before_a_long_traceback_is_found(window, tmp_path):
     ],
 )
 def test_every_failure_of_pip_is_one_sentence_with_a_way_out(said, words):
-    from M3LungScreenSlicer.pip_words import why_failed
+    from M3LungScreenSlicer.pip_messages import failure_message
 
-    assert words in why_failed(said)
-    assert why_failed(said).endswith(".")
+    assert words in failure_message(said)
+    assert failure_message(said).endswith(".")
 
 
 def test_of_an_address_the_files_name_is_shown():
-    from M3LungScreenSlicer.pip_words import with_progress
+    from M3LungScreenSlicer.pip_messages import progress_text
 
     line = "  Downloading https://download.pytorch.org/whl/cu130/torch-2.9.0.whl (1812.4 MB)"
-    shown = with_progress("", line)
-    assert with_progress(shown, "Progress 41 of 100") == (
+    shown = progress_text("", line)
+    assert progress_text(shown, "Progress 41 of 100") == (
         "Downloading torch-2.9.0.whl (1812.4 MB), 41 %"
     )
 
 
 def test_progress_that_is_none_changes_nothing():
-    from M3LungScreenSlicer.pip_words import with_progress
+    from M3LungScreenSlicer.pip_messages import progress_text
 
     for line in ("Progress", "Progress 5 of 0", "Progress a of b", "Progress 5"):
-        assert with_progress("Downloading", line) in ("Downloading", line)
+        assert progress_text("Downloading", line) in ("Downloading", line)

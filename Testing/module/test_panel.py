@@ -49,7 +49,7 @@ def test_a_healthy_verdict_reads_no_pneumonia_pattern_found(wording, make_result
 def test_an_indeterminate_verdict_gives_its_reasons(wording, make_result):
     content = make_result("cap", 0.44).to_dict()
     assert "Indeterminate" in wording.headline(content)
-    assert wording.sureness(content) == content["patient"]["reasons"][0]
+    assert wording.certainty(content) == content["patient"]["reasons"][0]
 
 
 def test_an_indeterminate_verdict_is_never_said_to_be_agreed_on(wording, make_result):
@@ -69,7 +69,7 @@ def test_verdicts_are_the_librarys_words(wording):
     from M3LungScreenLib.classes import CLASSES
 
     for each in CLASSES:
-        assert wording.called(each.key) == each.verdict[0].upper() + each.verdict[1:]
+        assert wording.verdict_text(each.key) == each.verdict[0].upper() + each.verdict[1:]
 
 
 def test_three_lines_tell_of_the_model_the_rest_is_behind_details(verdict, ui, make_result):
@@ -116,7 +116,7 @@ def test_words_from_outside_cannot_become_markup(wording, make_result):
 def test_a_share_near_zero_does_not_swallow_the_rest_of_a_line(wording, make_result):
     content = make_result("covid19", 0.9999).to_dict()
     document = sys.modules["qt"].QTextDocument()
-    document.setHtml(wording.sureness(content))
+    document.setHtml(wording.certainty(content))
     assert document.toPlainText() == "COVID-19 > 99.9 %; next Healthy < 0.1 %."
 
 

@@ -92,7 +92,7 @@ def test_lines_arrive_whole_and_the_end_is_told_once(a_process, loop_until):
     loop_until(lambda: ends)
     assert lines == ["Müller", "zwei", "DREI Ä"]
     (end,) = ends
-    assert (end.status, end.crashed, end.last_words) == (3, False, "letzte Worte")
+    assert (end.status, end.crashed, end.last_lines) == (3, False, "letzte Worte")
     assert not process.running
 
 

@@ -13,7 +13,7 @@ from Testing.stand_ins.dialogs import choose
 
 def test_overlays_lie_over_the_ct_as_the_sliders_say(screened, a_slice_view, a_small_ct):
     layers, ui = a_slice_view.layers, screened.ui
-    result = screened._result
+    result = screened.results.result
     ui.opacitySlider.value = 0.3
     ui.thresholdSlider.value = 0.6
     assert layers.GetBackgroundVolumeID() == a_small_ct.GetID()
@@ -38,7 +38,7 @@ def test_what_the_user_does_to_the_layers_stays_while_scrolling(
     screened, a_slice_view, scene, settled
 ):
     a_slice_view.layers.SetForegroundOpacity(0.31)
-    screened._jump(screened._entry["index"] + 1)
+    screened.results.jump_to(screened.results.entry["index"] + 1)
     scene.RemoveNode(scene.AddNewNodeByClass("vtkMRMLModelNode"))
     settled()
     assert a_slice_view.layers.GetForegroundOpacity() == pytest.approx(0.31)
@@ -50,7 +50,7 @@ def test_the_lesions_of_one_ct_never_lie_over_another(screened, scene, a_slice_v
     from Testing.stand_ins.mrml_scene import add_volume
 
     screened.ui.labelMapCheckBox.click()
-    layers, result = a_slice_view.layers, screened._result
+    layers, result = a_slice_view.layers, screened.results.result
     assert legends_in_view(scene) == ["Disease", "Lesion"]
     screened.ui.inputSelector.setCurrentNode(add_volume(scene, voxels(a_small_ct).copy()))
     assert layers.GetForegroundVolumeID() is None
@@ -85,7 +85,7 @@ def test_the_users_own_layers_are_left_alone_by_every_wish(screened, a_slice_vie
     assert layers.GetForegroundOpacity() == pytest.approx(0.21)
     assert layers.GetLabelOpacity() == pytest.approx(0.33)
     ui.labelMapCheckBox.click()
-    assert layers.GetLabelVolumeID() == screened._result.label_map.GetID()
+    assert layers.GetLabelVolumeID() == screened.results.result.label_map.GetID()
     ui.labelMapCheckBox.click()
     assert layers.GetLabelVolumeID() is None
     assert layers.GetForegroundVolumeID() == own["Foreground"].GetID()
@@ -109,10 +109,10 @@ def test_hiding_the_map_on_healthy_slices_never_touches_the_result(
     widget.ui.screenButton.click()
     widget.logic.finish(folder)
     truth = result.arrays.lesion_location_map
-    slices = widget._result.content["slices"]
+    slices = widget.results.result.content["slices"]
     healthy = np.array([each["predicted"] == "healthy" for each in slices])
     assert truth[healthy].max() > 0
-    shown, whole = foreground(a_slice_view), widget._result.location_map
+    shown, whole = foreground(a_slice_view), widget.results.result.location_map
     assert shown.GetImageData().GetNumberOfPoints() < whole.GetImageData().GetNumberOfPoints()
     for clicks in (0, 1, 1):
         for _ in range(clicks):
@@ -131,7 +131,7 @@ def test_hiding_the_map_on_healthy_slices_never_touches_the_result(
 
 
 def test_a_result_begins_at_the_slice_most_telling_for_its_verdict(screened):
-    slices = [e for e in screened._result.content["slices"] if e["screened"]]
+    slices = [e for e in screened.results.result.content["slices"] if e["screened"]]
     best = max(slices, key=lambda each: each["probabilities"]["covid19"] * each["involvement"])
     assert f"Slice {best['index']}" in screened.ui.sliceLabel.text
 
@@ -140,30 +140,32 @@ def test_a_second_run_tells_of_the_slice_again(screened, result_folder):
     _, folder = result_folder("cap")
     screened.ui.screenButton.click()
     screened.logic.finish(folder)
-    index = screened._entry["index"]
+    index = screened.results.entry["index"]
     assert screened.ui.sliceLabel.text.startswith(f"<b>Slice {index}</b>")
     assert "CAP</b>" in screened.ui.sliceLabel.text
 
 
 def test_next_and_previous_stay_on_slices_not_called_healthy(screened):
-    found = [e["index"] for e in screened._result.content["slices"] if e["predicted"] == "covid19"]
-    screened._jump(found[0])
+    found = [
+        e["index"] for e in screened.results.result.content["slices"] if e["predicted"] == "covid19"
+    ]
+    screened.results.jump_to(found[0])
     screened.ui.nextButton.click()
-    assert screened._entry["index"] == found[1]
+    assert screened.results.entry["index"] == found[1]
     screened.ui.previousButton.click()
-    assert screened._entry["index"] == found[0]
+    assert screened.results.entry["index"] == found[0]
     assert screened.ui.nextButton.enabled
     assert not screened.ui.previousButton.enabled
     assert "All slices before this one" in screened.ui.previousButton.toolTip
     screened.ui.suspiciousButton.click()
-    assert screened._entry["index"] in found
+    assert screened.results.entry["index"] in found
 
 
 def test_a_click_on_a_row_jumps_to_its_slice(screened):
     table = screened.ui.sliceTable
     index = int(table.item(2, 0).text())
     table.cellClicked.emit(2, 1)
-    assert screened._entry["index"] == index
+    assert screened.results.entry["index"] == index
     assert f"Slice {index}" in screened.ui.sliceLabel.text
     assert table.currentRow() == 2
 
@@ -175,7 +177,7 @@ def test_a_review_is_kept_with_the_result(screened):
     assert "Write the other diagnosis" in ui.recordButton.toolTip
     ui.noteEdit.text = "organising pneumonia"
     ui.recordButton.click()
-    review = screened._result.review
+    review = screened.results.result.review
     assert (review["opinion"], review["note"]) == ("other", "organising pneumonia")
     assert ui.recordedLabel.text.startswith("Recorded: Other diagnosis")
 
@@ -196,7 +198,7 @@ def test_tables_are_saved_with_named_columns(screened, monkeypatch, tmp_path):
     screened.ui.saveCsvButton.click()
     with (tmp_path / "slices.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    entries = screened._result.content["slices"]
+    entries = screened.results.result.content["slices"]
     assert [int(row["Slice"]) for row in rows] == [each["index"] for each in entries]
     assert float(rows[15]["P(lesion)"]) == pytest.approx(entries[15]["p_lesion"], abs=1e-4)
     assert (tmp_path / "slices involvement.csv").is_file()
@@ -266,7 +268,7 @@ def test_proposed_file_names_are_valid_on_every_system(
     proposed = []
     dialog = sys.modules["qt"].QFileDialog
     monkeypatch.setattr(dialog, "getSaveFileName", lambda *a: proposed.append(a[2]) or "")
-    screened._result.volume.SetName(name)
+    screened.results.result.volume.SetName(name)
     for button, suffix in (("saveHtmlButton", ".html"), ("saveCsvButton", ".csv")):
         getattr(screened.ui, button).click()
         assert proposed.pop() == begins + suffix
@@ -293,21 +295,21 @@ def test_a_page_that_cannot_be_printed_is_told(screened, monkeypatch, tmp_path, 
 
 def test_lesions_become_a_segmentation(screened):
     screened.ui.segmentationButton.click()
-    segmentation = screened._result.segmentation.GetSegmentation()
+    segmentation = screened.results.result.segmentation.GetSegmentation()
     assert segmentation.GetNumberOfSegments() == 1
     assert "COVID-19" in segmentation.GetNthSegment(0).GetName()
 
 
 def test_surfaces_bring_a_3d_view_where_the_layout_has_none(screened, layout_manager):
-    from M3LungScreenSlicer.panel.view_layout import seen
+    from M3LungScreenSlicer.panel.view_layout import visible_views
 
     screened.ui.chartCheckBox.click()
-    assert not seen("vtkMRMLViewNode")
+    assert not visible_views("vtkMRMLViewNode")
     screened.ui.surfaceCheckBox.click()
-    assert seen("vtkMRMLViewNode")
-    assert layout_manager.shown is screened._result.chart
+    assert visible_views("vtkMRMLViewNode")
+    assert layout_manager.shown is screened.results.result.chart
     layout_manager.click_on_point(9)
-    assert screened._entry["index"] == 9
+    assert screened.results.entry["index"] == 9
     screened.ui.chartCheckBox.click()
     assert layout_manager.layout == layout_manager.FOUR_UP
 
@@ -320,7 +322,7 @@ def test_a_layout_with_a_3d_view_stays_when_surfaces_are_shown(screened, layout_
 
 def test_lesions_are_shown_in_3d_and_hidden_again(screened):
     screened.ui.surfaceCheckBox.click()
-    display = screened._result.segmentation.GetDisplayNode()
+    display = screened.results.result.segmentation.GetDisplayNode()
     assert display.GetVisibility3D()
     screened.ui.surfaceCheckBox.click()
     assert not display.GetVisibility3D()
@@ -332,7 +334,7 @@ def test_surfaces_leave_with_their_ct_and_come_back_with_it(screened, scene, a_s
     from Testing.stand_ins.mrml_scene import add_volume
 
     screened.ui.surfaceCheckBox.click()
-    display = screened._result.segmentation.GetDisplayNode()
+    display = screened.results.result.segmentation.GetDisplayNode()
     assert not display.GetVisibility2D()  # the overlays are there
     assert display.GetVisibility2DFill()  # without either Slicer fills its log
     assert display.GetVisibility2DOutline()
@@ -345,13 +347,13 @@ def test_surfaces_leave_with_their_ct_and_come_back_with_it(screened, scene, a_s
 
 def test_lesions_of_a_former_run_are_not_shown_as_those_of_a_new_one(screened, result_folder):
     screened.ui.surfaceCheckBox.click()
-    node = screened._result.segmentation
+    node = screened.results.result.segmentation
     screened.ui.screenButton.click()
     screened.logic.finish(result_folder("h1n1")[1])
     assert not node.GetDisplayNode().GetVisibility()
     assert not screened.ui.surfaceCheckBox.checked
     screened.ui.surfaceCheckBox.click()
-    assert screened._result.segmentation is node
+    assert screened.results.result.segmentation is node
     assert node.GetDisplayNode().GetVisibility()
     assert node.GetSegmentation().GetNthSegment(0).GetName() == "H1N1"
 
@@ -364,7 +366,7 @@ def test_the_crop_rectangle_lies_around_the_lungs(screened, scene):
     bounds = [0.0] * 6
     node.GetBounds(bounds)
     spacing = (6.0, 7.5)
-    _, _, rows, columns = screened._entry["crop"]
+    _, _, rows, columns = screened.results.entry["crop"]
     assert bounds[1] - bounds[0] == pytest.approx(columns * spacing[0])
     assert bounds[3] - bounds[2] == pytest.approx(rows * spacing[1])
     assert not node.GetDisplayNode().GetVisibility3D()
@@ -393,7 +395,7 @@ def test_six_stages_of_the_crop_are_shown_and_follow_the_slice(screened):
     screened.ui.stagesButton.click()
     first = screened.ui.stagesLabel.pixmap.toImage()
     assert (first.width(), first.height()) == (3 * 128, 2 * 128)
-    screened._jump(0)  # above the lungs
+    screened.results.jump_to(0)  # above the lungs
     assert screened.ui.stagesLabel.pixmap.toImage() != first
     screened.ui.stagesButton.click()
     assert not screened.ui.stagesLabel.visible
@@ -417,7 +419,7 @@ def test_attention_maps_lie_over_the_crop_window_by_window(
     widget.logic.finish(folder)
     choose_attention(widget, 3)
     node = scene.GetNodeByID(a_slice_view.layers.GetForegroundVolumeID())
-    index, crop = widget._entry["index"], widget._entry["crop"]
+    index, crop = widget.results.entry["index"], widget.results.entry["crop"]
     assert voxels(node) == pytest.approx(index / 50 + 0.25, abs=1e-3)
     assert bounds_of(node)[:2] == pytest.approx((crop[3] * 6.0, crop[2] * 7.5))
     assert legends_in_view(scene) == ["Attention"]
@@ -456,11 +458,11 @@ def bounds_of(node):
 
 def test_the_chart_comes_with_a_layout_and_goes_back_to_the_users(screened, layout_manager):
     screened.ui.chartCheckBox.click()
-    assert layout_manager.shown is screened._result.chart
+    assert layout_manager.shown is screened.results.result.chart
     layout_manager.click_on_point(7)
-    assert screened._entry["index"] == 7
+    assert screened.results.entry["index"] == 7
     layout_manager.click_on_point(1, series=5)  # the line at the current slice
-    assert screened._entry["index"] == 7
+    assert screened.results.entry["index"] == 7
     screened.ui.chartCheckBox.click()
     assert layout_manager.layout == layout_manager.FOUR_UP
     assert layout_manager.listeners == []
@@ -497,10 +499,10 @@ def test_the_slice_view_itself_tells_of_the_slice_in_one_line(screened, layout_m
     from M3LungScreenLib.outputs.wording import percent
 
     screened.ui.sliceTable.cellClicked.emit(12, 0)
-    text = layout_manager.edge_text("Red")
-    entry = screened._entry
+    text = layout_manager.annotation("Red")
+    entry = screened.results.entry
     assert text.startswith(f"COVID-19 {percent(entry['probabilities']['covid19'])} · lesion ")
     assert text.endswith(f"{percent(entry['involvement'])} involved")
     assert "\n" not in text
     screened.exit()
-    assert layout_manager.edge_text("Red") == ""
+    assert layout_manager.annotation("Red") == ""

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from M3LungScreenSlicer.scene import tables
 from M3LungScreenSlicer.scene.chart import mark_slice
-from M3LungScreenSlicer.scene.nodes import remove_with_attendants
+from M3LungScreenSlicer.scene.nodes import remove_nodes
 from M3LungScreenSlicer.scene.overlays import lung_window, set_threshold, set_window
 from M3LungScreenSlicer.scene.results import (
     add_result,
@@ -20,7 +20,7 @@ from M3LungScreenSlicer.scene.results import (
 from M3LungScreenSlicer.scene.segmentation import convert_to_segmentation, segments_of, show_in_3d
 from M3LungScreenSlicer.scene.shown_map import map_to_show
 from M3LungScreenSlicer.scene.slices import (
-    called_healthy,
+    healthy_slices,
     most_suspicious,
     position_of,
     suspicious_neighbour,
@@ -172,7 +172,7 @@ def test_a_result_that_is_kept_stands_beside_the_next_one(scene, ct, result_fold
 def test_a_run_after_a_node_was_deleted_makes_that_node_anew(scene, ct, result_folder):
     first = add_result(scene, ct, result_folder()[1])
     before = [each.split()[0] for each in node_names(scene)]
-    remove_with_attendants(scene, [first.label_map])
+    remove_nodes(scene, [first.label_map])
     assert first.label_map is None
     add_result(scene, ct, result_folder("cap")[1])
     assert [each.split()[0] for each in node_names(scene)] == before
@@ -384,7 +384,7 @@ def test_next_and_previous_pass_over_slices_called_healthy(screened):
     assert suspicious_neighbour(shown, called[1], -1) == called[0]
     assert suspicious_neighbour(shown, called[-1], 1) is None
     healthy = [one.index for one in result.slices if one.predicted == "healthy"]
-    assert called_healthy(shown) == healthy
+    assert healthy_slices(shown) == healthy
 
 
 def test_the_lung_preset_can_be_taken_back(ct):

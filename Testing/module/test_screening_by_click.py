@@ -47,7 +47,7 @@ def test_a_click_ends_in_a_verdict_with_a_provisional_one_before(clicked, window
     wait(window, lambda: "Provisional" in ui.sureLabel.text)
     wait(window, lambda: not logic.status.state.busy)
     assert logic.status.state.value == "done", logic.status.message
-    shown = clicked._result.content["patient"]["probabilities"]
+    shown = clicked.results.result.content["patient"]["probabilities"]
     assert ui.covid19Bar.value == round(1000 * shown["covid19"])
     assert ui.screenButton.text == "Screen"
 
@@ -58,7 +58,9 @@ def test_the_networks_own_maps_come_with_the_result(clicked, window, a_slice_vie
 
     wait(window, lambda: not clicked.logic.status.state.busy)
     selector = clicked.ui.attentionSelector
-    assert selector.count == 2 + len(clicked._result.content["settings"]["window_centers_hu"])
+    assert selector.count == 2 + len(
+        clicked.results.result.content["settings"]["window_centers_hu"]
+    )
     selector.currentIndex = 1
     selector.activated.emit(1)
     overlay = a_ct.GetScene().GetFirstNodeByName(OVERLAY)

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import vtk
-from M3LungScreenSlicer.child_process import QtProcess, qt_worker
+from M3LungScreenSlicer.child_process import QtProcess, worker_process
 from M3LungScreenSlicer.scene.frames import shows_another_frame
 from M3LungScreenSlicer.scene.results import result_of, results_in, results_of
 from M3LungScreenSlicer.screening_logic import ScreeningFailed, ScreeningLogic
@@ -34,7 +34,7 @@ class Driver:
         self.made = []
         self.heard = []
         self.results = []
-        self._make_child = make_child or (lambda: qt_worker(ROOT))
+        self._make_child = make_child or (lambda: worker_process(ROOT))
         self.logic = ScreeningLogic(scene, self._make, folder)
 
     def _make(self):

@@ -11,7 +11,7 @@ import pytest
 
 MODULE = Path(__file__).parents[2] / "M3LungScreen"
 CONTEXT = "M3LungScreen"
-SLICERS_OWN = "qSlicerAbstractCoreModule"
+SLICER_CONTEXT = "qSlicerAbstractCoreModule"
 SOURCES = sorted(MODULE.rglob("*.py"))
 
 
@@ -43,7 +43,7 @@ def test_texts_are_marked_by_literals_of_one_context():
         for call in calls_of_translate(path):
             context, text = call.args
             assert isinstance(context, ast.Constant), ast.unparse(call)
-            assert context.value in (CONTEXT, SLICERS_OWN)
+            assert context.value in (CONTEXT, SLICER_CONTEXT)
             assert isinstance(text, ast.Constant), f"{path.name}: {ast.unparse(call)}"
 
 
@@ -56,7 +56,7 @@ def test_the_translators_tool_finds_every_text(found):
     }
     assert len(marked) > 100
     assert marked <= set(found[CONTEXT])
-    assert set(found) == {CONTEXT, SLICERS_OWN}
+    assert set(found) == {CONTEXT, SLICER_CONTEXT}
 
 
 def test_a_value_in_a_text_has_a_name(found):

@@ -98,15 +98,15 @@ def test_another_ct_is_shown_when_it_is_chosen(widget, scene, a_slice_view):
 
 
 def test_a_map_made_by_a_screening_is_left_as_it_is(screened, a_slice_view):
-    made = screened._result.location_map
+    made = screened.results.result.location_map
     window = made.GetDisplayNode().GetWindow()
-    screened._parameters.inputVolume = made  # by a script; the selector does not offer it
+    screened._parameterNode.inputVolume = made  # by a script; the selector does not offer it
     assert made.GetDisplayNode().GetWindow() == window
     assert "was made by a screening" in screened.ui.reasonLabel.text
 
 
 def test_results_are_no_choice_in_the_selector(screened):
-    made = screened._result.location_map
+    made = screened.results.result.location_map
     screened.ui.inputSelector.setCurrentNode(made)
     assert screened.ui.inputSelector.currentNode() is None
 
@@ -157,7 +157,7 @@ def test_without_a_volume_the_button_is_disabled_and_says_why(open_module):
 
 
 def test_a_click_starts_on_the_chosen_volume_model_and_device(widget, a_small_ct):
-    widget.logic.tell(hello={"devices": [GPU, CPU]})
+    widget.logic.set_status(hello={"devices": [GPU, CPU]})
     widget.ui.deviceSelector.currentIndex = 1
     widget.ui.deviceSelector.activated.emit(1)
     widget.ui.screenButton.click()
@@ -171,21 +171,21 @@ CPU = {"name": "cpu", "description": "CPU, 8 cores", "free_mb": None}
 
 
 def test_devices_are_shown_with_their_free_memory(widget):
-    widget.logic.tell(hello={"devices": [GPU, CPU]})
+    widget.logic.set_status(hello={"devices": [GPU, CPU]})
     box = widget.ui.deviceSelector
     shown = [box.itemText(i) for i in range(box.count)]
     assert shown == ["Automatic", "NVIDIA H200, 138.0 GB free", "CPU, 8 cores"]
     box.setItemText(0, "untouched")
-    widget.logic.tell(hello={"devices": [GPU, CPU]})
+    widget.logic.set_status(hello={"devices": [GPU, CPU]})
     assert box.itemText(0) == "untouched"
 
 
 def test_a_device_of_another_machine_becomes_automatic(widget):
-    widget._parameters.device = "cuda:3"
+    widget._parameterNode.device = "cuda:3"
     widget.ui.screenButton.click()
     assert widget.logic.calls[-1][3] == "auto"
     widget.logic.cancel()
-    widget.logic.tell(hello={"devices": [{**GPU, "name": "cuda:3"}, CPU]})
+    widget.logic.set_status(hello={"devices": [{**GPU, "name": "cuda:3"}, CPU]})
     assert widget.ui.deviceSelector.currentIndex == 1
 
 
@@ -202,7 +202,7 @@ def test_what_happens_on_the_way_is_said_while_running(widget):
     from M3LungScreenSlicer.screening_session import State
 
     widget.ui.screenButton.click()
-    widget.logic.tell(state=State.RUNNING, notices=("The memory of the GPU ran out.",))
+    widget.logic.set_status(state=State.RUNNING, notices=("The memory of the GPU ran out.",))
     assert widget.ui.messageLabel.text == "• The memory of the GPU ran out."
 
 
@@ -247,14 +247,14 @@ def test_a_run_goes_on_while_another_module_is_open(widget, result_folder, a_sma
     assert result_of(a_small_ct) is not None
     widget.enter()
     assert "COVID-19" in widget.ui.verdictLabel.text
-    assert widget._parameters.locationThreshold == pytest.approx(0.5)
+    assert widget._parameterNode.locationThreshold == pytest.approx(0.5)
 
 
 def test_a_result_of_another_ct_does_not_take_the_panel(widget, result_folder, scene, a_small_ct):
     _, folder = result_folder("covid19")
     widget.ui.screenButton.click()
     other = add_volume(scene, a_small_ct_array(a_small_ct), name="Another CT")
-    widget._parameters.inputVolume = other
+    widget._parameterNode.inputVolume = other
     widget.logic.finish(folder)
     assert widget.ui.verdictLabel.text == "<b>No result yet.</b>"
     widget.ui.inputSelector.setCurrentNode(a_small_ct)
@@ -272,10 +272,10 @@ def test_two_results_of_a_ct_can_be_compared(widget, result_folder, a_slice_view
     assert not ui.keepPreviousCheckBox.visible  # nothing to keep
     run(widget, result_folder("covid19")[1])
     assert not ui.resultSelector.visible
-    first = widget._result
+    first = widget.results.result
     ui.keepPreviousCheckBox.click()
     run(widget, result_folder("cap")[1])
-    second = widget._result
+    second = widget.results.result
     assert second != first
     assert "community-acquired" in ui.verdictLabel.text
     assert ui.resultSelector.visible
@@ -286,11 +286,11 @@ def test_two_results_of_a_ct_can_be_compared(widget, result_folder, a_slice_view
     for index, result in ((0, first), (1, second)):
         ui.resultSelector.currentIndex = index
         ui.resultSelector.activated.emit(index)
-        assert widget._result == result
+        assert widget.results.result == result
         assert a_slice_view.layers.GetLabelVolumeID() == result.label_map.GetID()
     widget.exit()
     widget.enter()
-    assert widget._result == second
+    assert widget.results.result == second
 
 
 def test_the_panel_says_which_frame_of_a_sequence_was_screened(
@@ -321,7 +321,9 @@ def test_a_refusal_is_one_sentence_and_the_next_click_works(widget):
     from M3LungScreenSlicer.screening_session import State
 
     widget.ui.screenButton.click()
-    widget.logic.tell(state=State.REFUSED, message="No lung was found. Choose the chest series.")
+    widget.logic.set_status(
+        state=State.REFUSED, message="No lung was found. Choose the chest series."
+    )
     assert "No lung was found." in widget.ui.messageLabel.text
     assert not widget.ui.detailsButton.visible
     widget.ui.screenButton.click()
@@ -333,7 +335,9 @@ def test_what_was_said_of_one_ct_is_not_said_of_another(widget, scene, a_small_c
     from M3LungScreenSlicer.screening_session import State
 
     widget.ui.screenButton.click()
-    widget.logic.tell(state=State.REFUSED, message="No lung was found. Choose the chest series.")
+    widget.logic.set_status(
+        state=State.REFUSED, message="No lung was found. Choose the chest series."
+    )
     other = add_volume(scene, a_small_ct_array(a_small_ct), name="Another CT")
     widget.ui.inputSelector.setCurrentNode(other)
     assert not widget.ui.messageLabel.visible
@@ -344,7 +348,7 @@ def test_the_last_words_of_a_crash_are_in_the_details(widget):
     from M3LungScreenSlicer.screening_session import State
 
     widget.ui.screenButton.click()
-    widget.logic.tell(state=State.FAILED, message="It ended.", details="line 1\nline 2")
+    widget.logic.set_status(state=State.FAILED, message="It ended.", details="line 1\nline 2")
     assert not widget.ui.detailsText.visible
     widget.ui.detailsButton.click()
     assert widget.ui.detailsText.visible

@@ -37,9 +37,9 @@ def test_a_scene_saved_with_its_chart_shows_it_again_and_lets_it_go(
     settled()
     assert layout_manager.layout == with_chart
     assert screened.ui.chartCheckBox.checked
-    assert layout_manager.shown is screened._result.chart
+    assert layout_manager.shown is screened.results.result.chart
     layout_manager.click_on_point(8)
-    assert screened._entry["index"] == 8
+    assert screened.results.entry["index"] == 8
     screened.ui.chartCheckBox.click()
     assert layout_manager.layout == layout_manager.FOUR_UP
 
@@ -49,19 +49,19 @@ def test_a_ct_of_the_next_scene_can_be_chosen_whatever_its_id(screened, scene, s
 
     from Testing.stand_ins.mrml_scene import add_volume
 
-    of_map = screened._result.location_map.GetID()
+    of_map = screened.results.result.location_map.GetID()
     scene.Clear(False)
     settled()
     loaded = [add_volume(scene, np.full((3, 4, 5), -800, np.int16)) for _ in range(3)]
     assert of_map in [each.GetID() for each in loaded]
     for each in loaded:
         screened.ui.inputSelector.setCurrentNode(each)
-        assert screened._parameters.inputVolume is each
+        assert screened._parameterNode.inputVolume is each
 
 
 def test_a_map_that_is_removed_by_hand_leaves_the_views(screened, scene, settled, a_slice_view):
     assert a_slice_view.layers.GetForegroundVolumeID()
-    scene.RemoveNode(screened._result.location_map)
+    scene.RemoveNode(screened.results.result.location_map)
     settled()
     assert not a_slice_view.layers.GetForegroundVolumeID()
 
@@ -87,14 +87,14 @@ def test_a_scene_closed_while_screening_brings_the_button_back(widget, scene, se
 def test_a_deleted_ct_takes_the_result_from_the_panel(screened, scene, a_small_ct, settled):
     scene.RemoveNode(a_small_ct)
     settled()
-    assert screened._result is None
+    assert screened.results.result is None
     assert "Load a chest CT" in screened.ui.reasonLabel.text
 
 
 def test_a_deleted_result_leaves_an_empty_panel(screened, settled):
     from M3LungScreenSlicer.scene.results import delete_result
 
-    delete_result(screened._result)
+    delete_result(screened.results.result)
     settled()
     assert screened.ui.verdictLabel.text == "<b>No result yet.</b>"
     assert screened.ui.screenButton.enabled
@@ -118,9 +118,9 @@ def test_a_result_of_the_console_is_shown_in_the_open_module(
 
 
 def test_leaving_the_module_leaves_no_observer(widget, a_slice_view):
-    assert widget._follower.following == [a_slice_view.node]
+    assert widget.results.slice_observer.observed == [a_slice_view.node]
     widget.exit()
-    assert widget._follower.following == []
+    assert widget.results.slice_observer.observed == []
     widget.cleanup()
     assert widget.Observations == []
     assert widget.logic.calls[-1] == ("close",)
@@ -140,16 +140,16 @@ def test_a_module_that_was_left_writes_nothing_into_the_scene(widget):
 
 def test_a_reload_leaves_no_listener_no_text_and_the_users_layout(screened, layout_manager):
     screened.ui.chartCheckBox.click()
-    screened._jump(12)
-    assert layout_manager.edge_text("Red")
+    screened.results.jump_to(12)
+    assert layout_manager.annotation("Red")
     screened.cleanup()
     assert layout_manager.listeners == []
     assert layout_manager.layout == layout_manager.FOUR_UP
-    assert layout_manager.edge_text("Red") == ""
+    assert layout_manager.annotation("Red") == ""
 
 
 def test_the_module_opens_again_after_it_was_left(screened):
     screened.exit()
     screened.enter()
     screened.ui.opacitySlider.value = 0.9
-    assert screened._parameters.locationOpacity == pytest.approx(0.9)
+    assert screened._parameterNode.locationOpacity == pytest.approx(0.9)

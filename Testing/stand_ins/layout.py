@@ -98,7 +98,7 @@ class LayoutManager:
         plots = [each for each in self._present() if each.IsA("vtkMRMLPlotViewNode")]
         return plots[0].GetPlotChartNode() if plots else None
 
-    def edge_text(self, name: str) -> str:
+    def annotation(self, name: str) -> str:
         """What stands at the upper edge of a slice view."""
         return self._corners[name].GetText(vtk.vtkCornerAnnotation.UpperEdge) or ""
 

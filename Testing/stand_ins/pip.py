@@ -32,7 +32,7 @@ class Process:
     def wait(self, seconds: float) -> None:
         self.waited.append(seconds)
 
-    wait_for_end = wait
+    wait_for_finished = wait
 
     def kill(self) -> None:
         self.running, self.killed = False, True
@@ -41,10 +41,10 @@ class Process:
         if not self.killed:
             self._on_line(line)
 
-    def end(self, status: int = 0, last_words: str = "") -> None:
+    def end(self, status: int = 0, last_lines: str = "") -> None:
         self.running = False
         if not self.killed:
-            self._on_exit(Exit(status, False, last_words))
+            self._on_exit(Exit(status, False, last_lines))
 
 
 class Pip:

@@ -41,7 +41,7 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
         self.calls.append(("start", volume, model, device))
         self._volume, self._on_status, self._on_result = volume, on_status, on_result
         self._options = {"frame": frame_of(volume), "keep_previous": keep_previous}
-        self.tell(state=State.STARTING)
+        self.set_status(state=State.STARTING)
 
     def warm_up(self, on_status: Any) -> None:
         self.calls.append(("warm_up",))
@@ -49,35 +49,35 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
 
     def cancel(self) -> None:
         self.calls.append(("cancel",))
-        self.tell(state=State.CANCELLED, message="The scene is as it was.", kind="cancelled")
+        self.set_status(state=State.CANCELLED, message="The scene is as it was.", kind="cancelled")
 
     def install(self, plan: Any, on_status: Any) -> None:
         self.calls.append(("install", plan))
         self._on_status = on_status
-        self.tell(state=State.INSTALLING)
+        self.set_status(state=State.INSTALLING)
 
-    def rest(self) -> None:
-        self.calls.append(("rest",))
+    def stop_idle_child(self) -> None:
+        self.calls.append(("stop_idle_child",))
 
-    def stop_installing(self) -> None:
-        self.calls.append(("stop_installing",))
+    def stop_installation(self) -> None:
+        self.calls.append(("stop_installation",))
 
     def close(self) -> None:
         self.calls.append(("close",))
         self.status = Status()
 
-    def tell(self, **status: Any) -> None:
+    def set_status(self, **status: Any) -> None:
         """Let the widget hear a status."""
         self.status = Status(**status)
         self._on_status(self.status)
 
     def run_for_a_while(self) -> None:
         """Half way through the slices."""
-        self.tell(state=State.RUNNING, step="slice_network", fraction=0.42, seconds_left=24.0)
+        self.set_status(state=State.RUNNING, step="slice_network", fraction=0.42, seconds_left=24.0)
 
     def give_provisional(self) -> None:
         """A first verdict while running."""
-        self.tell(
+        self.set_status(
             state=State.PROVISIONAL,
             step="slice_network",
             fraction=0.55,
@@ -88,4 +88,4 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
     def finish(self, folder: Path) -> None:
         """The result of a folder that the worker might have written."""
         self._on_result(add_result(self.scene, self._volume, folder, **self._options))
-        self.tell(state=State.DONE)
+        self.set_status(state=State.DONE)

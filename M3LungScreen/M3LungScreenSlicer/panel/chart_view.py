@@ -8,7 +8,7 @@ from typing import Any
 import slicer
 
 from ..scene.scene_result import SceneResult
-from .view_layout import seen, without_plot
+from .view_layout import layout_without_plot, visible_views
 
 SELECTED = "dataSelected(vtkStringArray*, vtkCollection*)"
 LAYOUT_CHANGED = "layoutChanged(int)"
@@ -34,37 +34,37 @@ class ChartView:
         if manager is None or result.chart is None:
             return
         if self._former_layout is None:
-            self._former_layout = without_plot(manager.layout)
-            manager.connect(LAYOUT_CHANGED, self._listen)
+            self._former_layout = layout_without_plot(manager.layout)
+            manager.connect(LAYOUT_CHANGED, self._connect_views)
         self._result = result
         slicer.modules.plots.logic().ShowChartInLayout(result.chart)
-        self._listen()
+        self._connect_views()
 
     def hide(self) -> None:
         """Back to the user's layout, unless the user has left the plot for another one since."""
-        self._deafen()
+        self._disconnect_views()
         manager = slicer.app.layoutManager()
         if manager is not None and self._former_layout is not None:
-            manager.disconnect(LAYOUT_CHANGED, self._listen)
-            if seen("vtkMRMLPlotViewNode"):
+            manager.disconnect(LAYOUT_CHANGED, self._connect_views)
+            if visible_views("vtkMRMLPlotViewNode"):
                 manager.setLayout(self._former_layout)
         self._former_layout = self._result = None
 
-    def _listen(self) -> None:
+    def _connect_views(self) -> None:
         """To the plots of the present layout, which are made when it first comes."""
-        self._deafen()
+        self._disconnect_views()
         manager = slicer.app.layoutManager()
         for number in range(manager.plotViewCount):
             view = manager.plotWidget(number).plotView()
-            view.connect(SELECTED, self._selected)
+            view.connect(SELECTED, self.onDataSelected)
             self._views.append(view)
 
-    def _deafen(self) -> None:
+    def _disconnect_views(self) -> None:
         for view in self._views:
-            view.disconnect(SELECTED, self._selected)
+            view.disconnect(SELECTED, self.onDataSelected)
         self._views = []
 
-    def _selected(self, series_ids: Any, selections: Any) -> None:
+    def onDataSelected(self, series_ids: Any, selections: Any) -> None:
         if self._result is None:
             return
         for i in range(min(series_ids.GetNumberOfValues(), selections.GetNumberOfItems())):
@@ -81,7 +81,9 @@ def is_in_view(result: SceneResult | None) -> bool:
     """Whether the present layout shows the chart of `result`, as after opening a scene."""
     if result is None or result.chart is None:
         return False
-    return any(each.GetPlotChartNode() is result.chart for each in seen("vtkMRMLPlotViewNode"))
+    return any(
+        each.GetPlotChartNode() is result.chart for each in visible_views("vtkMRMLPlotViewNode")
+    )
 
 
 def slice_of_row(table: Any, row: int) -> int:

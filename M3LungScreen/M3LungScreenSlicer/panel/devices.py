@@ -41,7 +41,7 @@ class DeviceSelector:
         self.box.clear()
         self.box.addItem(translate("M3LungScreen", "Automatic"))
         for each in known:
-            self.box.addItem(described(each))
+            self.box.addItem(device_text(each))
         self.select(before)
 
     def select(self, name: str) -> None:
@@ -49,7 +49,7 @@ class DeviceSelector:
         self.box.currentIndex = self._names.index(name) if name in self._names else 0
 
 
-def described(device: Mapping[str, Any]) -> str:
+def device_text(device: Mapping[str, Any]) -> str:
     """A device's description with its free memory."""
     if device["free_mb"] is None:
         return str(device["description"])

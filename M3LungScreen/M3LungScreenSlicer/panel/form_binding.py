@@ -11,7 +11,7 @@ PROPERTY = "SlicerParameterName"
 
 
 class FormBinding:
-    """Two-way from the start until `release`; `changed` hears of every change after the form.
+    """Two-way from the start until `disconnect`; `changed` hears of every change after the form.
 
     `connectGui` would do but for two faults of Slicer 5.10: it gives no tag to disconnect
     by, and what it observes is observed for ever (Slicer's pull requests 8667 and 9063).
@@ -25,7 +25,7 @@ class FormBinding:
         del parameters.AddObserver
         self._observe(vtkCommand.ModifiedEvent, changed)
 
-    def release(self) -> None:
+    def disconnect(self) -> None:
         """No connection and no observer is left; the values stay."""
         self._parameters.disconnectGui(self._gui_tag)
         for tag in self._observers:

@@ -1,4 +1,4 @@
-"""Ends the idle child: some minutes after the module was left, or when memory is wanted."""
+"""Stops the idle child process minutes after the module was left, or if memory is short."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ import qt
 
 # A user who looks at the result in another module comes back within minutes.
 AWAY_MINUTES = 5
-LOOK_EVERY_S = 20
+CHECK_INTERVAL_S = 20
 # Below this share of free memory systems begin to swap.
-LEAST_FREE_MEMORY = 0.1
+MIN_FREE_MEMORY = 0.1
 
 
-class IdleWatch:
-    """Calls `rest` when the child is not worth its memory; `rest` does nothing in a run."""
+class IdleTimer:
+    """Calls `stop_child`, which does nothing during a screening, when the memory is needed."""
 
-    def __init__(self, rest: Callable[[], None]) -> None:
-        self._rest = rest
-        self._left_at: float | None = None
+    def __init__(self, stop_child: Callable[[], None]) -> None:
+        self._stop_child = stop_child
+        self._exited_at: float | None = None
         self._timer = qt.QTimer()
-        self._timer.connect("timeout()", self.look)
+        self._timer.connect("timeout()", self.check)
 
-    def back(self) -> None:
+    def onEnter(self) -> None:
         """The user is in the module."""
-        self._left_at = None
-        self._timer.start(1000 * LOOK_EVERY_S)
+        self._exited_at = None
+        self._timer.start(1000 * CHECK_INTERVAL_S)
 
-    def left(self) -> None:
+    def onExit(self) -> None:
         """The user went to another module."""
-        self._left_at = time.monotonic()
+        self._exited_at = time.monotonic()
 
     def stop(self) -> None:
-        """The widget goes."""
+        """The widget is deleted."""
         self._timer.stop()
 
-    def look(self) -> None:
-        """End the child if it is time."""
-        away = self._left_at is not None and time.monotonic() - self._left_at > 60 * AWAY_MINUTES
-        if away or free_memory() < LEAST_FREE_MEMORY:
-            self._rest()
+    def check(self) -> None:
+        """Stop the child if the module was left long ago or memory is short."""
+        away = (
+            self._exited_at is not None and time.monotonic() - self._exited_at > 60 * AWAY_MINUTES
+        )
+        if away or free_memory() < MIN_FREE_MEMORY:
+            self._stop_child()
 
 
 def free_memory() -> float:

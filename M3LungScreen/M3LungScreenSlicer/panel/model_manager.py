@@ -22,21 +22,20 @@ from ..models import (
 )
 from .wording import bullets
 
-FOLDER_KEY = "M3LungScreen/ModelsFolder"
-OPENED_KEY = "M3LungScreen/OpenedModels"
+MODELS_FOLDER_KEY = "M3LungScreen/ModelsFolder"
 
 
 class ModelManager:
     """Fills the model selector; `chosen` hears the folder when the user chooses another."""
 
-    def __init__(self, ui: Any, chosen: Callable[[str], None]) -> None:
+    def __init__(self, ui: Any, on_model_selected: Callable[[str], None]) -> None:
         self.ui = ui
-        self._chosen = chosen
+        self._on_model_selected = on_model_selected
         self._models: list[ModelChoice] = []
         self._opened: list[Path] = []
-        ui.modelSelector.connect("activated(int)", self._activated)
-        ui.openModelButton.connect("clicked(bool)", self._open)
-        ui.modelFolderButton.connect("clicked(bool)", self._choose_folder)
+        ui.modelSelector.connect("activated(int)", self.onModelActivated)
+        ui.openModelButton.connect("clicked(bool)", self.onOpenModel)
+        ui.modelFolderButton.connect("clicked(bool)", self.onModelsFolder)
         self.refresh()
 
     @property
@@ -58,13 +57,13 @@ class ModelManager:
     def refresh(self, folder: str = "") -> None:
         """Look again at what is on disk; keep `folder` chosen, or what was."""
         before = folder or (str(self.current.folder) if self.current else "")
-        user_folder = qt.QSettings().value(FOLDER_KEY)
+        user_folder = qt.QSettings().value(MODELS_FOLDER_KEY)
         self._models = list_models(Path(user_folder) if user_folder else None)
         others = [each for each in self._opened if each not in self._folders()]
         self._models += [open_model(each) for each in others]
         self.ui.modelSelector.clear()
         for each in self._models:
-            self.ui.modelSelector.addItem(listed(each))
+            self.ui.modelSelector.addItem(selector_text(each))
         self.select(before)
 
     def select(self, folder: str) -> None:
@@ -72,7 +71,7 @@ class ModelManager:
         if folder and Path(folder).exists() and Path(folder) not in self._folders():
             self._models.append(opened := open_model(Path(folder)))
             self._opened.append(opened.folder)
-            self.ui.modelSelector.addItem(listed(opened))
+            self.ui.modelSelector.addItem(selector_text(opened))
         folders = self._folders()
         if folders:
             at = folders.index(Path(folder)) if Path(folder) in folders else 0
@@ -82,7 +81,7 @@ class ModelManager:
     def _folders(self) -> list[Path]:
         return [each.folder for each in self._models]
 
-    def why_not(self) -> str:
+    def problem(self) -> str:
         """One sentence why the chosen model cannot be used, '' where it can."""
         if self.current is None:
             return translate(
@@ -90,11 +89,11 @@ class ModelManager:
             )
         return self.current.problem
 
-    def _activated(self, index: int) -> None:
+    def onModelActivated(self, index: int) -> None:
         self._show_card()
-        self._chosen(str(self._models[index].folder))
+        self._on_model_selected(str(self._models[index].folder))
 
-    def _open(self) -> None:
+    def onOpenModel(self) -> None:
         card = qt.QFileDialog.getOpenFileName(
             self.ui.openModelButton,
             translate("M3LungScreen", "Open a model bundle"),
@@ -104,21 +103,21 @@ class ModelManager:
         if card:
             folder = str(Path(card).parent)
             self.select(folder)
-            self._chosen(folder)
+            self._on_model_selected(folder)
 
-    def _choose_folder(self) -> None:
+    def onModelsFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
             self.ui.modelFolderButton, translate("M3LungScreen", "A folder of model bundles")
         )
         if folder:
-            qt.QSettings().setValue(FOLDER_KEY, folder)
+            qt.QSettings().setValue(MODELS_FOLDER_KEY, folder)
             self.refresh()
 
     def _show_card(self) -> None:
-        self.ui.cardLabel.text = card_text(self.current) if self.current else self.why_not()
+        self.ui.cardLabel.text = card_text(self.current) if self.current else self.problem()
 
 
-def listed(model: ModelChoice) -> str:
+def selector_text(model: ModelChoice) -> str:
     """A model's line in the selector; one that cannot be used bears a sign."""
     return ("⚠ " if model.problem else "") + model.label
 

@@ -1,4 +1,4 @@
-"""The overlays in the slice and 3D views as the user wants them."""
+"""The overlays in the slice and 3D views."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from ..scene.scene_result import SceneResult
 from ..scene.shown_map import map_to_show, remove_shown_map, shown_map
 from . import slice_views
 from .legends import show_legend
-from .view_layout import bring_3d_view
+from .view_layout import show_3d_view
 
 LABEL_OPACITY = 0.7
 
 
 class OverlaySection:
-    """Applies the parameter node's wishes to a result; `say` shows a sentence.
+    """Shows the overlays as the parameter node says; `show_message` shows a sentence.
 
-    A layer is touched when the wish for it has changed; all else in the views is the user's.
+    A layer is set only when its parameters have changed: the user may have set it otherwise.
     """
 
-    def __init__(self, ui: Any, say: Callable[[str], None]) -> None:
+    def __init__(self, ui: Any, show_message: Callable[[str], None]) -> None:
         self.ui = ui
-        self._say = say
+        self._show_message = show_message
         self._result: SceneResult | None = None
         self._applied: dict[str, Any] = {}
-        self._taken_away: set[str] = set()  # IDs of segmentations
-        ui.surfaceCheckBox.connect("toggled(bool)", self._show_surfaces)
-        ui.segmentationButton.connect("clicked(bool)", self._convert)
+        self._hidden_segmentations: set[str] = set()  # IDs of segmentations
+        ui.surfaceCheckBox.connect("toggled(bool)", self.onShowSurfaces)
+        ui.segmentationButton.connect("clicked(bool)", self.onConvertToSegmentation)
 
     def show_result(self, result: SceneResult | None) -> None:
         """The result whose overlays are meant; those of another leave the views."""
         if self._result is not None and (result is None or result.node is not self._result.node):
-            self._take_away(self._result)
+            self._hide_result(self._result)
         self._result, self._applied = result, {}
         if result is not None:
-            self._bring_back(result.segmentation)
+            self._restore_segmentation(result.segmentation)
         self.ui.surfaceCheckBox.blockSignals(True)
         self.ui.surfaceCheckBox.checked = result is not None and segmentation.is_in_3d(result)
         self.ui.surfaceCheckBox.blockSignals(False)
 
-    def apply(self, wishes: Any, attention: Any = None) -> None:
+    def apply(self, parameters: Any, attention: Any = None) -> None:
         """Layers, opacity, threshold and legend.
 
         `attention` is a volume to be shown in the place of the location map.
@@ -55,14 +55,14 @@ class OverlaySection:
             return
         foreground = attention
         if result.location_map is not None:
-            overlays.set_threshold(result.location_map, wishes.locationThreshold)
-            if attention is None and wishes.showLocationMap:
-                foreground = map_to_show(result, wishes.showOnHealthy)
-        label = result.label_map if wishes.showLabelMap else None
-        self._set_layer("foreground", foreground, wishes.locationOpacity)
+            overlays.set_threshold(result.location_map, parameters.locationThreshold)
+            if attention is None and parameters.showLocationMap:
+                foreground = map_to_show(result, parameters.showOnHealthy)
+        label = result.label_map if parameters.showLabelMap else None
+        self._set_layer("foreground", foreground, parameters.locationOpacity)
         self._set_layer("label", label, LABEL_OPACITY)
         for node, title in self._legends():
-            shown = wishes.showLegend and node in (foreground, label)
+            shown = parameters.showLegend and node in (foreground, label)
             show_legend(node, title, shown)
 
     def _set_layer(self, layer: str, node: Any, opacity: float) -> None:
@@ -89,7 +89,7 @@ class OverlaySection:
         ]
         return [each for each in titled if each[0] is not None]
 
-    def _take_away(self, result: SceneResult) -> None:
+    def _hide_result(self, result: SceneResult) -> None:
         """The layers and legends of `result`, and nothing that is not its own."""
         for node, title in self._legends():
             show_legend(node, title, False)
@@ -98,7 +98,7 @@ class OverlaySection:
         segments = result.segmentation
         if segments is not None and segments.GetDisplayNode().GetVisibility():
             segments.GetDisplayNode().SetVisibility(False)
-            self._taken_away.add(segments.GetID())
+            self._hidden_segmentations.add(segments.GetID())
 
     def _clear_layers(self, layers: list[str]) -> None:
         """Empty these layers of all slice views where they show a node of the result."""
@@ -108,23 +108,23 @@ class OverlaySection:
                 if getattr(views, f"Get{layer}VolumeID")() in ours:
                     getattr(views, f"Set{layer}VolumeID")(None)
 
-    def _bring_back(self, segments: Any) -> None:
+    def _restore_segmentation(self, segments: Any) -> None:
         """Show a segmentation that was hidden with its CT, unless a later run outdated it."""
-        if segments is not None and segments.GetID() in self._taken_away:
-            self._taken_away.remove(segments.GetID())
+        if segments is not None and segments.GetID() in self._hidden_segmentations:
+            self._hidden_segmentations.remove(segments.GetID())
             if not segmentation.is_outdated(segments):
                 segments.GetDisplayNode().SetVisibility(True)
 
-    def _show_surfaces(self, shown: bool) -> None:
+    def onShowSurfaces(self, shown: bool) -> None:
         if self._result is not None:
             segmentation.show_in_3d(self._result, shown)
             if shown:
-                bring_3d_view()
+                show_3d_view()
 
-    def _convert(self) -> None:
+    def onConvertToSegmentation(self) -> None:
         if self._result is not None:
             node = segmentation.convert_to_segmentation(self._result)
-            self._say(
+            self._show_message(
                 translate("M3LungScreen", "The segmentation {name} is ready.").format(
                     name=node.GetName()
                 )

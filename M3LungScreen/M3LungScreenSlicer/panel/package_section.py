@@ -1,4 +1,4 @@
-"""The packages that screening needs: what is missing, the question, and the button for a folder."""
+"""Installs the packages that screening needs, from the internet or from a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..installation import InstallationRefused, Plan
 
 
 class PackageSection:
-    """Asks, then hands a plan to `install`; `say` shows a sentence where nothing is installed.
+    """Asks, then calls `install` with a plan; `show_message` gets the reason if it cannot.
 
     `backbone` tells that of the chosen model, which decides what it needs.
     """
@@ -25,14 +25,14 @@ class PackageSection:
         requirements: Path,
         backbone: Callable[[], str],
         install: Callable[[Plan], None],
-        say: Callable[[str], None],
+        show_message: Callable[[str], None],
     ) -> None:
         self.ui = ui
         self._requirements = requirements
         self._backbone = backbone
         self._install = install
-        self._say = say
-        ui.installButton.connect("clicked(bool)", self._from_folder)
+        self._show_message = show_message
+        ui.installButton.connect("clicked(bool)", self.onInstallFromFolder)
         ui.restartButton.connect("clicked(bool)", restart)
 
     @property
@@ -42,25 +42,29 @@ class PackageSection:
 
     def install_missing(self) -> None:
         """Ask, and install from the internet if the answer is yes."""
-        self._try(lambda: installation.plan(self._requirements, self._backbone()), ask=True)
+        self._install_plan(
+            lambda: installation.plan(self._requirements, self._backbone()), ask=True
+        )
 
-    def _from_folder(self) -> None:
+    def onInstallFromFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
             self.ui.installButton, translate("M3LungScreen", "A folder of Python wheels")
         )
         if folder:
             place = Path(folder)
             backbone = self._backbone()
-            self._try(lambda: installation.plan_from_folder(place, self._requirements, backbone))
+            self._install_plan(
+                lambda: installation.plan_from_folder(place, self._requirements, backbone)
+            )
 
-    def _try(self, make_plan: Callable[[], Plan], ask: bool = False) -> None:
+    def _install_plan(self, make_plan: Callable[[], Plan], ask: bool = False) -> None:
         try:
             plan = make_plan()
             if ask:
                 installation.ask(plan)
             self._install(plan)
         except InstallationRefused as refusal:
-            self._say(str(refusal))
+            self._show_message(str(refusal))
 
 
 def restart() -> None:

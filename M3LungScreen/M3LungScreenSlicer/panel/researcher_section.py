@@ -15,7 +15,7 @@ from slicer.i18n import translate
 from ..scene.attention import remove_attention, show_attention
 from ..scene.axial import axial_slice, crop_corners
 from ..scene.colors import hex_to_rgb
-from ..scene.nodes import new_unsaved, remove_with_attendants
+from ..scene.nodes import new_unsaved, remove_nodes
 from ..scene.scene_result import SceneResult
 
 # In the selector: off, the mean, then the windows from 0.
@@ -181,4 +181,4 @@ def remove_crop() -> None:
     """Take the rectangle out of the scene."""
     node = slicer.mrmlScene.GetFirstNodeByName(CROP_NODE)
     if node is not None:
-        remove_with_attendants(slicer.mrmlScene, [node])
+        remove_nodes(slicer.mrmlScene, [node])

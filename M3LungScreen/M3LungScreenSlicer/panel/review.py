@@ -18,9 +18,9 @@ class ReviewSection:
         self.ui = ui
         self._record = record
         for each in OPINIONS:
-            self._button(each).connect("toggled(bool)", self._chosen)
-        ui.noteEdit.connect("textChanged(QString)", self._chosen)
-        ui.recordButton.connect("clicked(bool)", self._clicked)
+            self._button(each).connect("toggled(bool)", self.onOpinionChanged)
+        ui.noteEdit.connect("textChanged(QString)", self.onOpinionChanged)
+        ui.recordButton.connect("clicked(bool)", self.onRecord)
         self.show({})
 
     def show(self, review: Mapping[str, str]) -> None:
@@ -32,13 +32,13 @@ class ReviewSection:
             button.checked = review.get("opinion") == each
             button.setAutoExclusive(True)
         self.ui.noteEdit.text = review.get("note", "")
-        self.ui.recordedLabel.text = described(review)
-        self._chosen()
+        self.ui.recordedLabel.text = review_text(review)
+        self.onOpinionChanged()
 
     def _opinion(self) -> str:
         return next((each for each in OPINIONS if self._button(each).checked), "")
 
-    def _chosen(self) -> None:
+    def onOpinionChanged(self) -> None:
         opinion, note = self._opinion(), self.ui.noteEdit.text.strip()
         reason = ""
         if not opinion:
@@ -50,14 +50,14 @@ class ReviewSection:
             "M3LungScreen", "Store this review with the result and in the report."
         )
 
-    def _clicked(self) -> None:
+    def onRecord(self) -> None:
         self._record(self._opinion(), self.ui.noteEdit.text.strip())
 
     def _button(self, opinion: str) -> Any:
         return getattr(self.ui, f"{opinion}Button")
 
 
-def described(review: Mapping[str, str]) -> str:
+def review_text(review: Mapping[str, str]) -> str:
     """What is recorded, in a line."""
     if not review.get("opinion"):
         return translate("M3LungScreen", "Nothing recorded yet.")

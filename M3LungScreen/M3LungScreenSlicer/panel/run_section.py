@@ -20,7 +20,7 @@ class RunSection:
     def __init__(self, ui: Any) -> None:
         self.ui = ui
         ui.progressBar.maximum = BAR_STEPS
-        ui.detailsButton.connect("toggled(bool)", self._show_details)
+        ui.detailsButton.connect("toggled(bool)", self.onShowDetails)
 
     def show_reason(self, reason: str) -> None:
         """Why the button is disabled, as its tooltip and as a line below; '' enables it."""
@@ -43,13 +43,13 @@ class RunSection:
                 "M3LungScreen", "Stop. The scene stays as it was."
             )
         if installing:
-            self.show_reason(wait_for_packages())
+            self.show_reason(installing_reason())
         for selector in ("inputSelector", "modelSelector", "deviceSelector", "resultSelector"):
             getattr(self.ui, selector).enabled = not busy
         self.ui.installButton.enabled = not (busy or installing)
         self.ui.restartButton.visible = bool(status.replaced)
         self._show_progress(status, busy or installing)
-        self._show_message(message_of(status), status.details)
+        self._show_message(status_message(status), status.details)
 
     def show_message(self, message: str, details: str = "") -> None:
         """A sentence that is no status of a run, for example of an installation."""
@@ -74,19 +74,19 @@ class RunSection:
         self.ui.detailsButton.checked = False
         self.ui.detailsText.plainText = details
 
-    def _show_details(self, shown: bool) -> None:
+    def onShowDetails(self, shown: bool) -> None:
         self.ui.detailsText.visible = shown
         self.ui.detailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
 
 
-def wait_for_packages() -> str:
+def installing_reason() -> str:
     """Why nothing else can be started during an installation."""
     return translate(
         "M3LungScreen", "Packages are being installed; you can go on with other work meanwhile."
     )
 
 
-def message_of(status: Status) -> str:
+def status_message(status: Status) -> str:
     """Rich text: notices on the way, and how a run without a result or an installation ended."""
     lines = [f"• {escape(each)}" for each in status.notices]
     headings = {

@@ -26,41 +26,41 @@ class SaveSection:
         self.ui = ui
         self._result = result
         self._printer: Any = None
-        ui.saveHtmlButton.connect("clicked(bool)", self._save_html)
-        ui.savePdfButton.connect("clicked(bool)", self._save_pdf)
-        ui.saveCsvButton.connect("clicked(bool)", self._save_csv)
+        ui.saveHtmlButton.connect("clicked(bool)", self.onSaveHtml)
+        ui.savePdfButton.connect("clicked(bool)", self.onSavePdf)
+        ui.saveCsvButton.connect("clicked(bool)", self.onSaveTables)
 
     def show_result(self, result: SceneResult | None) -> None:
         """Forget what was said of another result; no report, no buttons for it."""
-        self._say("")
-        self._show_buttons()
+        self._show_message("")
+        self._update_buttons()
 
-    def _show_buttons(self) -> None:
+    def _update_buttons(self) -> None:
         result = self._result()
-        why_not = ""
+        problem = ""
         if not (result and result.report):
-            why_not = translate(
+            problem = translate(
                 "M3LungScreen", "This result was saved without its report. Screen the CT again."
             )
         words = translate("M3LungScreen", "One file with pictures, for any browser or printer.")
-        self.ui.saveHtmlButton.enabled = not why_not
-        self.ui.saveHtmlButton.toolTip = why_not or words
+        self.ui.saveHtmlButton.enabled = not problem
+        self.ui.saveHtmlButton.toolTip = problem or words
         if self._printer is not None:  # one at a time
-            why_not = translate("M3LungScreen", "A report is being written.")
-        self.ui.savePdfButton.enabled = not why_not
-        self.ui.savePdfButton.toolTip = why_not or words
+            problem = translate("M3LungScreen", "A report is being written.")
+        self.ui.savePdfButton.enabled = not problem
+        self.ui.savePdfButton.toolTip = problem or words
 
-    def _save_html(self) -> None:
+    def onSaveHtml(self) -> None:
         self._write(
             translate("M3LungScreen", "Save the report"), "HTML (*.html)", ".html", write_html
         )
 
-    def _save_pdf(self) -> None:
+    def onSavePdf(self) -> None:
         self._write(
-            translate("M3LungScreen", "Save the report"), "PDF (*.pdf)", ".pdf", self._print
+            translate("M3LungScreen", "Save the report"), "PDF (*.pdf)", ".pdf", self._print_pdf
         )
 
-    def _save_csv(self) -> None:
+    def onSaveTables(self) -> None:
         self._write(
             translate("M3LungScreen", "Save the table of slices"),
             "CSV (*.csv)",
@@ -81,15 +81,15 @@ class SaveSection:
         # What follows a dot may be part of a series' name: 'Lung 1.25'.
         path = Path(name if name.lower().endswith(suffix) else f"{name}{suffix}")
         try:
-            self._say(write(result, path))
+            self._show_message(write(result, path))
         except OSError as problem:
-            self._say(
+            self._show_message(
                 translate(
                     "M3LungScreen", "{path} could not be written: {why}. Choose another folder."
                 ).format(path=path, why=problem.strerror or problem)
             )
 
-    def _print(self, result: SceneResult, path: Path) -> str:
+    def _print_pdf(self, result: SceneResult, path: Path) -> str:
         """By Slicer's web widget, which lays the page out as a browser does."""
         if not hasattr(slicer, "qSlicerWebWidget"):
             return translate(
@@ -99,29 +99,29 @@ class SaveSection:
         page = Path(slicer.app.temporaryPath) / "M3LungScreen report.html"
         page.write_text(report_of(result), "utf-8")
         self._printer = slicer.qSlicerWebWidget()
-        self._printer.connect("loadFinished(bool)", lambda ok: self._loaded(ok, str(path)))
-        self._printer.connect("pdfPrintingFinished(QString,bool)", self._printed)
+        self._printer.connect("loadFinished(bool)", lambda ok: self.onPageLoaded(ok, str(path)))
+        self._printer.connect("pdfPrintingFinished(QString,bool)", self.onPdfPrinted)
         self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)).toString())  # takes a string
-        self._show_buttons()
+        self._update_buttons()
         return translate("M3LungScreen", "Writing {path}…").format(path=path)
 
-    def _loaded(self, succeeded: bool, path: str) -> None:
+    def onPageLoaded(self, succeeded: bool, path: str) -> None:
         if succeeded:
             self._printer.printToPdf(path, page_layout())
         else:
-            self._printed(path, False)
+            self.onPdfPrinted(path, False)
 
-    def _printed(self, path: str, succeeded: bool) -> None:
+    def onPdfPrinted(self, path: str, succeeded: bool) -> None:
         (Path(slicer.app.temporaryPath) / "M3LungScreen report.html").unlink(missing_ok=True)
         self._printer.deleteLater()
         self._printer = None
-        self._show_buttons()
+        self._update_buttons()
         words = translate(
             "M3LungScreen", "{path} could not be written. Save the HTML report and print it."
         )
-        self._say(saved(Path(path)) if succeeded else words.format(path=path))
+        self._show_message(saved_message(Path(path)) if succeeded else words.format(path=path))
 
-    def _say(self, sentence: str) -> None:
+    def _show_message(self, sentence: str) -> None:
         self.ui.savedLabel.text = sentence
         self.ui.savedLabel.visible = bool(sentence)
 
@@ -143,7 +143,7 @@ def page_layout() -> Any:
 def write_html(result: SceneResult, path: Path) -> str:
     """The report as it is; returns the sentence to show."""
     path.write_text(report_of(result), "utf-8")
-    return saved(path)
+    return saved_message(path)
 
 
 def report_of(result: SceneResult) -> str:
@@ -161,7 +161,7 @@ def write_tables(result: SceneResult, path: Path) -> str:
     beside = path.with_name(f"{path.stem} involvement{path.suffix}")
     write_table(result.slices_table, path)
     write_table(result.involvement_table, beside)
-    return saved(path, beside)
+    return saved_message(path, beside)
 
 
 def write_table(node: Any, path: Path) -> None:
@@ -174,7 +174,7 @@ def write_table(node: Any, path: Path) -> None:
             writer.writerow([node.GetCellText(row, column) for column in columns])
 
 
-def saved(*paths: Path) -> str:
+def saved_message(*paths: Path) -> str:
     """What was written, for people."""
     return translate("M3LungScreen", "Saved {paths}.").format(
         paths=", ".join(str(each) for each in paths)

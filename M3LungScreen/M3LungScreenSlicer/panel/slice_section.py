@@ -24,7 +24,6 @@ class SliceSection:
         self.ui = ui
         self._jump = jump
         self._rows: dict[int, int] = {}
-        self._items: dict[tuple[int, int], Any] = {}  # a table does not keep Python's items
         columns = [
             translate("M3LungScreen", "Slice"),
             translate("M3LungScreen", "Class"),
@@ -40,7 +39,7 @@ class SliceSection:
         header.setSectionResizeMode(qt.QHeaderView.Stretch)
         # 'ResizeToContents' would look at all rows again with each cell that is filled.
         header.setSectionResizeMode(CLASS_COLUMN, qt.QHeaderView.Interactive)
-        ui.sliceTable.connect("cellClicked(int,int)", self._clicked)
+        ui.sliceTable.connect("cellClicked(int,int)", self.onCellClicked)
 
     def show_result(self, content: Mapping[str, Any]) -> None:
         """Fill the table with the screened slices, head first as a reader scrolls."""
@@ -48,20 +47,17 @@ class SliceSection:
         self._rows = {each["index"]: row for row, each in enumerate(screened)}
         table = self.ui.sliceTable
         table.setUpdatesEnabled(False)
-        self._items = {}  # before the table throws away what they stand for
         table.setRowCount(len(screened))
         for row, each in enumerate(screened):
-            for column, text in enumerate(row_of(each)):
-                item = qt.QTableWidgetItem(text)
-                self._items[row, column] = item
-                table.setItem(row, column, item)
+            for column, text in enumerate(table_row(each)):
+                table.setItem(row, column, qt.QTableWidgetItem(text))
         table.resizeColumnToContents(CLASS_COLUMN)
         table.setUpdatesEnabled(True)
         self.show_slice(None)
 
     def show_slice(self, entry: Mapping[str, Any] | None) -> None:
         """The `slices` entry where the axial view stands; None outside the CT."""
-        self.ui.sliceLabel.text = describe(entry)
+        self.ui.sliceLabel.text = slice_text(entry)
         row = self._rows.get(entry["index"]) if entry else None
         if row is None:
             self.ui.sliceTable.clearSelection()
@@ -69,7 +65,7 @@ class SliceSection:
             self.ui.sliceTable.selectRow(row)
             self.ui.sliceTable.scrollToItem(self.ui.sliceTable.item(row, 0))
 
-    def show_ways(self, before: bool, after: bool) -> None:
+    def enable_navigation(self, before: bool, after: bool) -> None:
         """Whether there is a suspicious slice before and after this one."""
         ui = self.ui
         ui.previousButton.enabled, ui.nextButton.enabled = before, after
@@ -84,12 +80,12 @@ class SliceSection:
             else translate("M3LungScreen", "All slices after this one are called Healthy.")
         )
 
-    def _clicked(self, row: int, column: int) -> None:
+    def onCellClicked(self, row: int, column: int) -> None:
         index = next(index for index, at in self._rows.items() if at == row)
         self._jump(index)
 
 
-def row_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def table_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """The table's row of a screened slice: index, class, P(lesion), weight, involvement."""
     return (
         str(entry["index"]),
@@ -100,7 +96,7 @@ def row_of(entry: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def describe(entry: Mapping[str, Any] | None) -> str:
+def slice_text(entry: Mapping[str, Any] | None) -> str:
     """Class, P(lesion), probabilities, weight and involvement of a slice as rich text."""
     if entry is None:
         return translate("M3LungScreen", "The axial view stands outside the screened CT.")
@@ -125,7 +121,7 @@ def describe(entry: Mapping[str, Any] | None) -> str:
     return f"{head}<br>{', '.join(facts)}<br>{'&nbsp; '.join(parts)}"
 
 
-def brief(entry: Mapping[str, Any] | None) -> str:
+def annotation_text(entry: Mapping[str, Any] | None) -> str:
     """The slice in one plain line for the slice view, '' where nothing is known."""
     if entry is None or not entry["screened"]:
         return ""

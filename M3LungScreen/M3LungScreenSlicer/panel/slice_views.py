@@ -35,7 +35,7 @@ def composite_nodes() -> list[Any]:
     return slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
 
 
-def point_on(node: Any, anchor: Point) -> Point:
+def nearest_point(node: Any, anchor: Point) -> Point:
     """Where the plane of a slice view is nearest to `anchor`, RAS mm.
 
     Its middle will not do: a reader may have moved the CT out of it.
@@ -55,7 +55,7 @@ def jump_to(ras_mm: Point) -> None:
             node.JumpSliceByOffsetting(*ras_mm)
 
 
-def write_at_edge(node: Any, text: str) -> None:
+def set_annotation(node: Any, text: str) -> None:
     """Text at the upper edge: Slicer's data probe overwrites all four corners."""
     manager = slicer.app.layoutManager()
     widget = manager.sliceWidget(node.GetLayoutName()) if manager and node else None
@@ -66,37 +66,37 @@ def write_at_edge(node: Any, text: str) -> None:
     view.scheduleRender()
 
 
-class SliceFollower:
-    """Calls `moved` when an axial slice view has moved, as long as it follows."""
+class SliceObserver:
+    """Calls `on_moved` when an axial slice view has moved."""
 
-    def __init__(self, moved: Callable[[], None]) -> None:
-        self._moved = moved
+    def __init__(self, on_moved: Callable[[], None]) -> None:
+        self._on_moved = on_moved
         self._observed: list[tuple[Any, int]] = []
         self._last = ""
 
     @property
-    def following(self) -> list[Any]:
+    def observed(self) -> list[Any]:
         """The slice nodes under observation."""
         return [node for node, _ in self._observed]
 
-    def follow(self) -> None:
-        """Begin, or take in views that have come since."""
-        self.rest()
+    def observe(self) -> None:
+        """Observe all slice views, also those added since the last call."""
+        self.removeObservers()
         for node in slice_nodes():
-            tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._modified)
+            tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self.onSliceNodeModified)
             self._observed.append((node, tag))
 
-    def rest(self) -> None:
-        """Stop; no observer is left."""
+    def removeObservers(self) -> None:
+        """No slice view is observed any more."""
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         self._observed = []
         self._last = ""
 
-    def _modified(self, node: Any, event: str) -> None:
+    def onSliceNodeModified(self, node: Any, event: str) -> None:
         if node.GetOrientation() != AXIAL:
             return
         here = str([node.GetSliceToRAS().GetElement(i // 4, i % 4) for i in range(12)])
         if here != self._last:
             self._last = here
-            self._moved()
+            self._on_moved()

@@ -24,14 +24,14 @@ class VerdictPanel:
     def __init__(self, ui: Any) -> None:
         self.ui = ui
         for each in CLASSES:
-            bar = self._of(each.key, "Bar")
+            bar = self._widget(each.key, "Bar")
             bar.setFixedHeight(BAR_HEIGHT)
             bar.setMinimumWidth(BAR_LEAST_WIDTH)
             palette = qt.QPalette()  # all other colours stay the theme's
             palette.setColor(qt.QPalette.Highlight, qt.QColor(each.color))
             bar.setPalette(palette)
-            self._of(each.key, "Label").text = wording.class_name(each.key)
-        ui.originDetailsButton.connect("toggled(bool)", self._show_details)
+            self._widget(each.key, "Label").text = wording.class_name(each.key)
+        ui.originDetailsButton.connect("toggled(bool)", self.onShowDetails)
         self.show_nothing()
 
     def show_nothing(self) -> None:
@@ -57,9 +57,9 @@ class VerdictPanel:
 
     def show_provisional(self, event: Mapping[str, Any], unverified: Sequence[str]) -> None:
         """A first verdict from part of the slices; `unverified` are keys of classes."""
-        self._show_words(wording.called(event["verdict"]), wording.provisional(event))
-        self.ui.verdictLabel.text = wording.large(
-            event["verdict"], wording.called(event["verdict"])
+        self._show_words(wording.verdict_text(event["verdict"]), wording.provisional(event))
+        self.ui.verdictLabel.text = wording.large_text(
+            event["verdict"], wording.verdict_text(event["verdict"])
         )
         self._show_bars(event["probabilities"], unverified)
         self._fill(self.ui.unverifiedLabel, wording.unverified_legend(unverified))
@@ -71,7 +71,7 @@ class VerdictPanel:
     def show_result(self, content: Mapping[str, Any]) -> None:
         """The final result: result.json's plain values."""
         self.ui.verdictLabel.text = wording.headline(content)
-        self.ui.sureLabel.text = wording.sureness(content)
+        self.ui.sureLabel.text = wording.certainty(content)
         unverified = content["model"].get("unverified", ())
         probabilities = wording.probabilities(content)
         self.ui.barsWidget.visible = probabilities is not None
@@ -103,22 +103,22 @@ class VerdictPanel:
         self.ui.originDetailsLabel.text = text
         self.ui.originDetailsButton.visible = bool(text)
         self.ui.originDetailsButton.checked = False
-        self._show_details(False)
+        self.onShowDetails(False)
 
-    def _show_details(self, shown: bool) -> None:
+    def onShowDetails(self, shown: bool) -> None:
         self.ui.originDetailsLabel.visible = shown
         self.ui.originDetailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
 
     def _show_bars(self, probabilities: Mapping[str, float], unverified: Sequence[str]) -> None:
         self.ui.barsWidget.visible = True
         for key, share in probabilities.items():
-            bar = self._of(key, "Bar")
+            bar = self._widget(key, "Bar")
             bar.value = round(BAR_STEPS * share)
             bar.accessibleName = f"{class_by_key(key).name} {percent(share)}"
-            self._of(key, "Number").text = percent(share)
-            self._fill(self._of(key, "Note"), wording.unverified_note(key, unverified))
+            self._widget(key, "Number").text = percent(share)
+            self._fill(self._widget(key, "Note"), wording.unverified_note(key, unverified))
 
-    def _of(self, key: str, part: str) -> Any:
+    def _widget(self, key: str, part: str) -> Any:
         return getattr(self.ui, key + part)
 
     @staticmethod

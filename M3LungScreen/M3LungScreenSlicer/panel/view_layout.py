@@ -16,7 +16,7 @@ WITHOUT_PLOT = {
 }
 
 
-def seen(kind: str) -> list[Any]:
+def visible_views(kind: str) -> list[Any]:
     """The view nodes of class `kind` in the present layout.
 
     The layout manager counts views that another layout once had, too.
@@ -25,19 +25,19 @@ def seen(kind: str) -> list[Any]:
     return [each for each in views if each.IsViewVisibleInLayout()]
 
 
-def without_plot(layout: int) -> int:
+def layout_without_plot(layout: int) -> int:
     """The layout that `layout` is beside its plot; itself where it has none."""
-    if not seen("vtkMRMLPlotViewNode"):
+    if not visible_views("vtkMRMLPlotViewNode"):
         return layout
     return int(WITHOUT_PLOT.get(layout, VIEWS.SlicerLayoutFourUpView))
 
 
-def bring_3d_view() -> None:
+def show_3d_view() -> None:
     """A layout with a 3D view where there is none now; a chart stays in view."""
     manager = slicer.app.layoutManager()
-    if manager is None or seen("vtkMRMLViewNode"):
+    if manager is None or visible_views("vtkMRMLViewNode"):
         return
-    has_plot = bool(seen("vtkMRMLPlotViewNode"))
+    has_plot = bool(visible_views("vtkMRMLPlotViewNode"))
     manager.setLayout(
         VIEWS.SlicerLayoutConventionalPlotView if has_plot else VIEWS.SlicerLayoutFourUpView
     )

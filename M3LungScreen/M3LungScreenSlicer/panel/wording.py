@@ -44,7 +44,7 @@ def class_with(key: str, number: str) -> str:
     return f"{sign(key)}&nbsp;{name}&nbsp;{number.replace(' ', '&nbsp;')}"
 
 
-def called(verdict: str) -> str:
+def verdict_text(verdict: str) -> str:
     """A verdict in words, with a capital."""
     if verdict == INDETERMINATE:
         return translate("M3LungScreen", "Indeterminate")
@@ -62,24 +62,24 @@ def headline(content: Content) -> str:
     """The verdict, large."""
     patient = content["patient"]
     if patient:
-        return large(patient["verdict"], called(patient["verdict"]))
+        return large_text(patient["verdict"], verdict_text(patient["verdict"]))
     key = single_class(content)
     if key is None:
-        return large(
+        return large_text(
             INDETERMINATE, translate("M3LungScreen", "Not screened: no lung in this slice")
         )
-    return large(
-        key, translate("M3LungScreen", "{verdict} in this slice").format(verdict=called(key))
+    return large_text(
+        key, translate("M3LungScreen", "{verdict} in this slice").format(verdict=verdict_text(key))
     )
 
 
-def large(verdict: str, words: str) -> str:
+def large_text(verdict: str, words: str) -> str:
     """Words of a verdict as the panel's headline, with the sign of the class."""
     before = "?" if verdict == INDETERMINATE else sign(verdict)
     return f'<span style="font-size:large; font-weight:bold">{before} {escape(words)}</span>'
 
 
-def sureness(content: Content) -> str:
+def certainty(content: Content) -> str:
     """How sure the network is, and what comes next; the reasons where it is indeterminate."""
     patient = content["patient"]
     if not patient:
@@ -221,11 +221,11 @@ def origin_details(content: Content) -> str:
     return bullets([escape(note) for note in content["model"]["notes"]]).removeprefix("<br>")
 
 
-def listed_result(content: Content, frame: Mapping[str, Any]) -> str:
+def result_line(content: Content, frame: Mapping[str, Any]) -> str:
     """A result in a list, as plain text: verdict, model, and the frame of a sequence."""
     patient = content["patient"]
     key = patient["verdict"] if patient else single_class(content)
-    verdict = called(key) if key else translate("M3LungScreen", "Not screened")
+    verdict = verdict_text(key) if key else translate("M3LungScreen", "Not screened")
     if patient and key != INDETERMINATE:
         verdict += f" {percent(patient['probabilities'][key])}"
     model = f"{content['model']['name']} {content['model']['version']}"

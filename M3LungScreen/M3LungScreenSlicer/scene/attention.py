@@ -13,7 +13,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from .axial import crop_corners
 from .colors import warm_colors
-from .nodes import RESULT_ATTRIBUTE, new_unsaved, remove_with_attendants
+from .nodes import RESULT_ATTRIBUTE, new_unsaved, remove_nodes
 from .scene_result import SceneResult
 from .slices import feet_head_axis
 from .volumes import world_geometry
@@ -57,7 +57,7 @@ def remove_attention(scene: Any) -> None:
     """Take the volume of `show_attention` out of the scene."""
     node = attention_node(scene)
     if node is not None:
-        remove_with_attendants(scene, [node])
+        remove_nodes(scene, [node])
 
 
 def _overlay(scene: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .colors import hex_to_rgb
-from .nodes import reusable
+from .nodes import existing_or_new
 from .scene_result import SceneResult
 from .tables import CLASS_COLUMNS, fill_mark_table
 
@@ -55,7 +55,7 @@ def mark_slice(result: SceneResult, index: int) -> None:
 
 def _series(scene: Any, result: SceneResult, column: str, table: str, color: Any) -> Any:
     role = f"series.{column}"
-    node = reusable(scene, result.part(role), "vtkMRMLPlotSeriesNode", column)
+    node = existing_or_new(scene, result.part(role), "vtkMRMLPlotSeriesNode", column)
     result.set_part(role, node)
     node.SetName(column)  # in the legend, also of a second CT
     node.SetHideFromEditors(True)  # the chart is what people see

@@ -7,7 +7,7 @@ from typing import Any
 FOLDER = "M3LungScreen"
 
 
-def gather(scene: Any, volume: Any, nodes: list[Any]) -> int:
+def add_to_hierarchy(scene: Any, volume: Any, nodes: list[Any]) -> int:
     """Put `nodes` in a folder beside `volume`, under its study; returns the folder's item.
 
     Nodes that are hidden from editors stay out of the tree.
@@ -27,7 +27,7 @@ def gather(scene: Any, volume: Any, nodes: list[Any]) -> int:
 
 
 def remove_folder(scene: Any, node: Any) -> None:
-    """Remove the folder that `gather` made around `node`, once it is to be empty."""
+    """Remove the folder that `add_to_hierarchy` made around `node`, once it is to be empty."""
     import slicer
 
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)

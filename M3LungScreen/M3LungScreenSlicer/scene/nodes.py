@@ -14,7 +14,7 @@ def nodes_of_class(scene: Any, kind: str) -> list[Any]:
     return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
 
 
-def reusable(scene: Any, node: Any, kind: str, name: str) -> Any:
+def existing_or_new(scene: Any, node: Any, kind: str, name: str) -> Any:
     """`node` if there is one, otherwise a new node of class `kind`."""
     if node is not None:
         return node
@@ -38,7 +38,7 @@ def new_unsaved(scene: Any, kind: str, name: str) -> Any:
     return scene.AddNode(node)
 
 
-def remove_with_attendants(scene: Any, nodes: list[Any]) -> None:
+def remove_nodes(scene: Any, nodes: list[Any]) -> None:
     """Remove `nodes` with their display and storage nodes and their subject hierarchy items."""
     import slicer
 
@@ -47,13 +47,13 @@ def remove_with_attendants(scene: Any, nodes: list[Any]) -> None:
         item = tree.GetItemByDataNode(node)
         if item != tree.GetInvalidItemID():
             tree.RemoveItem(item, False, False)
-        for each in (*_attendants(node), node):
+        for each in (*_display_and_storage_nodes(node), node):
             # Slicer's own modules remove some display nodes together with what they display.
             if scene.IsNodePresent(each):
                 scene.RemoveNode(each)
 
 
-def _attendants(node: Any) -> list[Any]:
+def _display_and_storage_nodes(node: Any) -> list[Any]:
     found = []
     if node.IsA("vtkMRMLDisplayableNode"):
         # A legend before the display node that it stands on.

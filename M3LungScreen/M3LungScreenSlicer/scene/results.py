@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .chart import fill_chart, fill_series
-from .hierarchy import gather, remove_folder
-from .nodes import RESULT_ATTRIBUTE, nodes_of_class, remove_with_attendants, reusable
+from .hierarchy import add_to_hierarchy, remove_folder
+from .nodes import RESULT_ATTRIBUTE, existing_or_new, nodes_of_class, remove_nodes
 from .overlays import fill_label_map, fill_location_map
 from .scene_result import FRAME_ATTRIBUTE, REVIEW_ATTRIBUTE, VOLUME, SceneResult
 from .shown_map import remove_shown_map, shows_map_of
@@ -62,11 +62,11 @@ def add_result(
     made["mark_table"].SetHideFromEditors(True)
     made["report"].SetText((folder / "report.html").read_text("utf-8"))
     made["attention"].SetText(base64.b64encode((folder / "attention.npz").read_bytes()).decode())
-    _outdate(result.segmentation)
+    _mark_outdated(result.segmentation)
     series = fill_series(scene, result)
     slice_count = made["slices_table"].GetNumberOfRows()
     fill_chart(made["chart"], series, volume.GetName(), slice_count)
-    gather(scene, volume, list(result.parts()))
+    add_to_hierarchy(scene, volume, list(result.parts()))
     return result
 
 
@@ -94,10 +94,10 @@ def delete_result(result: SceneResult) -> None:
     if shows_map_of(result):
         remove_shown_map(scene)
     remove_folder(scene, result.node)
-    remove_with_attendants(scene, nodes)
+    remove_nodes(scene, nodes)
     if not results_in(scene):
         shared = [*nodes_of_class(scene, "vtkMRMLColorTableNode")]
-        remove_with_attendants(scene, [n for n in shared if n.GetAttribute(RESULT_ATTRIBUTE)])
+        remove_nodes(scene, [n for n in shared if n.GetAttribute(RESULT_ATTRIBUTE)])
 
 
 def _check_complete(folder: Path, volume: Any) -> None:
@@ -121,12 +121,12 @@ def _new_result(scene: Any, volume: Any) -> SceneResult:
 
 def _made_part(scene: Any, result: SceneResult, role: str) -> Any:
     kind, name = PARTS[role]
-    node = reusable(scene, result.part(role), kind, f"{result.volume.GetName()} {name}")
+    node = existing_or_new(scene, result.part(role), kind, f"{result.volume.GetName()} {name}")
     result.set_part(role, node)
     return node
 
 
-def _outdate(segmentation: Any) -> None:
+def _mark_outdated(segmentation: Any) -> None:
     """Hide what a former run found; it may hold a reader's own work, so it stays."""
     if segmentation is not None:
         segmentation.SetAttribute(OUTDATED_ATTRIBUTE, "1")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .colors import hex_to_rgb
-from .hierarchy import gather
-from .nodes import reusable
+from .hierarchy import add_to_hierarchy
+from .nodes import existing_or_new
 from .results import OUTDATED_ATTRIBUTE
 from .scene_result import SceneResult
 
@@ -33,7 +33,7 @@ def convert_to_segmentation(result: SceneResult) -> Any:
 
     scene, labels = result.node.GetScene(), result.label_map
     name = f"{result.volume.GetName()} lesions"
-    node = reusable(scene, result.segmentation, "vtkMRMLSegmentationNode", name)
+    node = existing_or_new(scene, result.segmentation, "vtkMRMLSegmentationNode", name)
     result.set_part("segmentation", node)
     node.GetSegmentation().RemoveAllSegments()
     node.CreateDefaultDisplayNodes()
@@ -48,7 +48,7 @@ def convert_to_segmentation(result: SceneResult) -> Any:
     node.RemoveAttribute(OUTDATED_ATTRIBUTE)
     node.GetDisplayNode().SetVisibility(True)
     _show_in_slices(node, True)
-    gather(scene, result.volume, list(result.parts()))
+    add_to_hierarchy(scene, result.volume, list(result.parts()))
     return node
 
 

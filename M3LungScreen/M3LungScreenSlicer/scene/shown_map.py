@@ -12,9 +12,9 @@ import numpy as np
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from .nodes import RESULT_ATTRIBUTE, new_unsaved, remove_with_attendants
+from .nodes import RESULT_ATTRIBUTE, new_unsaved, remove_nodes
 from .scene_result import SceneResult
-from .slices import called_healthy, feet_head_axis
+from .slices import feet_head_axis, healthy_slices
 from .volumes import voxels
 
 SHOWN = "M3LungScreen location map without slices called Healthy"
@@ -30,7 +30,7 @@ def map_to_show(result: SceneResult, on_healthy: bool) -> Any:
     threshold of the map, and is the same node from result to result.
     """
     whole = result.location_map
-    if whole is None or on_healthy or not called_healthy(result):
+    if whole is None or on_healthy or not healthy_slices(result):
         remove_shown_map(whole.GetScene() if whole is not None else result.node.GetScene())
         return whole
     node = _shown(whole.GetScene())
@@ -38,7 +38,7 @@ def map_to_show(result: SceneResult, on_healthy: bool) -> Any:
     if node.GetAttribute(SOURCE_ATTRIBUTE) != made_of:
         _fill(node, result)
         node.SetAttribute(SOURCE_ATTRIBUTE, made_of)
-    _look_like(node.GetDisplayNode(), whole.GetDisplayNode())
+    _copy_display(node.GetDisplayNode(), whole.GetDisplayNode())
     node.SetAndObserveTransformNodeID(whole.GetTransformNodeID())
     return node
 
@@ -52,7 +52,7 @@ def remove_shown_map(scene: Any) -> None:
     """Take the volume of `map_to_show` out of the scene; the location map stays."""
     node = shown_map(scene)
     if node is not None:
-        remove_with_attendants(scene, [node])
+        remove_nodes(scene, [node])
 
 
 def shows_map_of(result: SceneResult) -> bool:
@@ -73,7 +73,7 @@ def _shown(scene: Any) -> Any:
     return node
 
 
-def _look_like(display: Any, other: Any) -> None:
+def _copy_display(display: Any, other: Any) -> None:
     was_modified = display.StartModify()
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(other.GetWindowLevelMin(), other.GetWindowLevelMax())
@@ -91,7 +91,7 @@ def _fill(node: Any, result: SceneResult) -> None:
     part = values[box].copy()
     first = box[2 - axis].start
     inside = range(first, box[2 - axis].stop)
-    healthy = [index - first for index in called_healthy(result) if index in inside]
+    healthy = [index - first for index in healthy_slices(result) if index in inside]
     np.moveaxis(part, 2 - axis, 0)[healthy] = HIDDEN
     matrix = vtk.vtkMatrix4x4()
     whole.GetIJKToRASMatrix(matrix)

@@ -59,7 +59,7 @@ def suspicious_neighbour(result: SceneResult, index: int, step: int) -> int | No
     return None
 
 
-def called_healthy(result: SceneResult) -> list[int]:
+def healthy_slices(result: SceneResult) -> list[int]:
     """Indices of the slices on which the location map hides unless asked."""
     slices = result.content["slices"]
     return [each["index"] for each in slices if each["predicted"] == "healthy"]

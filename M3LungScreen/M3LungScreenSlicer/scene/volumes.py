@@ -26,7 +26,7 @@ SEVERAL_VALUES = (
 
 
 @dataclass(frozen=True)
-class HandedVolume:
+class ExportedVolume:
     """`path` holds int16 voxels in the node's own order; `geometry` is ct.Geometry's (LPS mm).
 
     `frame` is that of frames.frame_of; `grid` is the node's own grid, to compare later.
@@ -42,25 +42,27 @@ class VolumeRefused(Exception):
     """This node cannot be screened; the message is one sentence with the way out."""
 
 
-def why_not(node: Any) -> str:
+def problem_with(node: Any) -> str:
     """One sentence why `node` cannot be screened, or '' where it can; None is refused too."""
     if node is None:
         return translate("M3LungScreen", "No volume is chosen. Load a chest CT and choose it.")
-    return (_why_not_its_kind(node) or _why_not_its_place(node)).format(name=node.GetName())
+    return (_problem_with_type(node) or _problem_with_geometry(node)).format(name=node.GetName())
 
 
 def screenable(scene: Any) -> list[Any]:
     """The scalar volumes of `scene` that can be screened, in their order."""
-    return [node for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode") if not why_not(node)]
+    return [
+        node for node in nodes_of_class(scene, "vtkMRMLScalarVolumeNode") if not problem_with(node)
+    ]
 
 
-def hand_over(node: Any, folder: Path) -> HandedVolume:
+def export_volume(node: Any, folder: Path) -> ExportedVolume:
     """Write the voxels of `node`, linear parent transforms hardened in its geometry.
 
-    The node itself is left as it is. Raises VolumeRefused as `why_not` says, and where there
+    The node itself is left as it is. Raises VolumeRefused as `problem_with` says, and where there
     is no room.
     """
-    problem = why_not(node)
+    problem = problem_with(node)
     if problem:
         raise VolumeRefused(problem)
     path = folder / "volume.raw"
@@ -71,7 +73,7 @@ def hand_over(node: Any, folder: Path) -> HandedVolume:
     except OSError as wrong:
         words = translate("M3LungScreen", "The CT cannot be written to {folder}: {why}. Make room.")
         raise VolumeRefused(words.format(folder=folder, why=wrong.strerror or wrong)) from wrong
-    return HandedVolume(path, world_geometry(node), frame_of(node), grid_of(node))
+    return ExportedVolume(path, world_geometry(node), frame_of(node), grid_of(node))
 
 
 def voxels(node: Any) -> np.ndarray:
@@ -114,7 +116,7 @@ def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
     return np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
 
 
-def _why_not_its_kind(node: Any) -> str:
+def _problem_with_type(node: Any) -> str:
     several = translate(
         "M3LungScreen", "{name} has several values a voxel. Choose a CT in Hounsfield units."
     )
@@ -131,10 +133,10 @@ def _why_not_its_kind(node: Any) -> str:
         return translate("M3LungScreen", "{name} holds no voxels. Load it again.")
     if image.GetNumberOfScalarComponents() != 1:
         return several
-    return _why_not_its_depth(image)
+    return _problem_with_depth(image)
 
 
-def _why_not_its_place(node: Any) -> str:
+def _problem_with_geometry(node: Any) -> str:
     parent = node.GetParentTransformNode()
     if parent is not None and not parent.IsTransformToWorldLinear():
         return translate(
@@ -157,7 +159,7 @@ def _why_not_its_place(node: Any) -> str:
     return ""
 
 
-def _why_not_its_depth(image: Any) -> str:
+def _problem_with_depth(image: Any) -> str:
     from M3LungScreenLib.hounsfield import check_bytes
 
     return _refusal(check_bytes, image.GetScalarSize())

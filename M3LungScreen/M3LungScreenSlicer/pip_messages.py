@@ -1,4 +1,4 @@
-"""What pip says: how far it is, whether it is writing, and why it failed, in one sentence."""
+"""pip's output in words: how far a download is, and why an installation failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WRITING = "Installing collected packages"
 CONNECTION_SIGNS = ("connection broken", "Timeout", "ProxyError", "SSLError", "ConnectionError")
 
 
-def with_progress(shown: str, line: str) -> str:
+def progress_text(shown: str, line: str) -> str:
     """What to show after pip's `line`; its raw 'Progress 5 of 20' becomes '…, 25 %'.
 
     Of an address the file's name is enough.
@@ -29,8 +29,8 @@ def with_progress(shown: str, line: str) -> str:
     return f"{before}, {100 * int(done) // int(total)} %"
 
 
-def why_failed(said: str, folder: Path | None = None) -> str:
-    """One sentence from what a failed pip said, with what to do.
+def failure_message(output: str, folder: Path | None = None) -> str:
+    """Why pip failed, in one sentence with what to do; `output` is what it printed.
 
     `folder` held the wheels, or was None where they came from the internet.
     """
@@ -42,7 +42,7 @@ def why_failed(said: str, folder: Path | None = None) -> str:
         (("ResolutionImpossible", "conflicting dependencies"), _conflict),
         (("No matching distribution", "Could not find a version"), lambda: _no_wheels(folder)),
     ):
-        if any(sign.lower() in said.lower() for sign in signs):
+        if any(sign.lower() in output.lower() for sign in signs):
             return sentence()
     return translate(
         "M3LungScreen",
