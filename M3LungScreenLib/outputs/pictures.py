@@ -1,5 +1,7 @@
 """Draws slices in the lung window, with the lesion map in warm colors and lesions outlined.
 
+Report, montage, evaluation and Slicer's panel all draw with these functions.
+
 LPS axial arrays are already in radiological orientation: front up, the patient's right on
 the left of the picture.
 """
@@ -9,10 +11,12 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy import ndimage
 
+from M3LungScreenLib.preprocessing import crop_stages
 from M3LungScreenLib.result import Result
+from M3LungScreenLib.settings import PreprocessingSettings
 
 WINDOW_CENTER_HU, WINDOW_WIDTH_HU = -600, 1200
 MARGIN_MM = 12.0
@@ -20,6 +24,7 @@ LOWEST_SHOWN = 0.2  # the map is never exactly 0; lower values would tint the wh
 STRONGEST_TINT = 0.5  # keeps the CT visible where the map is 1
 WARM = np.array([[120, 0, 0], [210, 20, 10], [250, 90, 10], [255, 165, 20], [255, 225, 60]])
 OUTLINE = (0, 235, 255)
+STAGES_IN_A_ROW, STAGE_PIXELS, STAGE_MARGIN = 3, 128, 2
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,13 @@ def ct_picture(result: Result, k: int, view: View) -> Image.Image:
     """Axial slice `k` in the lung window, RGB of `view.size`."""
     hu = view.cut(result.volume.hu[k]).astype(np.float32)
     sized = Image.fromarray(hu).resize(view.size, Image.Resampling.BICUBIC)
-    shade = (np.asarray(sized) - WINDOW_CENTER_HU) / WINDOW_WIDTH_HU + 0.5
-    grey = (np.clip(shade, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    return Image.fromarray(lung_window(np.asarray(sized))).convert("RGB")
+
+
+def lung_window(hu: np.ndarray) -> np.ndarray:
+    """HU of any shape as gray levels, uint8."""
+    shade = (hu - WINDOW_CENTER_HU) / WINDOW_WIDTH_HU + 0.5
+    return np.asarray(np.clip(shade, 0, 1) * 255).astype(np.uint8)
 
 
 def map_picture(result: Result, k: int, view: View, outline: bool = False) -> Image.Image:
@@ -67,9 +76,33 @@ def map_picture(result: Result, k: int, view: View, outline: bool = False) -> Im
     weight = STRONGEST_TINT * np.sqrt(tint)
     ct = np.asarray(ct_picture(result, k, view), np.float32)
     mixed = ct * (1 - weight) + warm_colors(tint[..., 0]) * weight
-    if outline:
-        mixed[outline_of(view.cut(result.arrays.lesions[k]) > 0, view)] = OUTLINE
-    return Image.fromarray(mixed.astype(np.uint8))
+    picture = Image.fromarray(mixed.astype(np.uint8))
+    return outlined(picture, result.arrays.lesions[k] > 0, view) if outline else picture
+
+
+def outlined(picture: Image.Image, mask: np.ndarray, view: View) -> Image.Image:
+    """`picture` of `view` with the outline of `mask`, bool `[row, column]` of the whole slice."""
+    small = Image.fromarray(view.cut(mask).astype(np.uint8) * 255)
+    large = np.asarray(small.resize(view.size, Image.Resampling.BILINEAR)) > 127
+    pixels = np.array(picture)
+    pixels[ndimage.binary_dilation(large, iterations=2) & ~large] = OUTLINE
+    return Image.fromarray(pixels)
+
+
+def crop_stages_picture(hu: np.ndarray, settings: PreprocessingSettings) -> Image.Image:
+    """The six stages of the lung crop (Figure 4) of a slice `[row, column]` in HU, grayscale.
+
+    Two rows of three squares of STAGE_PIXELS; no stage is distorted.
+    """
+    sheet = Image.new("L", (STAGES_IN_A_ROW * STAGE_PIXELS, 2 * STAGE_PIXELS))
+    inside = STAGE_PIXELS - 2 * STAGE_MARGIN
+    for place, stage in enumerate(crop_stages(hu, settings).values()):
+        gray = stage.astype(np.uint8) * 255 if stage.dtype == bool else lung_window(stage)
+        square = ImageOps.pad(Image.fromarray(gray), (inside, inside), Image.Resampling.NEAREST)
+        row, column = divmod(place, STAGES_IN_A_ROW)
+        left, top = column * STAGE_PIXELS + STAGE_MARGIN, row * STAGE_PIXELS + STAGE_MARGIN
+        sheet.paste(square, (left, top))
+    return sheet
 
 
 def warm_colors(values: np.ndarray) -> np.ndarray:
@@ -103,10 +136,3 @@ def write_label(
 
 def _widened(low: int, high: int, limit: int, margin: float) -> slice:
     return slice(max(0, round(low - margin)), min(limit, round(high + margin)))
-
-
-def outline_of(mask: np.ndarray, view: View) -> np.ndarray:
-    """Pixels just outside `mask` (a cut `[row, column]`) once it is drawn at `view.size`."""
-    small = Image.fromarray(mask.astype(np.uint8) * 255)
-    large = np.asarray(small.resize(view.size, Image.Resampling.BILINEAR)) > 127
-    return np.asarray(ndimage.binary_dilation(large, iterations=2) & ~large)

@@ -8,14 +8,7 @@ from PIL import Image
 
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.outputs.montage import draw_montage
-from M3LungScreenLib.outputs.pictures import (
-    OUTLINE,
-    View,
-    ct_picture,
-    map_picture,
-    outline_of,
-    view_of,
-)
+from M3LungScreenLib.outputs.pictures import View, ct_picture, map_picture, outlined, view_of
 from M3LungScreenLib.result import Result
 from Training.atomic_files import kept_name
 from Training.evaluation.screened import ScreenedCase
@@ -41,8 +34,9 @@ def keep_pictures(folder: Path, result: Result, mask: np.ndarray | None) -> None
 
 def tile(result: Result, k: int, view: View, mask: np.ndarray | None) -> Image.Image:
     """The slice on the left, with the truth outlined if known; its map on the right."""
-    mapped = np.asarray(map_picture(result, k, view))
-    return Image.fromarray(np.hstack([_outlined(result, k, view, mask), mapped]))
+    ct, mapped = ct_picture(result, k, view), map_picture(result, k, view)
+    truth = ct if mask is None else outlined(ct, mask[k] > 0, view)
+    return Image.fromarray(np.hstack([np.asarray(truth), np.asarray(mapped)]))
 
 
 def gallery(cases: list[ScreenedCase], work: Path) -> Figure | None:
@@ -88,10 +82,3 @@ def _tiles(cases: list[ScreenedCase], index: int, work: Path) -> list[tuple[str,
         for path in (work / kept_name(each.case_id)).glob(f"{rank}-*.png")
     ]
     return found[:GROUPS]
-
-
-def _outlined(result: Result, k: int, view: View, mask: np.ndarray | None) -> np.ndarray:
-    picture = np.array(ct_picture(result, k, view))
-    if mask is not None:
-        picture[outline_of(view.cut(mask[k]) > 0, view)] = OUTLINE
-    return picture

@@ -1,4 +1,4 @@
-"""For researchers: the network's own maps, the crop rectangle, how a crop came about."""
+"""For researchers: the network's own maps, the crop rectangle, and the stages of the crop."""
 
 from __future__ import annotations
 
@@ -24,23 +24,20 @@ MEAN = -1
 CROP_NODE = "M3LungScreen crop"
 CROP_COLOR = "#F0E442"  # yellow of the same palette as the classes, none of theirs
 CROP_LINE_MM = 1.5
-STAGES_IN_A_ROW = 3
-STAGE_PIXELS = 128
-SHOWN_HU = (-1200, 0)
 
 
 class ResearcherSection:
-    """`show_slice` keeps all up with the slice; `changed` hears of another attention map.
+    """Updated by `show_slice`; `on_map_selected` is called when another map is selected.
 
     None of its nodes is saved with the scene.
     """
 
-    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+    def __init__(self, ui: Any, on_map_selected: Callable[[], None]) -> None:
         self.ui = ui
-        ui.attentionSelector.connect("activated(int)", lambda index: changed())
+        ui.attentionSelector.connect("activated(int)", lambda index: on_map_selected())
         self._result: SceneResult | None = None
         self._entry: Mapping[str, Any] | None = None
-        ui.stagesButton.connect("toggled(bool)", self._show_stages)
+        ui.stagesButton.connect("toggled(bool)", self.onShowStages)
 
     def show_result(self, result: SceneResult | None) -> None:
         """The windows of another result to choose from; at first no map is shown."""
@@ -48,7 +45,7 @@ class ResearcherSection:
         self.ui.attentionSelector.clear()
         for name in (
             translate("M3LungScreen", "Off"),
-            translate("M3LungScreen", "Mean of the windows"),
+            translate("M3LungScreen", "Mean of all windows"),
             *map(window_name, centers),
         ):
             self.ui.attentionSelector.addItem(name)
@@ -76,9 +73,9 @@ class ResearcherSection:
             draw_crop(crop_corners(result.volume, entry["index"], crop))
         else:
             remove_crop()
-        self._show_stages(self.ui.stagesButton.checked)
+        self.onShowStages(self.ui.stagesButton.checked)
 
-    def _show_stages(self, shown: bool) -> None:
+    def onShowStages(self, shown: bool) -> None:
         can = shown and self._result is not None and self._entry is not None
         self.ui.stagesLabel.visible = can
         self.ui.stagesTextLabel.visible = can
@@ -86,7 +83,7 @@ class ResearcherSection:
             return
         hu = axial_slice(self._result.volume, self._entry["index"])
         settings = self._result.content["settings"]["model"]["preprocessing"]
-        self.ui.stagesLabel.setPixmap(pixmap_of(sheet(stages_of(hu, settings))))
+        self.ui.stagesLabel.setPixmap(stages_pixmap(hu, settings))
         self.ui.stagesTextLabel.text = translate(
             "M3LungScreen",
             "Slice · threshold · opening<br>background removed · second opening · crop",
@@ -95,56 +92,20 @@ class ResearcherSection:
 
 def window_name(center_hu: int) -> str:
     """An HU window for people."""
-    return translate("M3LungScreen", "Window centred at {hu} HU").format(
+    return translate("M3LungScreen", "Window level {hu} HU").format(
         hu=str(center_hu).replace("-", "−")
     )
 
 
-def stages_of(hu: np.ndarray, settings: Mapping[str, Any]) -> list[np.ndarray]:
-    """The six stages of Figure 4 of one slice, grey 0 to 255, uint8 `[row, column]`."""
-    from M3LungScreenLib.preprocessing import crop_stages
+def stages_pixmap(hu: np.ndarray, settings: Mapping[str, Any]) -> Any:
+    """The six stages of the lung crop of a slice; from a file, which every Qt binding reads."""
+    from M3LungScreenLib.outputs.pictures import crop_stages_picture
     from M3LungScreenLib.settings import PreprocessingSettings, from_dict
 
-    stages = crop_stages(hu, from_dict(PreprocessingSettings, dict(settings)))
-    return [grey(stage) for stage in stages.values()]
-
-
-def grey(stage: np.ndarray) -> np.ndarray:
-    """A mask in black and white, HU in the lung window."""
-    if stage.dtype == bool:
-        return stage.astype(np.uint8) * 255
-    low, high = SHOWN_HU
-    return np.asarray(np.clip((stage - low) / (high - low), 0, 1) * 255, np.uint8)
-
-
-def sheet(stages: list[np.ndarray]) -> np.ndarray:
-    """All stages in rows of three, each fitted into a square without distortion."""
-    cells = [fitted(each) for each in stages]
-    rows = [cells[i : i + STAGES_IN_A_ROW] for i in range(0, len(cells), STAGES_IN_A_ROW)]
-    return np.vstack([np.hstack(row) for row in rows])
-
-
-def fitted(image: np.ndarray) -> np.ndarray:
-    """Nearest pixels of `image` in a square with a margin of two."""
-    inside = STAGE_PIXELS - 4
-    shape = [max(1, round(inside * each / max(image.shape))) for each in image.shape]
-    rows, columns = (
-        np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(int)
-        for new, old in zip(shape, image.shape, strict=True)
-    )
-    cell = np.zeros((STAGE_PIXELS, STAGE_PIXELS), np.uint8)
-    top, left = ((STAGE_PIXELS - each) // 2 for each in shape)
-    cell[top : top + shape[0], left : left + shape[1]] = image[np.ix_(rows, columns)]
-    return cell
-
-
-def pixmap_of(image: np.ndarray) -> Any:
-    """A Qt pixmap of grey values; by a file, which every Qt binding reads."""
-    import SimpleITK as sitk
-
+    picture = crop_stages_picture(hu, from_dict(PreprocessingSettings, dict(settings)))
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "stages.png")
-        sitk.WriteImage(sitk.GetImageFromArray(image), path)
+        picture.save(path)
         return qt.QPixmap(path)
 
 
@@ -156,7 +117,7 @@ def draw_crop(corners: list[tuple[float, float, float]]) -> Any:
         node.SetLocked(True)
         node.SetCurveTypeToLinear()
         node.CreateDefaultDisplayNodes()
-        _make_plain(node.GetDisplayNode())
+        _set_line_style(node.GetDisplayNode())
     was_modified = node.StartModify()
     node.RemoveAllControlPoints()
     for corner in corners:
@@ -165,7 +126,7 @@ def draw_crop(corners: list[tuple[float, float, float]]) -> Any:
     return node
 
 
-def _make_plain(display: Any) -> None:
+def _set_line_style(display: Any) -> None:
     """A line in slice views without points and names; Slicer's would be thin as the points."""
     display.SetSaveWithScene(False)
     display.SetGlyphScale(0.0)
