@@ -47,10 +47,10 @@ class M3LungScreen(ScriptedLoadableModule):
         parent.contributors = ["The M3LungScreen developers (M3LungScreen project)"]
         parent.helpText = translate(
             "M3LungScreen",
-            "Screens a loaded chest CT for pneumonia: healthy, COVID-19, H1N1 or "
-            "community-acquired pneumonia; how sure, where, how much of each lung, and whether to "
-            "distrust the answer. Choose the CT and click Screen.<br><b>Research use only: not "
-            "for clinical decisions.</b>",
+            "Screens a chest CT for pneumonia: healthy, COVID-19, H1N1 or community-acquired "
+            "pneumonia. Shows the probability of each class, where the lesions are, how much "
+            "of each lung is involved, and when not to trust the result. Select the CT and "
+            "click Screen.<br><b>Research use only: not for clinical decisions.</b>",
         )
         parent.acknowledgementText = translate(
             "M3LungScreen",

@@ -82,8 +82,9 @@ def plan_from_folder(folder: Path, requirements: Path, backbone: str = "") -> Pl
     if missing and not any(folder.glob("*.whl")):
         words = translate(
             "M3LungScreen",
-            "{folder} holds no .whl files. On a machine with internet and the same system, run "
-            "'PythonSlicer -m pip download -d FOLDER -r {name}' and copy the folder.",
+            "{folder} contains no .whl files. On a computer with internet access, the same "
+            "Slicer and the same system, run 'PythonSlicer -m pip download -d FOLDER -r "
+            "{name}' and copy the folder.",
         )
         raise InstallationRefused(words.format(folder=folder, name=requirements.name))
     source = ("--no-index", "--find-links", str(folder))
@@ -107,7 +108,9 @@ def ask(plan: Plan) -> None:
     words.append(translate("M3LungScreen", "Install now?"))
     if not slicer.util.confirmOkCancelDisplay(" ".join(words)):
         raise InstallationRefused(
-            translate("M3LungScreen", "Nothing was installed. Screen again when you want it.")
+            translate(
+                "M3LungScreen", "Nothing was installed. To install the packages later, try again."
+            )
         )
 
 
@@ -119,8 +122,8 @@ def still_missing(plan: Plan) -> str:
         return ""
     words = translate(
         "M3LungScreen",
-        "{packages} is still missing. Restart Slicer and try again, or install from a folder of "
-        "wheels.",
+        "{packages} is still missing. Restart Slicer and try again, or install the packages "
+        "from a folder.",
     )
     return words.format(packages=", ".join(map(str, missing)))
 
@@ -144,7 +147,8 @@ def _check(missing: list[Any]) -> None:
         if packages.is_slicer_package(each.name) and packages.version_of(each.name) is not None:
             words = translate(
                 "M3LungScreen",
-                "This Slicer is too old: {package} is needed. Install Slicer 5.10 or later.",
+                "This version of Slicer is too old: {package} is required. Install Slicer "
+                "5.10 or later.",
             )
             raise InstallationRefused(words.format(package=each))
         if each.name == "torch":
@@ -153,7 +157,7 @@ def _check(missing: list[Any]) -> None:
         raise InstallationRefused(
             translate(
                 "M3LungScreen",
-                "Another module is installing packages. Wait until it is done, then try again.",
+                "Another module is installing packages. Try again when it has finished.",
             )
         )
 
@@ -162,17 +166,17 @@ def _check_torch(wanted: Any) -> None:
     if sys.platform == "darwin" and platform.machine() == "x86_64":
         words = translate(
             "M3LungScreen",
-            "PyTorch for Intel builds on macOS, which this Slicer is, ends at version 2.2.2 and "
-            "NumPy 1; {wanted} is needed, so nothing was installed. Screen in Slicer on Windows "
-            "or Linux, or on an Apple silicon Mac with the command line that the README describes.",
+            "Slicer for macOS is an Intel build, for which PyTorch stops at version 2.2.2; "
+            "{wanted} is required, so nothing was installed. Use Slicer on Windows or Linux, "
+            "or the command line described in the README on a Mac with Apple silicon.",
         )
         raise InstallationRefused(words.format(wanted=wanted))
     found = packages.version_of("torch")
     if found is not None:
         words = translate(
             "M3LungScreen",
-            "PyTorch {found} is installed, {wanted} is needed. Uninstall it in the module "
-            "'PyTorch Utils', restart Slicer and try again.",
+            "PyTorch {found} is installed, but {wanted} is required. Uninstall it in the "
+            "module 'PyTorch Utils', restart Slicer and try again.",
         )
         raise InstallationRefused(words.format(found=found, wanted=wanted.specifier))
 
@@ -183,8 +187,8 @@ def _check_extension() -> None:
     except ImportError:
         words = translate(
             "M3LungScreen",
-            "PyTorch is missing. Install the extension 'PyTorch' from the Extensions Manager, "
-            "restart Slicer and try again; or install from a folder of wheels.",
+            "PyTorch is missing. Install the extension 'PyTorch' from the Extensions "
+            "Manager, restart Slicer and try again; or install the packages from a folder.",
         )
         raise InstallationRefused(words) from None
 

@@ -81,7 +81,10 @@ class Installer:
         """InstallationRefused while an installation is going on."""
         if self._run is not None:
             raise InstallationRefused(
-                translate("M3LungScreen", "Packages are being installed. Wait until it is done.")
+                translate(
+                    "M3LungScreen",
+                    "Packages are being installed. Wait until the installation has finished.",
+                )
             )
 
     def start(self, plan: Plan, on_line: OnLine, on_end: OnEnd) -> None:

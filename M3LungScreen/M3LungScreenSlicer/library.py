@@ -1,4 +1,4 @@
-"""Where the library lies, installed beside the module or in a checkout above it."""
+"""Finds the library: installed next to the module, or in a checkout above it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def library_root() -> Path:
         if (root / "M3LungScreenLib" / "__init__.py").is_file():
             return root
     raise ImportError(
-        f"M3LungScreenLib lies neither in {MODULE_FOLDER} nor above it. "
-        "Install the extension again, or add the whole checkout to the module paths."
+        f"M3LungScreenLib was not found in {MODULE_FOLDER} or in the folder above it. "
+        "Reinstall the extension, or add the module folder of a complete checkout."
     )
 
 
 def make_importable() -> None:
-    """Let `import M3LungScreenLib` work from a checkout; changes nothing where it does."""
+    """Make `import M3LungScreenLib` work from a checkout; does nothing if it works already."""
     if importlib.util.find_spec("M3LungScreenLib") is None:
         sys.path.append(str(library_root()))

@@ -46,46 +46,48 @@ def failure_message(output: str, folder: Path | None = None) -> str:
             return sentence()
     return translate(
         "M3LungScreen",
-        "The packages could not be installed. Restart Slicer and try again, or install from a "
-        "folder of wheels; the details say more.",
+        "The packages could not be installed. Restart Slicer and try again, or install the "
+        "packages from a folder. The reason is under Details.",
     )
 
 
 def _disk_full() -> str:
     return translate(
-        "M3LungScreen", "The disk is full. Make room, with CUDA PyTorch needs 8 GB, and try again."
+        "M3LungScreen",
+        "The disk is full. Free some space (PyTorch with CUDA needs 8 GB) and try again.",
     )
 
 
 def _long_paths() -> str:
     return translate(
         "M3LungScreen",
-        "Windows allows no paths this long. Enable long paths in Windows, or install Slicer in a "
-        "folder with a short name, and try again.",
+        "A file path is too long for Windows. Enable long paths in Windows, or install "
+        "Slicer in a folder with a shorter path, and try again.",
     )
 
 
 def _not_writable() -> str:
     return translate(
         "M3LungScreen",
-        "Slicer's folder cannot be written, or a package is in use. Restart Slicer and install "
-        "before you open another module; Slicer must lie in a folder where you may write.",
+        "Slicer's folder is not writable, or a package is in use. Restart Slicer and install "
+        "the packages before you open another module. You need write permission for the "
+        "folder where Slicer is installed.",
     )
 
 
 def _no_connection() -> str:
     return translate(
         "M3LungScreen",
-        "The packages cannot be downloaded. Check the connection or the proxy, or install from a "
-        "folder of wheels.",
+        "The packages could not be downloaded. Check the internet connection and the proxy, "
+        "or install the packages from a folder.",
     )
 
 
 def _conflict() -> str:
     return translate(
         "M3LungScreen",
-        "The packages do not go with those that Slicer brings, which were kept as they are. Update "
-        "Slicer and try again.",
+        "The packages conflict with those that come with Slicer, which were not changed. "
+        "Update Slicer and try again.",
     )
 
 
@@ -93,12 +95,13 @@ def _no_wheels(folder: Path | None) -> str:
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     if folder is None:
         words = translate(
-            "M3LungScreen", "There is no build for Python {python} on this system. Update Slicer."
+            "M3LungScreen",
+            "The packages are not available for Python {python} on this system. Update Slicer.",
         )
         return words.format(python=python)
     words = translate(
         "M3LungScreen",
-        "{folder} lacks wheels for Python {python} on this system. Download them with this "
-        "machine's PythonSlicer version.",
+        "{folder} does not contain all wheels for Python {python} on this system. Download "
+        "them with PythonSlicer of the same version on the same system.",
     )
     return words.format(folder=folder, python=python)

@@ -215,14 +215,16 @@ def _arguments(sample: Sample) -> list[str]:
 def _warn_where_it_differs(sample: Sample) -> None:
     """The log tells it; the patient can be used all the same."""
     if not is_right(sample):
-        logging.warning("%s differs from the reference: numbers round otherwise here.", sample.name)
+        logging.warning(
+            "%s differs from the reference because this computer rounds differently.", sample.name
+        )
 
 
 def _start(sample: Sample) -> None:
     import slicer.util
 
     slicer.util.showStatusMessage(
-        translate("M3LungScreen", "Simulating {name}; this takes some seconds.").format(
+        translate("M3LungScreen", "Simulating {name}. This takes a few seconds.").format(
             name=sample.name
         )
     )
@@ -238,7 +240,7 @@ def _start(sample: Sample) -> None:
             slicer.util.errorDisplay(
                 translate(
                     "M3LungScreen",
-                    "{name} could not be simulated. Try again; the details say more.",
+                    "{name} could not be simulated. The reason is under Details.",
                 ).format(name=sample.name),
                 detailedText=how.last_lines,
             )

@@ -131,7 +131,10 @@ class ScreeningLogic:
         """
         if self._session.status.state.busy:
             raise InstallationRefused(
-                translate("M3LungScreen", "A screening is running. Cancel it or wait.")
+                translate(
+                    "M3LungScreen",
+                    "A screening is running. Cancel it, or wait until it has finished.",
+                )
             )
         self._session.stop_if_idle()  # it may hold files that are to be replaced
 
@@ -197,7 +200,7 @@ class ScreeningLogic:
             self._session.child.wait(WAIT_SECONDS)
         if not found:
             raise ScreeningFailed(
-                ends[0].message if ends else translate("M3LungScreen", "The screening was ended.")
+                ends[0].message if ends else translate("M3LungScreen", "The screening was stopped.")
             )
         return found[0]
 
@@ -222,7 +225,9 @@ class ScreeningLogic:
         if self._session.status.state.busy:
             raise RuntimeError("A screening is running; cancel it first.")
         if self._installer.running:
-            raise RuntimeError("Packages are being installed; wait until it is done.")
+            raise RuntimeError(
+                "Packages are being installed; wait until the installation has finished."
+            )
 
     def _check_ready(self, model: Path | str | None) -> None:
         try:
@@ -266,8 +271,8 @@ class ScreeningLogic:
         except OSError as wrong:
             words = translate(
                 "M3LungScreen",
-                "No temporary folder can be made in {parent}: {why}. Make room, or choose another "
-                "in Slicer's application settings.",
+                "A temporary folder could not be created in {parent}: {why}. Free some disk "
+                "space, or select another temporary folder in Slicer's application settings.",
             )
             why = wrong.strerror or wrong
             raise VolumeRefused(words.format(parent=parent, why=why)) from wrong
@@ -297,7 +302,8 @@ class ScreeningLogic:
         except OSError as wrong:
             message = translate(
                 "M3LungScreen",
-                "The result could not be read. Make room for temporary files; screen again.",
+                "The result could not be read. Free some disk space for temporary files and "
+                "screen again.",
             )
             return replace(status, state=State.FAILED, message=message, details=str(wrong))
         return status
@@ -310,14 +316,14 @@ class ScreeningLogic:
             raise VolumeRemoved(
                 translate(
                     "M3LungScreen",
-                    "The CT was removed while it was screened; nothing was added to the scene.",
+                    "The CT was removed during the screening; nothing was added to the scene.",
                 )
             )
         if volume.GetImageData() is None or grid_of(volume) != exported.grid:
             words = translate(
                 "M3LungScreen",
-                "{name} was cropped, resampled or moved while it was screened, so the result does "
-                "not fit it any more and was not added. Screen it again.",
+                "{name} was cropped, resampled or moved during the screening. The result no "
+                "longer fits it and was not added. Screen it again.",
             )
             raise VolumeRefused(words.format(name=volume.GetName()))
         return add_result(

@@ -142,7 +142,7 @@ class ScreeningSession:
         if self._child is not None and self._pending is None:
             self._child.send(json.dumps({"command": "cancel", "run": self._run}))
         self._pending = None
-        message = translate("M3LungScreen", "The scene is as it was.")
+        message = translate("M3LungScreen", "The scene was not changed.")
         self._set_status(
             Status(State.CANCELLED, message=message, kind="cancelled", hello=self._hello)
         )
@@ -227,17 +227,18 @@ def exit_message(how: Exit) -> str:
         )
     if any(word in how.last_lines for word in MEMORY_WORDS):
         return translate(
-            "M3LungScreen", "The memory ran out. Close other programs or volumes and screen again."
+            "M3LungScreen",
+            "There was not enough memory. Close other programs or volumes and screen again.",
         )
     if how.crashed:
         return translate(
             "M3LungScreen",
-            "The screening process was ended from outside or crashed, perhaps because the memory "
-            "ran out. Close other programs or volumes and screen again.",
+            "The screening process crashed or was killed, possibly because there was not "
+            "enough memory. Close other programs or volumes and screen again.",
         )
     return translate(
         "M3LungScreen",
-        "The screening process ended unexpectedly. Screen again; the details say more.",
+        "The screening process ended unexpectedly. Screen again. The reason is under Details.",
     )
 
 

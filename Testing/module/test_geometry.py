@@ -178,11 +178,11 @@ REFUSED = {
     "have only 8 bits, like a picture": of_bytes(np.int8),
     "non-linear transform": warped,
     "right angles": sheared,
-    "several values": colored,
+    "more than one value": colored,
     "label map": labelled,
     "no voxels": lambda scene: scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"),
-    "no volume": lambda scene: scene.AddNewNodeByClass("vtkMRMLModelNode"),
-    "No volume is chosen": lambda scene: None,
+    "not a scalar volume": lambda scene: scene.AddNewNodeByClass("vtkMRMLModelNode"),
+    "No volume is selected": lambda scene: None,
 }
 
 

@@ -145,7 +145,7 @@ def test_another_ct_chosen_meanwhile_is_not_screened_unasked(widget, pip, lackin
     lacking["packages"] = ()
     pip.last.end()
     assert widget.logic.status.state.value == "installed"
-    assert "The packages are installed." in widget.ui.messageLabel.text
+    assert "The packages have been installed." in widget.ui.messageLabel.text
     assert not widget.ui.progressBar.visible
 
 
@@ -163,7 +163,7 @@ def test_a_failure_is_one_sentence_with_details_and_the_next_click_works(widget,
     pip.last.end(1, "NewConnectionError('<...>: Failed to establish a new connection')")
     ui = widget.ui
     assert "Not installed." in ui.messageLabel.text
-    assert "Check the connection" in ui.messageLabel.text
+    assert "Check the internet connection" in ui.messageLabel.text
     assert "exit status" not in ui.messageLabel.text
     assert "Collecting tqdm" in ui.detailsText.plainText
     assert "NewConnectionError" in ui.detailsText.plainText
@@ -275,7 +275,7 @@ def test_sample_data_and_panel_share_one_installation(widget, pip, monkeypatch, 
     sample_data.make(source)
     sample_data.make(source)
     assert len(pip.started) == len(answers["asked"]) == 1
-    assert "Wait until it is done" in shown[0]
+    assert "Wait until the installation has finished" in shown[0]
     pip.last.say("Collecting tqdm")
     assert told == ["Collecting tqdm"]
     assert widget.logic.status.state.value == "installing"
@@ -347,7 +347,7 @@ def test_no_dependency_moves_what_slicer_brings(install, python_without_packages
     make_wheel(tmp_path, "greedy", "1.0", "numpy>=99")
     make_wheel(tmp_path, "numpy", "99.0")
     outcome, _ = install("greedy")
-    assert "do not go with those that Slicer brings" in outcome.message
+    assert "conflict with those that come with Slicer" in outcome.message
     assert f"numpy=={version('numpy')}" in outcome.details
     assert installed_in(python_without_packages, "numpy") == ""
 
@@ -355,13 +355,16 @@ def test_no_dependency_moves_what_slicer_brings(install, python_without_packages
 def test_a_folder_that_lacks_wheels_says_for_which_python(install, tmp_path):
     make_wheel(tmp_path, "other", "1.0")
     outcome, _ = install("first_package>=1")
-    assert f"lacks wheels for Python {sys.version_info[0]}.{sys.version_info[1]}" in outcome.message
+    assert (
+        f"does not contain all wheels for Python {sys.version_info[0]}.{sys.version_info[1]}"
+        in outcome.message
+    )
 
 
 def test_no_network_is_told_as_that(install):
     source = ("--index-url", "http://127.0.0.1:9/simple", "--retries", "1", "--timeout", "2")
     outcome, _ = install("first_package", source=source)
-    assert "cannot be downloaded" in outcome.message
+    assert "could not be downloaded" in outcome.message
 
 
 def test_the_cause_before_a_long_traceback_is_found(window, tmp_path):
@@ -379,7 +382,7 @@ def test_the_cause_before_a_long_traceback_is_found(window, tmp_path):
     made, ends = Installer(lambda _, folder: QtProcess(sys.executable, ["-c", script], folder)), []
     made.start(Plan((), (("-m", "light_the_torch"),)), lambda line: None, ends.append)
     made.wait()
-    assert "cannot be downloaded" in ends[0].message
+    assert "could not be downloaded" in ends[0].message
     assert "build_source" in ends[0].details
 
 
@@ -388,9 +391,9 @@ def test_the_cause_before_a_long_traceback_is_found(window, tmp_path):
     [
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("[WinError 5] Access is denied: 'scipy\\\\_lib'", "is in use"),
-        ("does not have Windows Long Path support enabled.", "no paths this long"),
+        ("does not have Windows Long Path support enabled.", "too long for Windows"),
         ("HTTPSConnectionPool: Max retries exceeded (SSLError(...))", "proxy"),
-        ("something new", "details say more"),
+        ("something new", "under Details"),
     ],
 )
 def test_every_failure_of_pip_is_one_sentence_with_a_way_out(said, words):

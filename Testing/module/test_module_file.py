@@ -106,7 +106,7 @@ def test_slicers_test_button_tells_of_a_skip_and_of_a_failure(module, scene, mon
     assert told == ["Test skipped: onnxruntime is missing; click Screen once to install it"] * 2
     monkeypatch.setattr(module, "missing_packages", lambda requirements: [])
     monkeypatch.setattr(case, "simulated_patient", lambda self: None)
-    with pytest.raises(AssertionError, match="No volume is chosen"):
+    with pytest.raises(AssertionError, match="No volume is selected"):
         case().runTest()
 
 

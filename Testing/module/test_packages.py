@@ -173,10 +173,10 @@ def test_simulating_needs_no_torch(machine):
 
 REFUSALS = {
     "extension 'PyTorch'": {"versions": without("torch"), "extension": False},
-    "is installed, >=2.8 is needed": {"versions": BOUNDS | {"torch": "2.2.2"}},
+    "is installed, but >=2.8 is required": {"versions": BOUNDS | {"torch": "2.2.2"}},
     "This Slicer is too old: numpy>=2.0": {"versions": BOUNDS | {"numpy": "1.26.4"}},
     "This Slicer is too old: pydicom>=2.4": {"versions": BOUNDS | {"pydicom": "2.3.1"}},
-    "ends at version 2.2.2": {"versions": without("torch"), "system": ("darwin", "x86_64")},
+    "stops at version 2.2.2": {"versions": without("torch"), "system": ("darwin", "x86_64")},
 }
 
 
@@ -214,7 +214,7 @@ def test_two_modules_do_not_install_at_once(machine, monkeypatch):
 
 def test_a_folder_of_wheels_needs_neither_network_nor_extension(machine, tmp_path):
     machine(without("torch", "psutil"), extension=False)
-    with pytest.raises(InstallationRefused, match=r"holds no \.whl"):
+    with pytest.raises(InstallationRefused, match=r"contains no \.whl"):
         plan_from_folder(tmp_path, REQUIREMENTS)
     (tmp_path / "psutil-6.whl").touch()
     (step,) = plan_from_folder(tmp_path, REQUIREMENTS).steps

@@ -55,14 +55,16 @@ def test_an_indeterminate_verdict_gives_its_reasons(wording, make_result):
 def test_an_indeterminate_verdict_is_never_said_to_be_agreed_on(wording, make_result):
     said = wording.slice_count(make_result("cap", 0.42).to_dict())
     assert "agree" not in said
-    assert "likeliest class is <b>CAP</b>, without a verdict." in said
+    assert "most likely class is <b>CAP</b>, but there is no verdict." in said
 
 
 def test_two_assessments_that_differ_are_said_to_disagree(wording, make_result):
     content = make_result("covid19").to_dict()
     assert "Both assessments agree" in wording.slice_count(content)
     content["patient"] |= {"agreement": False, "predicted": "cap"}
-    assert "The network says <b>CAP</b>: the two disagree." in wording.slice_count(content)
+    assert "The two assessments disagree: the network says <b>CAP</b>." in wording.slice_count(
+        content
+    )
 
 
 def test_verdicts_are_the_librarys_words(wording):
@@ -117,7 +119,7 @@ def test_a_share_near_zero_does_not_swallow_the_rest_of_a_line(wording, make_res
     content = make_result("covid19", 0.9999).to_dict()
     document = sys.modules["qt"].QTextDocument()
     document.setHtml(wording.certainty(content))
-    assert document.toPlainText() == "COVID-19 > 99.9 %; next Healthy < 0.1 %."
+    assert document.toPlainText() == "COVID-19 > 99.9 %, followed by Healthy < 0.1 %."
 
 
 def test_each_class_has_a_sign_of_its_own_shape(wording):
@@ -128,7 +130,7 @@ def test_each_class_has_a_sign_of_its_own_shape(wording):
 
 
 def test_the_rest_of_a_run_is_told_in_seconds_then_minutes(wording):
-    assert wording.step("slice_network", None) == "Looking at each slice…"
+    assert wording.step("slice_network", None) == "Classifying the slices…"
     assert wording.step("write", 24.4) == "Writing the result, about 24 s left"
     assert wording.step("read", 200.0) == "Reading the CT, about 3 min left"
 
@@ -170,7 +172,7 @@ def test_unverified_classes_say_so_beside_their_bars(verdict, ui, make_result):
 def test_one_slice_has_no_verdict_on_a_patient(verdict, ui, make_result):
     verdict.show_result(make_result("covid19", slices=slice(15, 16)).to_dict())
     assert "in this slice" in ui.verdictLabel.text
-    assert ui.sureLabel.text == "One slice gives no verdict on a patient."
+    assert ui.sureLabel.text == "This result is for one slice; it is not a verdict on the patient."
     assert not ui.countLabel.visible
 
 
@@ -185,7 +187,7 @@ def test_a_provisional_verdict_says_that_it_is_one(verdict, ui):
 
     verdict.show_provisional(PROVISIONAL, ("cap",))
     assert "Pattern of COVID-19 pneumonia" in ui.verdictLabel.text
-    assert "Provisional, from 12 slices" in ui.sureLabel.text
+    assert "Provisional, based on 12 slices" in ui.sureLabel.text
     assert ui.covid19Bar.value == 810
     assert "unverified" in ui.capNote.text
     assert ui.covid19Note.text == ""

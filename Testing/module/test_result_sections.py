@@ -174,7 +174,7 @@ def test_a_review_is_kept_with_the_result(screened):
     ui = screened.ui
     assert not ui.recordButton.enabled
     ui.otherButton.click()
-    assert "Write the other diagnosis" in ui.recordButton.toolTip
+    assert "Enter the other diagnosis" in ui.recordButton.toolTip
     ui.noteEdit.text = "organising pneumonia"
     ui.recordButton.click()
     review = screened.results.result.review
@@ -290,7 +290,7 @@ def test_a_page_that_cannot_be_printed_is_told(screened, monkeypatch, tmp_path, 
     choose(monkeypatch, file=tmp_path / "report.pdf")
     screened.ui.savePdfButton.click()
     settled()
-    assert "Save the HTML report and print it." in screened.ui.savedLabel.text
+    assert "Save the HTML report and print it from a browser." in screened.ui.savedLabel.text
 
 
 def test_lesions_become_a_segmentation(screened):
@@ -441,7 +441,7 @@ def test_a_result_without_attention_maps_shows_none(screened, scene):
     choose_attention(screened, 1)
     assert scene.GetFirstNodeByName(OVERLAY) is None  # that result brought no maps
     names = [screened.ui.attentionSelector.itemText(i) for i in range(5)]
-    assert names[:3] == ["Off", "Mean of the windows", "Window centred at −700 HU"]
+    assert names[:3] == ["Off", "Mean of all windows", "Window level −700 HU"]
 
 
 def choose_attention(widget, index):

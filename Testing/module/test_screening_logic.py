@@ -191,7 +191,7 @@ def test_the_child_ends_when_its_parent_does(tmp_path):
 
 
 ENDS = {
-    "memory ran out": "raise MemoryError",
+    "not enough memory": "raise MemoryError",
     "ended unexpectedly": "raise SystemExit(3)",
     "Install the packages": "import M3LungScreenLib.commands.worker as w; import sys; "
     "sys.modules['M3LungScreenLib.worker'].describe_devices = lambda: __import__('no_such'); "
@@ -273,7 +273,7 @@ def test_a_ct_changed_while_it_is_screened_says_so(driver, scene, a_ct, change):
     change(a_ct)
     status = driver.finish()
     assert status.state is State.FAILED
-    assert "was cropped, resampled or moved while it was screened" in status.message
+    assert "was cropped, resampled or moved during the screening" in status.message
     assert "temporary" not in status.message
     assert node_names(scene) == before
 
@@ -319,7 +319,7 @@ def test_no_place_for_temporary_files_is_one_sentence(scene, a_ct, tmp_path):
     logic, heard = ScreeningLogic(scene, folder=tmp_path / "gone"), []
     logic.start(a_ct, on_status=heard.append)
     assert heard[-1].state is State.REFUSED
-    assert "No temporary folder" in heard[-1].message
+    assert "A temporary folder could not be created" in heard[-1].message
 
 
 def test_no_file_is_left_of_a_refused_volume_nor_of_a_forgotten_logic(

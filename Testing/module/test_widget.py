@@ -102,7 +102,7 @@ def test_a_map_made_by_a_screening_is_left_as_it_is(screened, a_slice_view):
     window = made.GetDisplayNode().GetWindow()
     screened._parameterNode.inputVolume = made  # by a script; the selector does not offer it
     assert made.GetDisplayNode().GetWindow() == window
-    assert "was made by a screening" in screened.ui.reasonLabel.text
+    assert "is the result of a screening" in screened.ui.reasonLabel.text
 
 
 def test_results_are_no_choice_in_the_selector(screened):
@@ -195,7 +195,7 @@ def test_while_running_the_button_is_cancel_beside_a_moving_bar(widget):
     assert widget.ui.progressBar.maximum == 0
     widget.logic.run_for_a_while()
     assert widget.ui.progressBar.value == 420
-    assert widget.ui.progressLabel.text == "Looking at each slice, about 24 s left"
+    assert widget.ui.progressLabel.text == "Classifying the slices, about 24 s left"
 
 
 def test_what_happens_on_the_way_is_said_while_running(widget):
@@ -306,9 +306,9 @@ def test_the_panel_says_which_frame_of_a_sequence_was_screened(
     run(widget, result_folder()[1])
     label = widget.ui.frameLabel
     assert label.visible
-    assert label.text == "This is the result of frame 1 of 2 (time 0 s) of Breathing &lt;1&gt;."
+    assert label.text == "This result is for frame 1 of 2 (time 0 s) of Breathing &lt;1&gt;."
     show_frame(browser, 1)
-    assert "The views show another frame now." in label.text
+    assert "The views now show another frame." in label.text
     show_frame(browser, 0)
     assert "another frame" not in label.text
 

@@ -107,7 +107,7 @@ class ModelManager:
 
     def onModelsFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
-            self.ui.modelFolderButton, translate("M3LungScreen", "A folder of model bundles")
+            self.ui.modelFolderButton, translate("M3LungScreen", "Select a folder of model bundles")
         )
         if folder:
             qt.QSettings().setValue(MODELS_FOLDER_KEY, folder)

@@ -125,7 +125,7 @@ class OverlaySection:
         if self._result is not None:
             node = segmentation.convert_to_segmentation(self._result)
             self._show_message(
-                translate("M3LungScreen", "The segmentation {name} is ready.").format(
+                translate("M3LungScreen", "Segmentation {name} was created.").format(
                     name=node.GetName()
                 )
             )

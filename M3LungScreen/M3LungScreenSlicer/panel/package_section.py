@@ -48,7 +48,8 @@ class PackageSection:
 
     def onInstallFromFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
-            self.ui.installButton, translate("M3LungScreen", "A folder of Python wheels")
+            self.ui.installButton,
+            translate("M3LungScreen", "Select the folder with the Python wheels (.whl)"),
         )
         if folder:
             place = Path(folder)

@@ -42,12 +42,12 @@ class ReviewSection:
         opinion, note = self._opinion(), self.ui.noteEdit.text.strip()
         reason = ""
         if not opinion:
-            reason = translate("M3LungScreen", "Choose one of the three answers first.")
+            reason = translate("M3LungScreen", "Select one of the three answers first.")
         elif opinion == "other" and not note:
-            reason = translate("M3LungScreen", "Write the other diagnosis into the note first.")
+            reason = translate("M3LungScreen", "Enter the other diagnosis in the note first.")
         self.ui.recordButton.enabled = not reason
         self.ui.recordButton.toolTip = reason or translate(
-            "M3LungScreen", "Store this review with the result and in the report."
+            "M3LungScreen", "Save this review with the result and in the report."
         )
 
     def onRecord(self) -> None:
@@ -60,7 +60,7 @@ class ReviewSection:
 def review_text(review: Mapping[str, str]) -> str:
     """What is recorded, in a line."""
     if not review.get("opinion"):
-        return translate("M3LungScreen", "Nothing recorded yet.")
+        return translate("M3LungScreen", "No review recorded yet.")
     words = {
         "agree": translate("M3LungScreen", "Agree"),
         "disagree": translate("M3LungScreen", "Disagree"),

@@ -26,7 +26,7 @@ class RunSection:
         """Why the button is disabled, as its tooltip and as a line below; '' enables it."""
         self.ui.screenButton.enabled = not reason
         self.ui.screenButton.toolTip = reason or translate(
-            "M3LungScreen", "Screen the chosen CT for pneumonia."
+            "M3LungScreen", "Screen the selected CT for pneumonia."
         )
         self.ui.reasonLabel.text = reason
         self.ui.reasonLabel.visible = bool(reason)
@@ -40,7 +40,7 @@ class RunSection:
         if busy:
             self.ui.screenButton.enabled = True
             self.ui.screenButton.toolTip = translate(
-                "M3LungScreen", "Stop. The scene stays as it was."
+                "M3LungScreen", "Cancel the screening. The scene is not changed."
             )
         if installing:
             self.show_reason(installing_reason())
@@ -82,7 +82,7 @@ class RunSection:
 def installing_reason() -> str:
     """Why nothing else can be started during an installation."""
     return translate(
-        "M3LungScreen", "Packages are being installed; you can go on with other work meanwhile."
+        "M3LungScreen", "Packages are being installed. You can work in other modules meanwhile."
     )
 
 
@@ -98,11 +98,11 @@ def status_message(status: Status) -> str:
     if status.state in headings:
         lines.append(f"{headings[status.state]}</b> {escape(status.message)}")
     if status.state is State.INSTALLED:
-        lines.append(translate("M3LungScreen", "The packages are installed."))
+        lines.append(translate("M3LungScreen", "The packages have been installed."))
     if status.replaced:
         words = translate(
             "M3LungScreen",
-            "Slicer had {packages} loaded; restart it before you go on with other modules.",
+            "{packages} was replaced while in use. Restart Slicer before you use other modules.",
         )
         lines.append(escape(words.format(packages=", ".join(status.replaced))))
     return "<br>".join(lines)

@@ -39,16 +39,17 @@ class SaveSection:
         result = self._result()
         problem = ""
         if not (result and result.report):
-            problem = translate(
-                "M3LungScreen", "This result was saved without its report. Screen the CT again."
-            )
-        words = translate("M3LungScreen", "One file with pictures, for any browser or printer.")
+            problem = translate("M3LungScreen", "This result has no report. Screen the CT again.")
         self.ui.saveHtmlButton.enabled = not problem
-        self.ui.saveHtmlButton.toolTip = problem or words
-        if self._printer is not None:  # one at a time
-            problem = translate("M3LungScreen", "A report is being written.")
+        self.ui.saveHtmlButton.toolTip = problem or translate(
+            "M3LungScreen", "Save the report as a single HTML file with all images."
+        )
+        if self._printer is not None:
+            problem = translate("M3LungScreen", "A PDF is being written.")
         self.ui.savePdfButton.enabled = not problem
-        self.ui.savePdfButton.toolTip = problem or words
+        self.ui.savePdfButton.toolTip = problem or translate(
+            "M3LungScreen", "Save the report as a PDF file."
+        )
 
     def onSaveHtml(self) -> None:
         self._write(
@@ -62,7 +63,7 @@ class SaveSection:
 
     def onSaveTables(self) -> None:
         self._write(
-            translate("M3LungScreen", "Save the table of slices"),
+            translate("M3LungScreen", "Save the tables"),
             "CSV (*.csv)",
             ".csv",
             write_tables,
@@ -93,7 +94,9 @@ class SaveSection:
         """By Slicer's web widget, which lays the page out as a browser does."""
         if not hasattr(slicer, "qSlicerWebWidget"):
             return translate(
-                "M3LungScreen", "This Slicer has no web engine. Save the HTML report and print it."
+                "M3LungScreen",
+                "This version of Slicer cannot write PDF files. Save the HTML report and "
+                "print it from a browser.",
             )
         # A page longer than 2 MB cannot be handed over as text.
         page = Path(slicer.app.temporaryPath) / "M3LungScreen report.html"
@@ -117,7 +120,8 @@ class SaveSection:
         self._printer = None
         self._update_buttons()
         words = translate(
-            "M3LungScreen", "{path} could not be written. Save the HTML report and print it."
+            "M3LungScreen",
+            "{path} could not be written. Save the HTML report and print it from a browser.",
         )
         self._show_message(saved_message(Path(path)) if succeeded else words.format(path=path))
 

@@ -70,14 +70,14 @@ class SliceSection:
         ui = self.ui
         ui.previousButton.enabled, ui.nextButton.enabled = before, after
         ui.previousButton.toolTip = (
-            translate("M3LungScreen", "Jump to the previous slice that is not called Healthy.")
+            translate("M3LungScreen", "Go to the previous slice that is not classified as Healthy.")
             if before
-            else translate("M3LungScreen", "All slices before this one are called Healthy.")
+            else translate("M3LungScreen", "All slices before this one are classified as Healthy.")
         )
         ui.nextButton.toolTip = (
-            translate("M3LungScreen", "Jump to the next slice that is not called Healthy.")
+            translate("M3LungScreen", "Go to the next slice that is not classified as Healthy.")
             if after
-            else translate("M3LungScreen", "All slices after this one are called Healthy.")
+            else translate("M3LungScreen", "All slices after this one are classified as Healthy.")
         )
 
     def onCellClicked(self, row: int, column: int) -> None:
@@ -99,12 +99,12 @@ def table_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
 def slice_text(entry: Mapping[str, Any] | None) -> str:
     """Class, P(lesion), probabilities, weight and involvement of a slice as rich text."""
     if entry is None:
-        return translate("M3LungScreen", "The axial view stands outside the screened CT.")
+        return translate("M3LungScreen", "The axial view is outside the screened CT.")
     title = "<b>" + translate("M3LungScreen", "Slice {index}").format(index=entry["index"]) + "</b>"
     if not entry["informative"]:
         return f"{title}: " + translate("M3LungScreen", "no lung in this slice.")
     if not entry["screened"]:
-        return f"{title}: " + translate("M3LungScreen", "left out of this preview.")
+        return f"{title}: " + translate("M3LungScreen", "not screened in this preview.")
     shares = entry["probabilities"]
     parts = [wording.class_with(each.key, wording.share_text(shares[each.key])) for each in CLASSES]
     lesion = translate("M3LungScreen", "Lesion {share}")
@@ -113,7 +113,7 @@ def slice_text(entry: Mapping[str, Any] | None) -> str:
         weight = translate("M3LungScreen", "weight {number}")
         facts.append(weight.format(number=f"{entry['weight']:.3f}"))
     facts.append(
-        translate("M3LungScreen", "{share} of its lung involved").format(
+        translate("M3LungScreen", "{share} of lung involved").format(
             share=wording.share_text(entry["involvement"])
         )
     )

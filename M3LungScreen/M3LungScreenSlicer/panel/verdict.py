@@ -45,14 +45,14 @@ class VerdictPanel:
         """A run has begun and has said nothing yet."""
         self._show_words(
             translate("M3LungScreen", "Screening…"),
-            translate("M3LungScreen", "A provisional verdict follows soon."),
+            translate("M3LungScreen", "A provisional verdict will appear shortly."),
         )
 
     def show_stopped(self) -> None:
         """A run ended without a result; the message below the button says why."""
         self._show_words(
             translate("M3LungScreen", "No result."),
-            translate("M3LungScreen", "The message above says why."),
+            translate("M3LungScreen", "See the message above."),
         )
 
     def show_provisional(self, event: Mapping[str, Any], unverified: Sequence[str]) -> None:

@@ -83,12 +83,14 @@ def certainty(content: Content) -> str:
     """How sure the network is, and what comes next; the reasons where it is indeterminate."""
     patient = content["patient"]
     if not patient:
-        return translate("M3LungScreen", "One slice gives no verdict on a patient.")
+        return translate(
+            "M3LungScreen", "This result is for one slice; it is not a verdict on the patient."
+        )
     if patient["reasons"]:
         return "<br>".join(escape(each) for each in patient["reasons"])
     ranked = sorted(CLASSES, key=lambda each: -patient["probabilities"][each.key])
     first, second = ranked[:2]
-    return translate("M3LungScreen", "{first} {p}; next {second} {q}.").format(
+    return translate("M3LungScreen", "{first} {p}, followed by {second} {q}.").format(
         first=escape(first.name),
         p=f"<b>{share_text(patient['probabilities'][first.key])}</b>",
         second=escape(second.name),
@@ -117,7 +119,7 @@ def slice_count(content: Content) -> str:
         return ""
     counted = patient["nonparametric"]
     parts = [class_with(each.key, str(counted["counts"][each.key])) for each in CLASSES]
-    says = translate("M3LungScreen", "By the count of slices: {name}.").format(
+    says = translate("M3LungScreen", "Slice count: {name}.").format(
         name=f"<b>{_name(counted['predicted'])}</b>"
     )
     return f"{says} {_agreement(patient)}<br>{'&nbsp; '.join(parts)}"
@@ -127,14 +129,14 @@ def _agreement(patient: Content) -> str:
     name = f"<b>{_name(patient['predicted'])}</b>"
     if patient["verdict"] == INDETERMINATE:
         words = translate(
-            "M3LungScreen", "The network's likeliest class is {name}, without a verdict."
+            "M3LungScreen", "The network's most likely class is {name}, but there is no verdict."
         ).format(name=name)
         return ("✓ " if patient["agreement"] else "≠ ") + words
     if patient["agreement"]:
         return "✓ " + translate("M3LungScreen", "Both assessments agree.")
-    return "≠ " + translate("M3LungScreen", "The network says {name}: the two disagree.").format(
-        name=name
-    )
+    return "≠ " + translate(
+        "M3LungScreen", "The two assessments disagree: the network says {name}."
+    ).format(name=name)
 
 
 def _name(key: str) -> str:
@@ -236,12 +238,12 @@ def frame_note(frame: Mapping[str, Any], another_is_shown: bool) -> str:
     """Which frame of a sequence the result is of, '' where the CT is no sequence."""
     if not frame:
         return ""
-    said = translate("M3LungScreen", "This is the result of {frame}.").format(
+    said = translate("M3LungScreen", "This result is for {frame}.").format(
         frame=escape(frame["words"])
     )
     if not another_is_shown:
         return said
-    other = translate("M3LungScreen", "The views show another frame now.")
+    other = translate("M3LungScreen", "The views now show another frame.")
     return f"⚠ <b>{said} {other}</b>"
 
 
@@ -280,10 +282,10 @@ def steps() -> dict[str, str]:
     return {
         "": translate("M3LungScreen", "Starting"),
         "read": translate("M3LungScreen", "Reading the CT"),
-        "preprocess": translate("M3LungScreen", "Finding the lungs"),
-        "slice_network": translate("M3LungScreen", "Looking at each slice"),
-        "patient_network": translate("M3LungScreen", "Weighing the slices"),
-        "localization": translate("M3LungScreen", "Mapping the lesions"),
+        "preprocess": translate("M3LungScreen", "Segmenting the lungs"),
+        "slice_network": translate("M3LungScreen", "Classifying the slices"),
+        "patient_network": translate("M3LungScreen", "Classifying the patient"),
+        "localization": translate("M3LungScreen", "Locating the lesions"),
         "write": translate("M3LungScreen", "Writing the result"),
     }
 
@@ -308,5 +310,5 @@ def installing(line: str) -> str:
 def provisional(event: Content) -> str:
     """The line under a first verdict."""
     return translate(
-        "M3LungScreen", "Provisional, from {n} slices. The final verdict follows."
+        "M3LungScreen", "Provisional, based on {n} slices. The final verdict will follow."
     ).format(n=event["slices_screened"])

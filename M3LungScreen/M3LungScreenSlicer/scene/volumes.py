@@ -45,7 +45,7 @@ class VolumeRefused(Exception):
 def problem_with(node: Any) -> str:
     """One sentence why `node` cannot be screened, or '' where it can; None is refused too."""
     if node is None:
-        return translate("M3LungScreen", "No volume is chosen. Load a chest CT and choose it.")
+        return translate("M3LungScreen", "No volume is selected. Load a chest CT and select it.")
     return (_problem_with_type(node) or _problem_with_geometry(node)).format(name=node.GetName())
 
 
@@ -71,7 +71,9 @@ def export_volume(node: Any, folder: Path) -> ExportedVolume:
             for part in _int16_parts(voxels(node)):
                 file.write(part.tobytes())  # `tofile` loses its last buffer on a full disk
     except OSError as wrong:
-        words = translate("M3LungScreen", "The CT cannot be written to {folder}: {why}. Make room.")
+        words = translate(
+            "M3LungScreen", "The CT could not be written to {folder}: {why}. Free some disk space."
+        )
         raise VolumeRefused(words.format(folder=folder, why=wrong.strerror or wrong)) from wrong
     return ExportedVolume(path, world_geometry(node), frame_of(node), grid_of(node))
 
@@ -118,19 +120,21 @@ def as_array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
 
 def _problem_with_type(node: Any) -> str:
     several = translate(
-        "M3LungScreen", "{name} has several values a voxel. Choose a CT in Hounsfield units."
+        "M3LungScreen", "{name} has more than one value per voxel. Select a CT in Hounsfield units."
     )
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return translate("M3LungScreen", "{name} is a label map. Choose the CT itself.")
+        return translate("M3LungScreen", "{name} is a label map. Select the CT itself.")
     if any(node.IsA(kind) for kind in SEVERAL_VALUES):
         return several
     if not node.IsA("vtkMRMLScalarVolumeNode"):
-        return translate("M3LungScreen", "{name} is no volume. Choose a chest CT.")
+        return translate("M3LungScreen", "{name} is not a scalar volume. Select a chest CT.")
     if node.GetAttribute(RESULT_ATTRIBUTE):
-        return translate("M3LungScreen", "{name} was made by a screening. Choose the CT itself.")
+        return translate(
+            "M3LungScreen", "{name} is the result of a screening. Select the CT itself."
+        )
     image = node.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
-        return translate("M3LungScreen", "{name} holds no voxels. Load it again.")
+        return translate("M3LungScreen", "{name} contains no voxels. Load it again.")
     if image.GetNumberOfScalarComponents() != 1:
         return several
     return _problem_with_depth(image)
@@ -141,20 +145,20 @@ def _problem_with_geometry(node: Any) -> str:
     if parent is not None and not parent.IsTransformToWorldLinear():
         return translate(
             "M3LungScreen",
-            "{name} lies under a non-linear transform. Resample it with the transform first, or "
-            "take it out of the transform.",
+            "{name} is under a non-linear transform. Resample it with the transform first, "
+            "or take it out of the transform.",
         )
     matrix = ijk_to_world(node)[:3, :3]
     lengths = np.linalg.norm(matrix, axis=0)
     if not lengths.all():
         return translate(
             "M3LungScreen",
-            "{name} has an axis without length. Correct its geometry or load it again.",
+            "{name} has an axis of zero length. Correct its geometry or load it again.",
         )
     axes = matrix / lengths
     if np.abs(axes.T @ axes - np.eye(3)).max() > LARGEST_COSINE_BETWEEN_AXES:
         return translate(
-            "M3LungScreen", "{name} has axes that are not at right angles. Resample it first."
+            "M3LungScreen", "The axes of {name} are not at right angles. Resample it first."
         )
     return ""
 
