@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -169,13 +168,6 @@ def _bytes(read: Any) -> bytes:
 def worker_process(library_root: Path) -> QtProcess:
     """The library's worker under Slicer's Python, not yet started."""
     return QtProcess(slicer_python(), WORKER_ARGUMENTS, library_root, worker_environment())
-
-
-def creation_flags() -> int:
-    """Of a process by subprocess: no console window on Windows."""
-    if sys.platform == "win32":
-        return subprocess.CREATE_NO_WINDOW
-    return 0
 
 
 def slicer_python() -> str:

@@ -1,10 +1,9 @@
-"""Sample data: a simulated patient of each class, made on this machine."""
+"""Sample data: a simulated patient of each class, simulated on this computer."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any
 
 from slicer.i18n import translate
 
-from .child_process import Exit, QtProcess, creation_flags, slicer_python
+from .child_process import ChildProcess, Exit, OnExit, QtProcess, slicer_python
 from .installation import InstallationRefused, ask, plan
 from .installer import INSTALLER, Outcome, install_and_wait
 from .library import MODULE_FOLDER, library_root
 
 CATEGORY = "M3LungScreen"
 RESOURCES = MODULE_FOLDER / "Resources"
+WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,10 @@ class Sample:
 
     @property
     def arguments(self) -> list[str]:
-        """What the library's command line makes it from, without the file's name."""
+        """Arguments of Python, without the output file."""
         choices = ["--class", self.key, "--seed", str(self.seed)]
-        return [
-            "-m",
-            "M3LungScreenLib",
-            "simulate",
-            *choices,
-            "--thickness",
-            str(self.thickness_mm),
-        ]
+        thickness = ["--thickness", str(self.thickness_mm)]
+        return ["-m", "M3LungScreenLib", "simulate", *choices, *thickness]
 
 
 SAMPLES = (
@@ -68,109 +62,76 @@ SAMPLES = (
         seed=7,  # seed 4 has next to no lesion
     ),
 )
-_at_work: set[QtProcess] = set()
+_processes: set[ChildProcess] = set()  # a QProcess ends when nothing refers to it
+
+
+class SimulationFailed(RuntimeError):
+    """A sample could not be simulated; `details` are the process's last lines."""
+
+    def __init__(self, message: str, details: str) -> None:
+        super().__init__(message)
+        self.details = details
+        self.add_note(details)  # shown below a traceback
 
 
 def register() -> None:
-    """Add the samples to Slicer's Sample Data module; call it once Slicer has started."""
-    import SampleData
-    import slicer
+    """Add the samples to Slicer's Sample Data module, once Slicer has started.
 
-    if not hasattr(slicer.modules, "sampleDataSources"):  # as SampleData itself makes it
-        slicer.modules.sampleDataSources = {}
-    kind = simulated_source(SampleData.SampleDataSource)
-    registered = slicer.modules.sampleDataSources.setdefault(CATEGORY, [])
-    made = [kind(sample) for sample in SAMPLES]
-    registered[:0] = [each for each in made if each not in registered]
-
-
-def simulated_source(base: Any) -> Any:
-    """SampleData's source whose file is made on this machine.
-
-    A click in SampleData calls `customDownloader`, which leaves the window free;
-    `SampleData.downloadSample` knows only addresses, and waits for them anyway.
+    Nothing is simulated before a sample is clicked or `download_sample` is called.
+    `SampleData.downloadSample` does not use `customDownloader`: it finds a sample only once it
+    is in the cache.
     """
+    import SampleData
 
-    class SimulatedSource(base):
-        def __init__(self, sample: Sample) -> None:
-            self.sample = sample
-            base.__init__(
-                self,
-                sampleName=sample.name,
-                uris="",
-                fileNames=f"{sample.name}.nrrd",
-                nodeNames=sample.name,
-                customDownloader=make,
-                thumbnailFileName=str(RESOURCES / "Icons" / f"{sample.name}.png"),
-                loadFileType="VolumeFile",
-            )
-
-        @property
-        def uris(self) -> list[str]:
-            """The address of the cached file, simulated first where there is none."""
-            return [simulated(self.sample).as_uri()]
-
-        @uris.setter
-        def uris(self, value: list[str]) -> None:
-            """Nothing is downloaded."""
-
-        def __str__(self) -> str:  # SampleData compares sources by it
-            return f"{CATEGORY} {self.sample}"
-
-    return SimulatedSource
+    for sample in SAMPLES:
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName=sample.name,
+            uris=cached_file(sample).as_uri(),
+            fileNames=cached_file(sample).name,
+            nodeNames=sample.name,
+            customDownloader=onSampleClicked,
+            thumbnailFileName=str(RESOURCES / "Icons" / f"{sample.name}.png"),
+            loadFileType="VolumeFile",
+        )
 
 
-def make(source: Any) -> None:
-    """Simulate the patient of a source in a process of its own, then load it."""
+def onSampleClicked(source: Any) -> None:
+    """Simulate the patient of a SampleData source in a child process, then load it."""
     import slicer.util
 
-    sample = source.sample
-    if is_right(sample):
+    sample = sample_by_name(source.sampleName)
+    if is_cached(sample):
         load(sample)
         return
     try:
-        _after_installation(lambda: _start(sample))
+        _install_and(lambda: _simulate_and_load(sample))
     except InstallationRefused as refusal:
         slicer.util.errorDisplay(str(refusal))
 
 
-def _after_installation(go_on: Callable[[], None]) -> None:
-    """`go_on` once the packages are there; the window stays free while they are installed."""
-    import slicer.util
+def download_sample(name: str) -> Any:
+    """The volume node of the sample called `name`, for scripts; waits while it is simulated.
 
-    needed = plan(RESOURCES / "requirements.txt", with_torch=False)
-    if not needed.missing:
-        go_on()
-        return
-
-    def ended(outcome: Outcome) -> None:
-        if outcome.message:
-            slicer.util.errorDisplay(outcome.message, detailedText=outcome.details)
-        else:
-            go_on()
-
-    INSTALLER.check_free()
-    ask(needed)
-    INSTALLER.start(needed, slicer.util.showStatusMessage, ended)
-
-
-def simulated(sample: Sample) -> Path:
-    """The cached file of a sample; waits while it is made, RuntimeError where it cannot be."""
-    path = cached_file(sample)
-    if not is_right(sample):
+    Raises InstallationRefused if packages are missing, SimulationFailed.
+    """
+    sample = sample_by_name(name)
+    if not is_cached(sample):
         install_and_wait(plan(RESOURCES / "requirements.txt", with_torch=False))
-        command = [slicer_python(), *_arguments(sample)]
-        done = subprocess.run(
-            command,
-            cwd=library_root(),
-            capture_output=True,
-            text=True,
-            creationflags=creation_flags(),
-        )
-        if done.returncode:
-            raise RuntimeError(f"{sample.name} could not be simulated. {done.stderr.strip()}")
-        _warn_where_it_differs(sample)
-    return path
+        exits: list[Exit] = []
+        process = _start(sample, exits.append)
+        while not exits:
+            process.wait_for_finished(WAIT_S)
+        _check(sample, exits[0])
+    return load(sample)
+
+
+def sample_by_name(name: str) -> Sample:
+    """The sample called `name`; ValueError names those that there are."""
+    for each in SAMPLES:
+        if each.name == name:
+            return each
+    raise ValueError(f"{name!r} is none of {', '.join(each.name for each in SAMPLES)}")
 
 
 def load(sample: Sample) -> Any:
@@ -188,8 +149,8 @@ def cached_file(sample: Sample) -> Path:
     return folder / f"{sample.name}.nrrd"
 
 
-def is_right(sample: Sample) -> bool:
-    """Whether the cached file of a sample is there with the voxels that it is to have."""
+def is_cached(sample: Sample) -> bool:
+    """Whether the file of a sample is in the cache, with the right voxels."""
     path = cached_file(sample)
     try:
         return path.is_file() and digest_of(path) == sample.sha256
@@ -205,44 +166,71 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256(voxels.tobytes()).hexdigest()
 
 
+def _install_and(go_on: Callable[[], None]) -> None:
+    """Call `go_on` when the packages are installed, without blocking the window."""
+    import slicer.util
+
+    needed = plan(RESOURCES / "requirements.txt", with_torch=False)
+    if not needed.missing:
+        go_on()
+        return
+
+    def on_finished(outcome: Outcome) -> None:
+        if outcome.message:
+            slicer.util.errorDisplay(outcome.message, detailedText=outcome.details)
+        else:
+            go_on()
+
+    INSTALLER.check_free()
+    ask(needed)
+    INSTALLER.start(needed, slicer.util.showStatusMessage, on_finished)
+
+
+def _simulate_and_load(sample: Sample) -> None:
+    import slicer.util
+
+    words = translate("M3LungScreen", "Simulating {name}. This takes a few seconds.")
+    slicer.util.showStatusMessage(words.format(name=sample.name))
+
+    def on_exit(how: Exit) -> None:
+        try:
+            _check(sample, how)
+        except SimulationFailed as failed:
+            slicer.util.errorDisplay(str(failed), detailedText=failed.details)
+        else:
+            load(sample)
+
+    _start(sample, on_exit)
+
+
+def _start(sample: Sample, on_exit: OnExit) -> ChildProcess:
+    """Start the process that simulates a sample; its file is complete or absent."""
+    process = QtProcess(slicer_python(), _arguments(sample), library_root())
+
+    def on_process_exit(how: Exit) -> None:
+        _processes.discard(process)
+        on_exit(how)
+
+    _processes.add(process)
+    process.start(lambda line: None, on_process_exit)
+    return process
+
+
 def _arguments(sample: Sample) -> list[str]:
-    """The command, whose file is complete or absent, and its folder."""
     path = cached_file(sample)
     path.parent.mkdir(parents=True, exist_ok=True)
     return [*sample.arguments, "-o", str(path)]
 
 
-def _warn_where_it_differs(sample: Sample) -> None:
-    """The log tells it; the patient can be used all the same."""
-    if not is_right(sample):
+def _check(sample: Sample, how: Exit) -> None:
+    """Raise SimulationFailed if the process failed; log it if the voxels are not the reference's.
+
+    They can be used all the same.
+    """
+    if how.status != 0:
+        words = translate("M3LungScreen", "{name} could not be simulated.")
+        raise SimulationFailed(words.format(name=sample.name), how.last_lines)
+    if not is_cached(sample):
         logging.warning(
             "%s differs from the reference because this computer rounds differently.", sample.name
         )
-
-
-def _start(sample: Sample) -> None:
-    import slicer.util
-
-    slicer.util.showStatusMessage(
-        translate("M3LungScreen", "Simulating {name}. This takes a few seconds.").format(
-            name=sample.name
-        )
-    )
-    process = QtProcess(slicer_python(), _arguments(sample), library_root())
-    _at_work.add(process)  # a process that nobody holds would be ended
-
-    def ended(how: Exit) -> None:
-        _at_work.discard(process)
-        if how.status == 0:
-            _warn_where_it_differs(sample)
-            load(sample)
-        else:
-            slicer.util.errorDisplay(
-                translate(
-                    "M3LungScreen",
-                    "{name} could not be simulated. The reason is under Details.",
-                ).format(name=sample.name),
-                detailedText=how.last_lines,
-            )
-
-    process.start(lambda line: None, ended)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
@@ -270,10 +271,10 @@ def test_sample_data_and_panel_share_one_installation(widget, pip, monkeypatch, 
     monkeypatch.setattr(slicer.util, "showStatusMessage", told.append, raising=False)
     monkeypatch.setattr(slicer.util, "errorDisplay", shown.append, raising=False)
     monkeypatch.setattr(sample_data, "INSTALLER", widget.logic._installer)
-    monkeypatch.setattr(sample_data, "is_right", lambda sample: False)
-    source = type("Source", (), {"sample": sample_data.SAMPLES[0]})
-    sample_data.make(source)
-    sample_data.make(source)
+    monkeypatch.setattr(sample_data, "is_cached", lambda sample: False)
+    source = SimpleNamespace(sampleName=sample_data.SAMPLES[0].name)
+    sample_data.onSampleClicked(source)
+    sample_data.onSampleClicked(source)
     assert len(pip.started) == len(answers["asked"]) == 1
     assert "Wait until the installation has finished" in shown[0]
     pip.last.say("Collecting tqdm")

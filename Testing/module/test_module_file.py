@@ -130,30 +130,65 @@ def test_a_simulated_patient_of_each_class_is_offered_and_none_that_slicer_has(
         assert Path(registered[sample.name].thumbnailFileName).is_file()
 
 
-def test_a_sample_is_simulated_in_a_process_and_loaded(
+def test_a_click_simulates_a_sample_in_a_process_and_loads_it(
     registered, sample_data, window, loaded, caplog
 ):
     sample = sample_data.SAMPLES[0]
     source = registered[sample.name]
     source.customDownloader(source)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not loaded and time.monotonic() < end:
         window.processEvents()
         time.sleep(0.01)
-    assert sample_data.digest_of(sample_data.cached_file(sample)) == sample.sha256
-    assert caplog.records == []
-    source.customDownloader(source)
-    assert [each.GetName() for each in loaded] == [sample.name, sample.name]
+    assert loaded[0].GetName() == sample.name
+    assert is_the_reference_or_said_not_to_be(sample_data, sample, caplog)
 
 
-def test_a_sample_can_be_downloaded_by_its_name(registered, sample_data, loaded, monkeypatch):
+def is_the_reference_or_said_not_to_be(sample_data, sample, caplog):
+    """The last bits of a simulation depend on the processor."""
+    return sample_data.is_cached(sample) != ("rounds differently" in caplog.text)
+
+
+def test_a_sample_in_the_cache_is_loaded_without_a_process(
+    registered, sample_data, loaded, monkeypatch, scene
+):
     import SampleData
 
     sample = sample_data.SAMPLES[1]
+    monkeypatch.setattr(sample_data, "QtProcess", None)
+    path = sample_data.cached_file(sample)
+    path.parent.mkdir(exist_ok=True)
+    sitk.WriteImage(sitk.Image(4, 4, 4, sitk.sitkInt16), str(path))
+    monkeypatch.setattr(
+        sample_data, "is_cached", lambda sample: sample_data.cached_file(sample).is_file()
+    )
+    source = registered[sample.name]
+    source.customDownloader(source)
+    sample_data.download_sample(sample.name)
+    SampleData.downloadSample(sample.name)
+    assert [each.GetName() for each in loaded] == 3 * [sample.name]
+
+
+def test_reading_a_source_starts_no_process(registered, sample_data, monkeypatch):
+    monkeypatch.setattr(sample_data, "QtProcess", None)
+    for source in registered.values():
+        assert str(source)
+        assert source.uris[0].startswith("file:")
+
+
+def test_a_script_waits_for_its_sample(registered, sample_data, loaded, caplog):
+    sample = sample_data.SAMPLES[1]
     sample_data.cached_file(sample).parent.mkdir(exist_ok=True)
     sample_data.cached_file(sample).write_bytes(b"no image")
-    node = SampleData.downloadSample(sample.name)
-    assert loaded == [node]
-    assert sample_data.digest_of(sample_data.cached_file(sample)) == sample.sha256
-    monkeypatch.setattr(sample_data, "_arguments", lambda sample: ["-c", "raise SystemExit(2)"])
-    assert SampleData.downloadSample(sample.name).GetName() == sample.name  # not made again
+    assert sample_data.download_sample(sample.name) is loaded[0]
+    assert is_the_reference_or_said_not_to_be(sample_data, sample, caplog)
+    with pytest.raises(ValueError, match="'CTChest' is none of SimulatedHealthy"):
+        sample_data.download_sample("CTChest")
+
+
+@pytest.mark.parametrize("arguments", [["-c", "raise SystemExit('no disk')"], ["--no-such-option"]])
+def test_a_simulation_that_fails_says_why(registered, sample_data, monkeypatch, arguments):
+    monkeypatch.setattr(sample_data, "_arguments", lambda sample: arguments)
+    with pytest.raises(sample_data.SimulationFailed, match="could not be simulated") as failed:
+        sample_data.download_sample("SimulatedCAP")
+    assert failed.value.details
