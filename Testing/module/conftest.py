@@ -1,8 +1,9 @@
 """A real MRML scene, a simulated CT in it, and result folders without a network."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ sys.path.append(str(ROOT / "M3LungScreen"))
 from Testing.stand_ins import translation  # noqa: E402
 
 translation.install()
+from Testing.stand_ins.clicks import screen  # noqa: E402
 from Testing.stand_ins.mrml_scene import SceneOfSlicer, add_volume, ijk_to_ras_of  # noqa: E402
 
 
@@ -117,9 +119,30 @@ def layout_manager(window, scene, monkeypatch):
     manager.close()
 
 
+@dataclass
+class AxialView:
+    """The `node` of an axial slice view and its `layers`."""
+
+    node: Any
+    layers: Any
+
+    @property
+    def foreground(self):
+        """The volume in the foreground, None without one."""
+        return self.layers.GetScene().GetNodeByID(self.layers.GetForegroundVolumeID() or "")
+
+    @property
+    def legends(self):
+        """The titles of the color legends in view, sorted."""
+        from M3LungScreenSlicer.scene.nodes import nodes_of_class
+
+        found = nodes_of_class(self.layers.GetScene(), "vtkMRMLColorLegendDisplayNode")
+        return sorted(each.GetTitleText() for each in found if each.GetVisibility())
+
+
 @pytest.fixture
 def a_slice_view(scene):
-    """An axial slice view's node with its layers."""
+    """An axial slice view."""
     import slicer
 
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
@@ -130,7 +153,7 @@ def a_slice_view(scene):
     composite = slicer.vtkMRMLSliceCompositeNode()
     composite.SetLayoutName("Red")
     scene.AddNode(composite)
-    return SimpleNamespace(node=node, layers=composite)
+    return AxialView(node, composite)
 
 
 @pytest.fixture
@@ -141,6 +164,14 @@ def a_small_ct(scene, make_result, a_slice_view):
 
 
 @pytest.fixture
+def another_ct(scene, a_small_ct):
+    """another_ct() adds a copy of that CT to the scene."""
+    from M3LungScreenSlicer.scene.volumes import voxels
+
+    return lambda: add_volume(scene, voxels(a_small_ct).copy(), name="Another CT")
+
+
+@pytest.fixture
 def nothing_missing(window, monkeypatch):
     from M3LungScreenSlicer import installation
 
@@ -148,21 +179,20 @@ def nothing_missing(window, monkeypatch):
 
 
 @pytest.fixture
-def open_module(window, scene, nothing_missing):
-    """open_module() opens the module as Slicer does; closed at the end."""
+def open_widget(window):
+    """open_widget(logic) opens the module as Slicer does; closed at the end."""
     from M3LungScreenSlicer.library import make_importable
 
     make_importable()
     from M3LungScreenSlicer.panel.widget import M3LungScreenWidget
 
-    from Testing.stand_ins.screening import M3LungScreenLogic
     from Testing.stand_ins.slicer_application import a_parent
 
     opened = []
 
-    def make():
+    def make(logic):
         parent = a_parent()
-        widget = M3LungScreenWidget(parent, M3LungScreenLogic(scene))
+        widget = M3LungScreenWidget(parent, logic)
         widget.setup()
         parent.isEntered = True
         widget.enter()
@@ -178,6 +208,14 @@ def open_module(window, scene, nothing_missing):
 
 
 @pytest.fixture
+def open_module(open_widget, scene, nothing_missing):
+    """open_module() opens the module with a logic that does what a test tells it."""
+    from Testing.stand_ins.screening import M3LungScreenLogic
+
+    return lambda: open_widget(M3LungScreenLogic(scene))
+
+
+@pytest.fixture
 def widget(a_small_ct, open_module):
     return open_module()
 
@@ -185,7 +223,5 @@ def widget(a_small_ct, open_module):
 @pytest.fixture
 def screened(widget, result_folder):
     """The widget after a run that found COVID-19."""
-    _, folder = result_folder("covid19")
-    widget.ui.screenButton.click()
-    widget.logic.finish(folder)
+    screen(widget, result_folder("covid19")[1])
     return widget

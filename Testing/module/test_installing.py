@@ -1,8 +1,5 @@
-"""Installing is a state of its own: clicks, leaving, closing and failing while pip runs."""
+"""The panel while packages are installed: clicks, leaving, closing and failing."""
 
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +8,6 @@ from packaging.requirements import Requirement
 
 from Testing.stand_ins.pip import Pip, make_wheel
 
-ROOT = Path(__file__).parents[2]
 MISSING = (Requirement("tqdm>=4.66"),)
 
 
@@ -47,50 +43,35 @@ def lacking(monkeypatch):
     return state
 
 
+class SilentWorker:
+    """A child process that never answers."""
+
+    running = True
+
+    def start(self, on_line, on_exit): ...
+
+    def send(self, line): ...
+
+    def wait(self, seconds): ...
+
+    def wait_for_finished(self, seconds): ...
+
+    def kill(self): ...
+
+
 @pytest.fixture
-def widget(a_small_ct, window, scene, pip, answers, lacking, tmp_path):
+def widget(a_small_ct, open_widget, scene, pip, answers, lacking, tmp_path):
     """The module opened where a package is missing; its logic is the real one."""
     from M3LungScreenSlicer.installer import Installer
-    from M3LungScreenSlicer.library import make_importable
     from M3LungScreenSlicer.screening_logic import ScreeningLogic
-
-    make_importable()
-    from M3LungScreenSlicer.panel.widget import M3LungScreenWidget
     from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
-
-    from Testing.stand_ins.slicer_application import a_parent
 
     class M3LungScreenLogic(ScreeningLogic, ScriptedLoadableModuleLogic):
         def __init__(self):
             ScriptedLoadableModuleLogic.__init__(self)
-            ScreeningLogic.__init__(self, scene, lambda: Child(), tmp_path, Installer(pip))
+            ScreeningLogic.__init__(self, scene, SilentWorker, tmp_path, Installer(pip))
 
-    class Child:
-        """A worker that never answers."""
-
-        running = True
-
-        def start(self, on_line, on_exit):
-            self.on_line = on_line
-
-        def send(self, line): ...
-
-        def wait(self, seconds): ...
-
-        def wait_for_finished(self, seconds): ...
-
-        def kill(self): ...
-
-    parent = a_parent()
-    made = M3LungScreenWidget(parent, M3LungScreenLogic())
-    made.setup()
-    parent.isEntered = True
-    made.enter()
-    parent.show()
-    yield made
-    made.cleanup()
-    parent.hide()
-    parent.deleteLater()
+    return open_widget(M3LungScreenLogic())
 
 
 def test_three_clicks_are_one_question_and_one_installation(widget, pip, answers):
@@ -290,132 +271,3 @@ def test_the_console_waits_for_no_installation(widget, a_small_ct):
     widget.ui.screenButton.click()
     with pytest.raises(ScreeningFailed, match="being installed"):
         widget.logic.screen(a_small_ct)
-
-
-# The real pip, in an environment of its own
-
-
-@pytest.fixture
-def python_without_packages(tmp_path):
-    folder = tmp_path / "ein Python für Slicer"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-
-
-@pytest.fixture
-def install(window, python_without_packages, tmp_path):
-    """install(*requirements) by the real pip from the wheels in tmp_path; its Outcome."""
-    from M3LungScreenSlicer.child_process import QtProcess
-    from M3LungScreenSlicer.installation import Plan, pip_options
-    from M3LungScreenSlicer.installer import Installer
-
-    def process(arguments, folder):
-        there = [*arguments[:2], "--python", str(python_without_packages), *arguments[2:]]
-        return QtProcess(sys.executable, there, folder)
-
-    def run(*requirements, source=("--no-index", "--find-links", str(tmp_path))):
-        made, ends, lines = Installer(process), [], []
-        step = ("-m", "pip", "install", *pip_options(), *source, *requirements)
-        made.start(Plan((), (step,), tmp_path), lines.append, ends.append)
-        end = time.monotonic() + 120
-        while made.running:
-            assert time.monotonic() < end
-            window.processEvents()
-            time.sleep(0.005)
-        return ends[0], lines
-
-    return run
-
-
-def installed_in(python, name):
-    ask = f"from importlib.metadata import version; print(version({name!r}))"
-    ran = subprocess.run([python, "-c", ask], capture_output=True, text=True)
-    return ran.stdout.strip()
-
-
-def test_wheels_from_a_folder_are_installed_by_pip(install, python_without_packages, tmp_path):
-    make_wheel(tmp_path, "first_package", "1.2", "second_package>=1")
-    make_wheel(tmp_path, "second_package", "3.0")
-    outcome, lines = install("first_package>=1")
-    assert outcome.message == "", outcome.details
-    assert any(line.startswith("Installing collected packages") for line in lines)
-    assert installed_in(python_without_packages, "second_package") == "3.0"
-
-
-def test_no_dependency_moves_what_slicer_brings(install, python_without_packages, tmp_path):
-    from importlib.metadata import version
-
-    make_wheel(tmp_path, "greedy", "1.0", "numpy>=99")
-    make_wheel(tmp_path, "numpy", "99.0")
-    outcome, _ = install("greedy")
-    assert "conflict with those that come with Slicer" in outcome.message
-    assert f"numpy=={version('numpy')}" in outcome.details
-    assert installed_in(python_without_packages, "numpy") == ""
-
-
-def test_a_folder_that_lacks_wheels_says_for_which_python(install, tmp_path):
-    make_wheel(tmp_path, "other", "1.0")
-    outcome, _ = install("first_package>=1")
-    assert (
-        f"does not contain all wheels for Python {sys.version_info[0]}.{sys.version_info[1]}"
-        in outcome.message
-    )
-
-
-def test_no_network_is_told_as_that(install):
-    source = ("--index-url", "http://127.0.0.1:9/simple", "--retries", "1", "--timeout", "2")
-    outcome, _ = install("first_package", source=source)
-    assert "could not be downloaded" in outcome.message
-
-
-def test_the_cause_before_a_long_traceback_is_found(window, tmp_path):
-    """light-the-torch 0.8.1 ends in a traceback where PyTorch's server cannot be reached."""
-    from M3LungScreenSlicer.child_process import QtProcess
-    from M3LungScreenSlicer.installation import Plan
-    from M3LungScreenSlicer.installer import Installer
-
-    script = (
-        "import sys\n"
-        "print('WARNING: Retrying after connection broken by X', file=sys.stderr)\n"
-        "print('  File x, line 1\\n    call()\\n' * 60, file=sys.stderr)\n"
-        "sys.exit('TypeError: build_source() missing 1 required keyword-only argument')\n"
-    )
-    made, ends = Installer(lambda _, folder: QtProcess(sys.executable, ["-c", script], folder)), []
-    made.start(Plan((), (("-m", "light_the_torch"),)), lambda line: None, ends.append)
-    made.wait()
-    assert "could not be downloaded" in ends[0].message
-    assert "build_source" in ends[0].details
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        ("OSError: [Errno 28] No space left on device", "disk is full"),
-        ("[WinError 5] Access is denied: 'scipy\\\\_lib'", "is in use"),
-        ("does not have Windows Long Path support enabled.", "too long for Windows"),
-        ("HTTPSConnectionPool: Max retries exceeded (SSLError(...))", "proxy"),
-        ("something new", "under Details"),
-    ],
-)
-def test_every_failure_of_pip_is_one_sentence_with_a_way_out(said, words):
-    from M3LungScreenSlicer.pip_messages import failure_message
-
-    assert words in failure_message(said)
-    assert failure_message(said).endswith(".")
-
-
-def test_of_an_address_the_files_name_is_shown():
-    from M3LungScreenSlicer.pip_messages import progress_text
-
-    line = "  Downloading https://download.pytorch.org/whl/cu130/torch-2.9.0.whl (1812.4 MB)"
-    shown = progress_text("", line)
-    assert progress_text(shown, "Progress 41 of 100") == (
-        "Downloading torch-2.9.0.whl (1812.4 MB), 41 %"
-    )
-
-
-def test_progress_that_is_none_changes_nothing():
-    from M3LungScreenSlicer.pip_messages import progress_text
-
-    for line in ("Progress", "Progress 5 of 0", "Progress a of b", "Progress 5"):
-        assert progress_text("Downloading", line) in ("Downloading", line)

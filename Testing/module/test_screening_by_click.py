@@ -12,22 +12,14 @@ PATIENCE_S = 120
 
 
 @pytest.fixture
-def clicked(a_ct, a_slice_view, window, nothing_missing):
+def clicked(a_ct, a_slice_view, open_widget, nothing_missing):
     """The module opened on a simulated patient, Screen just clicked."""
-    from M3LungScreen import M3LungScreenLogic, M3LungScreenWidget
-    from Testing.stand_ins.slicer_application import a_parent
+    from M3LungScreen import M3LungScreenLogic
 
-    parent = a_parent()
-    widget = M3LungScreenWidget(parent, M3LungScreenLogic())
-    widget.setup()
-    parent.isEntered = True
-    widget.enter()
-    parent.show()
+    widget = open_widget(M3LungScreenLogic())
     widget.before = node_names(a_ct.GetScene())
     widget.ui.screenButton.click()
-    yield widget
-    widget.cleanup()
-    parent.deleteLater()
+    return widget
 
 
 def wait(window, until, seconds=PATIENCE_S):

@@ -49,7 +49,9 @@ class M3LungScreenLogic(ScriptedLoadableModuleLogic):
 
     def cancel(self) -> None:
         self.calls.append(("cancel",))
-        self.set_status(state=State.CANCELLED, message="The scene was not changed.", kind="cancelled")
+        self.set_status(
+            state=State.CANCELLED, message="The scene was not changed.", kind="cancelled"
+        )
 
     def install(self, plan: Any, on_status: Any) -> None:
         self.calls.append(("install", plan))
