@@ -174,8 +174,8 @@ def test_simulating_needs_no_torch(machine):
 REFUSALS = {
     "extension 'PyTorch'": {"versions": without("torch"), "extension": False},
     "is installed, but >=2.8 is required": {"versions": BOUNDS | {"torch": "2.2.2"}},
-    "This Slicer is too old: numpy>=2.0": {"versions": BOUNDS | {"numpy": "1.26.4"}},
-    "This Slicer is too old: pydicom>=2.4": {"versions": BOUNDS | {"pydicom": "2.3.1"}},
+    "This version of Slicer is too old: numpy>=2.0": {"versions": BOUNDS | {"numpy": "1.26.4"}},
+    "This version of Slicer is too old: pydicom>=2.4": {"versions": BOUNDS | {"pydicom": "2.3.1"}},
     "stops at version 2.2.2": {"versions": without("torch"), "system": ("darwin", "x86_64")},
 }
 
