@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from M3LungScreenLib.assessment import calibrated
-from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
+from M3LungScreenLib.bundle import Bundle, load_bundle, save_copy
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.engines.choice import DEVICES
 from M3LungScreenLib.errors import UsageError
@@ -140,23 +140,14 @@ def calibrate_map(
 def write_bundle(
     folder: Path, bundle: Bundle, block: dict[str, Any], settings: ModelSettings
 ) -> Bundle:
-    """Save the same weights with new settings, the card's block and the reliability diagram."""
+    """Save the same networks with new settings, the card's block and the reliability diagram."""
     kept = [
         each
         for each in bundle.card.get("notes", [])
         if each != NOTE and not is_calibration_note(each)
     ]
     card = {**bundle.card, "calibration": block, "notes": [*kept, calibration_note(block)]}
-    made = save_bundle(
-        folder,
-        name=bundle.name,
-        version=bundle.version,
-        settings=settings,
-        slice_weights=bundle.weights("slice"),
-        patient_weights=bundle.weights("patient"),
-        card=card,
-        dtype=bundle.card["weights"]["dtype"],
-    )
+    made = save_copy(bundle, folder, settings=settings, card=card)
     _draw(folder, block)
     return made
 

@@ -1,4 +1,4 @@
-"""Convert the checkpoints of a run to a model bundle with its card.
+"""Convert the checkpoints of a run to a model bundle with its card and its ONNX graphs.
 
     python -m Training.export --config Training/configs/compact.yaml --out runs/compact \
         --backgrounds build/backgrounds --bundle Resources/Models/compact
@@ -34,6 +34,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle to write")
+    parser.add_argument(
+        "--no-graphs",
+        action="store_true",
+        help="no ONNX graphs: the bundle needs PyTorch until Training.add_graphs has made them",
+    )
     parsed = parser.parse_args(arguments)
     config = config_of(parsed)
     check_trained(parsed.out, config)
@@ -58,6 +63,11 @@ def main(arguments: list[str] | None = None) -> None:
         patient_weights=_arrays(patient),
         card=make_card(config, data, metrics, parsed.init),
     )
+    if not parsed.no_graphs:
+        from Training.graphs import add_graphs  # needs onnx, which training does without
+
+        bundle, difference = add_graphs(bundle, parsed.bundle)
+        print(f"ONNX graphs: at most {difference:.1g} from PyTorch's outputs.")
     print(f"{bundle.folder}: weights {bundle.sha256[:12]}. Calibrate it before use.")
 
 

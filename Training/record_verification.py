@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from M3LungScreenLib.bundle import Bundle, load_bundle, save_bundle
+from M3LungScreenLib.bundle import Bundle, load_bundle, save_copy
 from M3LungScreenLib.classes import CLASSES
 from M3LungScreenLib.errors import UsageError
 from Training.command_line import run_script
@@ -40,16 +40,7 @@ def record(bundle: Bundle, figures: dict[str, Any]) -> Bundle:
         "verified_on_real_ct": counts,
         "notes": [bundle.card["notes"][0], verification_note(counts), *bundle.card["notes"][2:]],
     }
-    return save_bundle(
-        bundle.folder,
-        name=bundle.name,
-        version=bundle.version,
-        settings=bundle.settings,
-        slice_weights=bundle.weights("slice"),
-        patient_weights=bundle.weights("patient"),
-        card=card,
-        dtype=bundle.card["weights"]["dtype"],
-    )
+    return save_copy(bundle, bundle.folder, card=card)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """The two networks in PyTorch, on the CPU, CUDA or MPS."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
 from M3LungScreenLib.engines.nvidia import describe_gpu
 from M3LungScreenLib.errors import ModelRefused
+from M3LungScreenLib.networks.inference import PatientInference, SliceInference
 from M3LungScreenLib.networks.patient_network import PatientNetwork
-from M3LungScreenLib.networks.slice_network import SliceNetwork, SliceOutput
+from M3LungScreenLib.networks.slice_network import SliceNetwork
 
 
 def available_devices() -> list[str]:
@@ -36,7 +39,8 @@ class SliceRunner:
 
     def __init__(self, network: SliceNetwork, device: str = "cpu") -> None:
         self._device = torch.device(device)
-        self._network = network.eval().to(self._device).to(memory_format=torch.channels_last)
+        network = network.eval().to(self._device).to(memory_format=torch.channels_last)
+        self._network = SliceInference(network)
 
     def run(self, images: np.ndarray) -> SliceOutputs:
         """`images` float32 `[B, 3, S, S]` in [0, 1], or with one channel, which is repeated."""
@@ -49,15 +53,7 @@ class SliceRunner:
         images = images.contiguous(memory_format=torch.channels_last)
         half = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.float16, enabled=half):
-            out: SliceOutput = self._network(images)
-        classes = out.class_logits.float().softmax(dim=1)
-        if out.lesion_logits is None or out.map_logits is None:
-            # A plain ResNet's p is P_multi-class alone, and it has no map.
-            p_lesion, location_map = torch.ones(len(images)), torch.zeros(len(images), 1, 1)
-        else:
-            p_lesion = out.lesion_logits.float().softmax(dim=1)[:, 1]
-            location_map = out.map_logits.float().sigmoid()
-        return tuple(_array(each) for each in (p_lesion, classes, location_map, out.features))
+            return tuple(_array(each) for each in self._network(images))
 
 
 class PyTorchEngine:
@@ -65,20 +61,11 @@ class PyTorchEngine:
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self._device = torch.device(device)
-        settings = bundle.settings
-        slices = SliceNetwork(settings.slice_network)
-        patient = PatientNetwork(settings.patient_network)
-        if slices.feature_size != settings.patient_network.feature_size:
-            raise ModelRefused(
-                "model_settings",
-                f"The slice-level network outputs {slices.feature_size} features, but the "
-                f"patient-level network expects {settings.patient_network.feature_size}. Export "
-                "the bundle again.",
-            )
-        _load(slices, bundle.weights("slice"))
-        _load(patient, bundle.weights("patient"))
+        slices, patient = load_networks(bundle)
+        if self._device.type == "cpu":
+            fold_batch_norm(slices)
         self._slices = SliceRunner(slices, device)
-        self._patient_network = patient.eval().to(self._device)
+        self._patient = PatientInference(patient).to(self._device)
 
     @property
     def device(self) -> str:
@@ -92,8 +79,37 @@ class PyTorchEngine:
     @torch.inference_mode()
     def run_patient(self, features: np.ndarray) -> PatientScores:
         rows = torch.from_numpy(np.asarray(features, np.float32)).to(self._device)
-        out = self._patient_network(rows[None])
-        return PatientScores(_array(out.logits[0]), _array(out.weights[0]))
+        return PatientScores(*(_array(each) for each in self._patient(rows)))
+
+
+def load_networks(bundle: Bundle) -> tuple[SliceNetwork, PatientNetwork]:
+    """The bundle's two networks with their weights, in evaluation mode.
+
+    Raises ModelRefused if weights and settings do not match.
+    """
+    settings = bundle.settings
+    slices = SliceNetwork(settings.slice_network)
+    patient = PatientNetwork(settings.patient_network)
+    if slices.feature_size != settings.patient_network.feature_size:
+        raise ModelRefused(
+            "model_settings",
+            f"The slice-level network outputs {slices.feature_size} features, but the "
+            f"patient-level network expects {settings.patient_network.feature_size}. Export "
+            "the bundle again.",
+        )
+    _load(slices, bundle.weights("slice"))
+    _load(patient, bundle.weights("patient"))
+    return slices.eval(), patient.eval()
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Put the scale and shift of each batch norm into the convolution registered before it."""
+    for (before, conv), (name, norm) in pairwise(list(network.named_children())):
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(network, before, fuse_conv_bn_eval(conv, norm))
+            setattr(network, name, nn.Identity())
+    for child in network.children():
+        fold_batch_norm(child)
 
 
 def _halving(

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from M3LungScreenLib.bundle import CARD_FILE, WEIGHTS_FILE, load_bundle, save_bundle
+from M3LungScreenLib.bundle import (
+    CARD_FILE,
+    GRAPH_FILES,
+    WEIGHTS_FILE,
+    load_bundle,
+    save_bundle,
+    save_copy,
+)
 from M3LungScreenLib.engines.choice import make_engine
+from M3LungScreenLib.engines.pytorch_engine import fold_batch_norm
 from M3LungScreenLib.errors import ModelRefused, UsageError
 from M3LungScreenLib.networks.patient_network import PatientNetwork
 from M3LungScreenLib.networks.slice_network import SliceNetwork
@@ -96,7 +104,10 @@ def changed_card(bundle, **values):
 
 DAMAGES = {
     "no card": (lambda each: (each.folder / CARD_FILE).unlink(), "model.json is missing"),
-    "no weights": (lambda each: (each.folder / WEIGHTS_FILE).unlink(), "weights .* are missing"),
+    "no weights": (
+        lambda each: (each.folder / WEIGHTS_FILE).unlink(),
+        "weights file .* is missing",
+    ),
     "one bit": (lambda each: flip_a_bit(each.folder / WEIGHTS_FILE), "damaged"),
     "no JSON": (lambda each: (each.folder / CARD_FILE).write_text("{"), "cannot be read"),
     "a list": (lambda each: (each.folder / CARD_FILE).write_text("[]"), "has no settings"),
@@ -173,6 +184,68 @@ def test_a_damaged_bundle_is_refused_with_what_to_do(a_bundle, damage):
     assert "\n" not in refusal.value.message
 
 
+@pytest.fixture
+def a_bundle_with_graphs(a_bundle):
+    graphs = {"slice": b"one", "patient": b"other"}  # no engine runs them here
+    return save_copy(a_bundle, a_bundle.folder, graphs=graphs)
+
+
+def test_graphs_are_added_without_touching_the_weights(a_bundle, tmp_path):
+    weights = (a_bundle.folder / WEIGHTS_FILE).read_bytes()
+    assert not a_bundle.has_graphs
+    graphs = {"slice": b"one", "patient": b"other"}
+    more = save_copy(a_bundle, tmp_path / "more", graphs=graphs)
+    assert more.has_graphs
+    assert {each: more.graph(each) for each in graphs} == graphs
+    assert (more.folder / WEIGHTS_FILE).read_bytes() == weights
+    assert {**more.card, "graphs": None} == {**a_bundle.card, "graphs": None}
+    assert more == load_bundle(more.folder)
+
+
+def test_a_copy_with_another_card_keeps_weights_and_graphs(a_bundle_with_graphs, tmp_path):
+    settings = with_values(SETTINGS, {"localization.threshold": 0.7})
+    card = {**a_bundle_with_graphs.card, "notes": ["calibrated"], "name": "another's"}
+    copy = save_copy(a_bundle_with_graphs, tmp_path / "copy", settings=settings, card=card)
+    assert (copy.settings, copy.card["notes"], copy.name) == (settings, ["calibrated"], "test")
+    assert copy.graph("slice") == b"one"
+    assert copy.sha256 == a_bundle_with_graphs.sha256
+
+
+def test_new_weights_leave_no_graphs_of_the_old_ones(a_bundle_with_graphs, networks):
+    again = saved(a_bundle_with_graphs.folder, networks, dtype="float16")
+    assert not again.has_graphs
+    assert not [each for each in again.folder.iterdir() if each.suffix == ".onnx"]
+
+
+def with_graphs_in_card(graphs):
+    return lambda path: changed_card(load_bundle(path.parent), graphs=graphs)
+
+
+BOTH_NAMES = "must name slice_network.onnx and patient_network.onnx"
+GRAPH_DAMAGES = {
+    "no graph": (lambda path: path.unlink(), "ONNX graph .* is missing"),
+    "one bit": (lambda path: flip_a_bit(path), "ONNX graph .* is damaged"),
+    "one is named": (with_graphs_in_card({"patient_network.onnx": "0" * 64}), BOTH_NAMES),
+    "a path": (with_graphs_in_card({"../a.onnx": "0", "patient_network.onnx": "0"}), BOTH_NAMES),
+    "a list": (with_graphs_in_card([1]), BOTH_NAMES),
+}
+
+
+@pytest.mark.parametrize("damage", GRAPH_DAMAGES)
+def test_a_bundle_with_damaged_graphs_is_refused_with_what_to_do(a_bundle_with_graphs, damage):
+    do, sentence = GRAPH_DAMAGES[damage]
+    do(a_bundle_with_graphs.folder / GRAPH_FILES["patient"])
+    with pytest.raises(ModelRefused, match=sentence) as refusal:
+        load_bundle(a_bundle_with_graphs.folder)
+    assert "\n" not in refusal.value.message
+
+
+def test_a_graph_exchanged_after_loading_is_noticed(a_bundle_with_graphs):
+    flip_a_bit(a_bundle_with_graphs.folder / GRAPH_FILES["slice"])
+    with pytest.raises(ModelRefused, match="is damaged"):
+        a_bundle_with_graphs.graph("slice")
+
+
 def test_a_card_is_read_without_torch(a_bundle):
     code = (
         "import sys; from M3LungScreenLib.bundle import load_bundle; "
@@ -194,6 +267,28 @@ def test_the_engine_gives_what_the_networks_give(a_bundle, networks):
     scores = engine.run_patient(batch.features)
     assert scores.logits == pytest.approx(patient.logits[0].numpy(), abs=1e-3)
     assert scores.weights.shape == (2,)
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "resnet50"])
+def test_folded_batch_norm_changes_no_output(backbone):
+    torch.manual_seed(0)
+    settings = with_values(SETTINGS, {"slice_network.backbone": backbone})
+    network = SliceNetwork(settings.slice_network)
+    for each in network.modules():
+        if isinstance(each, torch.nn.BatchNorm2d):
+            each.running_mean.normal_(0, 0.1)
+            each.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(each.weight, 0.5, 1.5)
+            torch.nn.init.normal_(each.bias, 0, 0.1)
+    network.eval()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected = network(images)
+        fold_batch_norm(network)
+        folded = network(images)
+    assert not [each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    for one, other in zip(folded, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_weights_that_do_not_fit_the_settings_are_refused(networks, tmp_path):

@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from M3LungScreenLib.assessment import calibrated_p_lesion
 from M3LungScreenLib.bundle import load_bundle
-from M3LungScreenLib.engines.choice import make_engine
+from M3LungScreenLib.engines.onnx_engine import OnnxEngine
+from M3LungScreenLib.engines.pytorch_engine import PyTorchEngine
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.networks.slice_network import SliceNetwork
 from Testing.stand_ins.disc_cache import SMALL, SMOKE, fill_cache
@@ -45,8 +46,9 @@ def test_the_exported_bundle_answers_as_the_trained_network(a_finished_chain):
     network.load_state_dict(torch.load(a_finished_chain / "run/slice" / BEST, weights_only=True))
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).lesion_logits.softmax(1)[:, 1].numpy()
-    answered = make_engine(bundle, "cpu").run_slices(images)
-    assert answered.p_lesion == pytest.approx(expected, abs=5e-3)  # float16 weights
+    for engine in (PyTorchEngine(bundle, "cpu"), OnnxEngine(bundle)):
+        answered = engine.run_slices(images)
+        assert answered.p_lesion == pytest.approx(expected, abs=5e-3)  # float16 weights
 
 
 def test_the_lesion_head_is_calibrated_on_the_validation_slices(a_finished_chain):
