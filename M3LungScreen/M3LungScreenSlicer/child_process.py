@@ -1,4 +1,4 @@
-"""The child process as the module sees it, and the one that Qt runs."""
+"""The child process as a Protocol, and its implementation with QProcess."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 from .environment import added_to_environment, worker_environment
 
-LAST_LINES = 200  # a traceback of pip is long, and its cause stands before it
+LAST_LINES = 200  # a traceback of pip is long, and the cause is printed before it
 KILL_WAIT_MS = 2000
 WORKER_ARGUMENTS = ("-m", "M3LungScreenLib", "worker")
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How a child ended: `status` is None where it could not be started at all.
+    """How a child ended: `status` is None if it could not be started.
 
     `crashed` is True for a signal, a kill or an access violation; `last_lines` are
     the last lines of its stderr.
@@ -36,10 +36,9 @@ OnExit = Callable[[Exit], None]
 
 
 class ChildProcess(Protocol):
-    """A process that speaks JSON lines; its callbacks are called on the main thread.
+    """A process that exchanges JSON lines; its callbacks are called on the main thread.
 
-    After `kill` no callback comes any more. A process is started once; for another
-    run after its end make another one.
+    No callback is called after `kill`. A process can be started only once.
     """
 
     @property
@@ -47,19 +46,19 @@ class ChildProcess(Protocol):
         """Whether it was started and has not ended."""
 
     def start(self, on_line: OnLine, on_exit: OnExit) -> None:
-        """Start it; `on_line` hears each line of stdout, `on_exit` its end, once."""
+        """Start it; `on_line` gets each line of stdout, `on_exit` is called once, when it ends."""
 
     def send(self, line: str) -> None:
-        """Write `line` and a line break to its stdin; ignored where it has ended."""
+        """Write `line` and a line break to its stdin; does nothing if it has ended."""
 
     def wait(self, seconds: float) -> None:
-        """Hear what it says next, for callers that have no event loop; at most `seconds`."""
+        """Wait up to `seconds` for its next output, for callers without an event loop."""
 
     def wait_for_finished(self, seconds: float) -> None:
-        """Come back when it has ended, or after `seconds`."""
+        """Wait until it has ended, at most `seconds`."""
 
     def kill(self) -> None:
-        """End it and all its children at once; nothing is heard of it any more."""
+        """Kill it and all its children; no callback is called any more."""
 
 
 class LineReader:
@@ -74,7 +73,7 @@ class LineReader:
 
 
 class QtProcess:
-    """A ChildProcess by Qt's QProcess: its signals arrive in Slicer's event loop.
+    """A ChildProcess with QProcess, whose signals arrive in Slicer's event loop.
 
     `environment` is added to Slicer's own.
     """
@@ -104,7 +103,7 @@ class QtProcess:
 
     @property
     def pid(self) -> int:
-        """Its number in the system, 0 while it does not run."""
+        """Its process ID, 0 while it does not run."""
         return int(self._process.processId())
 
     def start(self, on_line: OnLine, on_exit: OnExit) -> None:
@@ -171,7 +170,7 @@ def worker_process(library_root: Path) -> QtProcess:
 
 
 def slicer_python() -> str:
-    """The Python that Slicer brings for processes beside it, or the one that runs this.
+    """Slicer's Python for child processes, or the one that runs this.
 
     Slicer starts its own scripted command line modules by python-real, too: the launcher
     PythonSlicer would stand between the child and its stdin.
@@ -183,7 +182,7 @@ def slicer_python() -> str:
 
 
 def kill_process_tree(pid: int) -> None:
-    """Kill `pid` and its descendants; where it is a launcher, its child is Python.
+    """Kill `pid` and its descendants: `pid` may be a launcher whose child is Python.
 
     Does nothing while psutil itself is being installed; pip has no children.
     """

@@ -60,7 +60,7 @@ def open_model(path: Path) -> ModelChoice:
 def unverified_classes(card: dict[str, Any]) -> tuple[str, ...]:
     """Keys of the classes that the card says were never verified on real CT.
 
-    A card that says nothing of a class has not verified it.
+    A class that the card does not mention counts as never verified.
     """
     from M3LungScreenLib.classes import CLASS_KEYS
 

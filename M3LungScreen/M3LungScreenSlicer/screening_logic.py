@@ -39,19 +39,19 @@ WAIT_SECONDS = 1.0
 
 
 class VolumeRemoved(Exception):
-    """The CT was removed while it was screened; the message says so."""
+    """The CT was removed during the screening; the message says so."""
 
 
 class ScreeningFailed(RuntimeError):
-    """A run without a result, for callers that wait; the message is the sentence of the status."""
+    """A run without a result; the message is that of its status."""
 
 
 class ScreeningLogic:
     """Screens volumes of `scene`; `make_child` makes the process, by default Qt's.
 
     Both are arguments so that tests give another, as is `installer`. `folder` is where
-    temporary files go. `status.state` says what goes on: nothing, a screening, or an
-    installation.
+    temporary files go. `status.state` is idle, or the state of a screening or
+    an installation.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ScreeningLogic:
 
     @property
     def status(self) -> Status:
-        """Where the screening or the installation stands."""
+        """The state of the screening or installation."""
         if self._installer.running:  # begun here or by the sample data
             return Status(State.INSTALLING, message=self._installer.line)
         return self._status
@@ -92,7 +92,7 @@ class ScreeningLogic:
         Of a sequence the frame shown now is screened. With `keep_previous` the result comes
         beside an earlier one of the same volume, not in its place.
 
-        `on_status` hears every change, the end too; on success `on_result` hears
+        `on_status` gets every change, also the last one; on success `on_result` gets
         the nodes first, then `on_status` the state DONE. A volume that cannot be
         screened ends in REFUSED at once. RuntimeError while a run or an installation
         is going on.
@@ -114,7 +114,7 @@ class ScreeningLogic:
         self._session.start(request)
 
     def warm_up(self, on_status: OnStatus = lambda status: None) -> None:
-        """Start the child before the first click, so that the click finds it warm."""
+        """Start the child before the first click, so that the first screening starts sooner."""
         if not (self._session.status.state.busy or self._installer.running):
             self._session.on_change = partial(self._set_status, on_status=on_status)
             self._session.warm_up()
@@ -126,7 +126,7 @@ class ScreeningLogic:
     def install(self, plan: Plan, on_status: OnStatus = lambda status: None) -> None:
         """Carry out `plan` without waiting; the end is INSTALLED or NOT_INSTALLED.
 
-        `on_status` hears INSTALLING with each line of pip, then the end.
+        `on_status` gets INSTALLING with each line of pip, then the final state.
         InstallationRefused while something else is going on.
         """
         if self._session.status.state.busy:
@@ -148,13 +148,13 @@ class ScreeningLogic:
             on_status(self.status)
 
     def stop_idle_child(self) -> None:
-        """End an idle child, with the memory that it holds on CPU and GPU; ignored in a run."""
+        """Stop the idle child, to free its CPU and GPU memory; does nothing during a screening."""
         self._session.stop_if_idle()
 
     def close(self) -> None:
         """End the child and delete the temporary files; a later start works again.
 
-        An installation goes on; `stop_installation` ends it.
+        An installation continues; `stop_installation` ends it.
         """
         self._session.close()
         self._status = Status()
@@ -163,7 +163,7 @@ class ScreeningLogic:
             self._temporary_folder = None
 
     def stop_installation(self) -> None:
-        """End an installation without a word; no package is left half written."""
+        """End an installation without a message; no package is left half written."""
         self._installer.close()
 
     def screen(
@@ -177,7 +177,7 @@ class ScreeningLogic:
     ) -> SceneResult:
         """Screen and wait, for the console and scripts; in the same child as the panel.
 
-        Raises ScreeningFailed with the sentence a person would have been shown.
+        Raises ScreeningFailed with the message that the panel would show.
         """
         self._check_ready(model)
         found: list[SceneResult] = []
@@ -264,7 +264,7 @@ class ScreeningLogic:
         try:
             if self._temporary_folder is None:
                 self._temporary_folder = Path(tempfile.mkdtemp(prefix="M3LungScreen-", dir=parent))
-                # Also where nobody closes this logic.
+                # Also if this logic is never closed.
                 weakref.finalize(self, shutil.rmtree, self._temporary_folder, ignore_errors=True)
             folder = self._temporary_folder / f"run-{self._runs}"
             folder.mkdir()
@@ -281,7 +281,7 @@ class ScreeningLogic:
     def _finish_run(
         self, request: Request, status: Status, add: AddResult, on_result: OnResult
     ) -> Status:
-        """The end of a run: its nodes if it is done, its files gone however it ended."""
+        """Add the nodes of a run that is done; delete its files in any case."""
         if status.state is State.DONE:
             status = self._add_to_scene(request.out, status, add, on_result)
         # What a cancelled child still maps cannot go on Windows; `close` takes it away.
@@ -311,7 +311,7 @@ class ScreeningLogic:
     def _add_result(
         self, volume: Any, exported: ExportedVolume, keep_previous: bool, folder: Path
     ) -> Any:
-        """The result in the scene, if the CT is still there and has the grid it was read with."""
+        """Add the result to the scene if the CT is still there and has the same grid."""
         if not self.scene.IsNodePresent(volume):
             raise VolumeRemoved(
                 translate(

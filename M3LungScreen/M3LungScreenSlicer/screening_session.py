@@ -1,4 +1,4 @@
-"""From a click to a result: the states of one screening over a child process.
+"""The states of a screening that runs in a child process.
 
     idle ─ start ─▶ starting ─ hello ─▶ running ─▶ provisional ─▶ done
                         │                  │            │
@@ -36,7 +36,7 @@ MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory")
 
 
 class State(Enum):
-    """Where a screening stands."""
+    """The state of a screening or an installation."""
 
     IDLE = "idle"
     STARTING = "starting"
@@ -70,15 +70,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Status:
-    """What a person may be told now; every change makes a new one.
+    """The current state and what the panel shows of it; every change makes a new one.
 
     `step` is one of events.STEPS or '', `fraction` 0 to 1 of the whole run,
     `seconds_left` None while unknown. `message` is one sentence where the state is
     refused, failed or cancelled, and pip's last line while installing; `kind` is the word
     for programs beside it, `details` the child's last lines. `replaced` are packages that
-    Slicer had loaded when they were replaced. `notices` are sentences said on the way (a
+    Slicer had loaded when they were replaced. `notices` are messages during the run (a
     GPU that ran out of memory). `provisional` is the event of that name as a dict, `result`
-    the folder that the child has written. `hello` is what the child said of itself:
+    the folder that the child has written. `hello` is the first event of the child:
     version, packages, devices (each with name, description, free_mb).
     """
 
@@ -97,7 +97,7 @@ class Status:
 
 
 class ScreeningSession:
-    """Runs one request after another in a warm child; tells every change to `on_change`."""
+    """Runs one request after another in the same child; `on_change` gets every change."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class ScreeningSession:
 
     @property
     def child(self) -> ChildProcess | None:
-        """The running child, for who has to wait for its lines."""
+        """The running child, for callers that wait for its lines."""
         return self._child
 
     def warm_up(self) -> None:
@@ -136,7 +136,7 @@ class ScreeningSession:
             self._send_request()
 
     def cancel(self) -> None:
-        """Stop the run; the state is `cancelled` at once, and nothing more is heard of it."""
+        """Stop the run; the state is `cancelled` at once."""
         if not self.status.state.busy:
             return
         if self._child is not None and self._pending is None:
@@ -148,12 +148,12 @@ class ScreeningSession:
         )
 
     def stop_if_idle(self) -> None:
-        """End the child if it is idle, with the memory that it holds; the next start makes one."""
+        """End the child if it is idle, to free its memory; the next start makes another one."""
         if not self.status.state.busy:
             self.close()
 
     def close(self) -> None:
-        """End the child and its children; the session is idle and can start anew."""
+        """Kill the child and its children; `start` works again afterwards."""
         if self._child is not None:
             self._child.kill()
         self._child = self._hello = self._pending = None
@@ -213,14 +213,14 @@ def status_after(status: Status, event: dict[str, Any], seconds: float) -> Statu
 
 
 def fraction_done(event: dict[str, Any]) -> float:
-    """The share of the whole run that a progress event stands for, 0 to 1."""
+    """The fraction of the run that is done at a progress event, 0 to 1."""
     steps = list(STEP_SHARES)
     before = sum(STEP_SHARES[step] for step in steps[: steps.index(event["step"])])
     return before + STEP_SHARES[event["step"]] * event["done"] / max(event["total"], 1)
 
 
 def exit_message(how: Exit) -> str:
-    """One sentence on a child that ended by itself, with what to do."""
+    """Why the child ended, in one sentence with what to do."""
     if how.status is None:
         return translate(
             "M3LungScreen", "The screening process could not be started. Reinstall the extension."

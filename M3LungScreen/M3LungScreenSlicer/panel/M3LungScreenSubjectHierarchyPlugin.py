@@ -27,7 +27,7 @@ class M3LungScreenSubjectHierarchyPlugin(AbstractScriptedSubjectHierarchyPlugin)
         AbstractScriptedSubjectHierarchyPlugin.__init__(self, scriptedPlugin)
 
     def canOwnSubjectHierarchyItem(self, itemID: int) -> float:
-        """An offer for volumes, no role of its own."""
+        """It owns no items."""
         return 0.0
 
     def itemContextMenuActions(self) -> list[Any]:

@@ -41,7 +41,7 @@ class ChartView:
         self._connect_views()
 
     def hide(self) -> None:
-        """Back to the user's layout, unless the user has left the plot for another one since."""
+        """Restore the user's layout, unless the user has chosen another one since."""
         self._disconnect_views()
         manager = slicer.app.layoutManager()
         if manager is not None and self._former_layout is not None:
@@ -51,7 +51,7 @@ class ChartView:
         self._former_layout = self._result = None
 
     def _connect_views(self) -> None:
-        """To the plots of the present layout, which are made when it first comes."""
+        """Connect to the plots of the current layout, which exist once it was shown."""
         self._disconnect_views()
         manager = slicer.app.layoutManager()
         for number in range(manager.plotViewCount):
@@ -71,7 +71,7 @@ class ChartView:
             series = slicer.mrmlScene.GetNodeByID(series_ids.GetValue(i))
             points = selections.GetItemAsObject(i)
             table = self._result.slices_table
-            # The line at the current slice is a series, too, with a table of its own.
+            # The line at the current slice is another series, with its own table.
             if series and series.GetTableNode() is table and points.GetNumberOfValues():
                 self._jump(slice_of_row(table, points.GetValue(0)))
                 return

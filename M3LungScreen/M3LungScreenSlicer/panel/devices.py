@@ -1,4 +1,4 @@
-"""Where to compute: automatic, or one of the devices that the child process found."""
+"""The device selector: automatic, or one of the devices that the child process found."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MIB_PER_GB = 1024
 
 
 class DeviceSelector:
-    """Fills the device selector; `chosen` hears what the logic takes as `device`."""
+    """Fills the device selector; `on_selected` gets the logic's `device`."""
 
-    def __init__(self, ui: Any, chosen: Callable[[str], None]) -> None:
+    def __init__(self, ui: Any, on_selected: Callable[[str], None]) -> None:
         self.box = ui.deviceSelector
-        self._chosen = chosen
+        self._on_selected = on_selected
         self._names: list[str] = []
         self._shown: list[Mapping[str, Any]] = []
-        self.box.connect("activated(int)", lambda index: self._chosen(self._names[index]))
+        self.box.connect("activated(int)", lambda index: self._on_selected(self._names[index]))
         self.show_devices(())
 
     @property
@@ -45,7 +45,7 @@ class DeviceSelector:
         self.select(before)
 
     def select(self, name: str) -> None:
-        """Choose a device; one that is not here becomes automatic."""
+        """Select a device; automatic if it is not on this computer."""
         self.box.currentIndex = self._names.index(name) if name in self._names else 0
 
 

@@ -1,4 +1,4 @@
-"""The form bound to the scene's parameter node, and set free again without a trace."""
+"""Connects the form to the scene's parameter node, and disconnects it completely."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PROPERTY = "SlicerParameterName"
 
 
 class FormBinding:
-    """Two-way from the start until `disconnect`; `changed` hears of every change after the form.
+    """Connected both ways until `disconnect`; `changed` is called after the form was updated.
 
-    `connectGui` would do but for two faults of Slicer 5.10: it gives no tag to disconnect
-    by, and what it observes is observed for ever (Slicer's pull requests 8667 and 9063).
+    `connectGui` is not used because of two bugs of Slicer 5.10: it returns no tag for
+    `disconnectGui`, and its observers are never removed (Slicer's pull requests 8667 and 9063).
     """
 
     def __init__(self, parameters: Any, ui: Any, changed: Callable[..., None]) -> None:
@@ -26,7 +26,7 @@ class FormBinding:
         self._observe(vtkCommand.ModifiedEvent, changed)
 
     def disconnect(self) -> None:
-        """No connection and no observer is left; the values stay."""
+        """Remove all connections and observers; the values are kept."""
         self._parameters.disconnectGui(self._gui_tag)
         for tag in self._observers:
             self._parameters.parameterNode.RemoveObserver(tag)

@@ -11,7 +11,7 @@ from . import slice_views
 # Pixels. Slicer scales a legend's texts with its box, whatever their font size, and the box
 # with the view.
 WIDTH, WIDTH_WITH_NAMES, HEIGHT = 44, 88, 110
-# Shares of a view: the map's legend stands left, that of the diseases right.
+# Fractions of a view: the legend of the map is on the left, that of the diseases on the right.
 AT_LEFT, AT_RIGHT, LARGEST = 0.02, 0.98, 0.3
 
 

@@ -1,4 +1,4 @@
-"""The models to choose from, the card of the chosen one, and packages from a folder."""
+"""The model selector and the card of the selected model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODELS_FOLDER_KEY = "M3LungScreen/ModelsFolder"
 
 
 class ModelManager:
-    """Fills the model selector; `chosen` hears the folder when the user chooses another."""
+    """Fills the model selector; `on_model_selected` gets the folder of another model."""
 
     def __init__(self, ui: Any, on_model_selected: Callable[[str], None]) -> None:
         self.ui = ui
@@ -55,7 +55,7 @@ class ModelManager:
         return backbone_of(self.current.folder) if self.current else ""
 
     def refresh(self, folder: str = "") -> None:
-        """Look again at what is on disk; keep `folder` chosen, or what was."""
+        """List the models on disk again; `folder`, or the current model, stays selected."""
         before = folder or (str(self.current.folder) if self.current else "")
         user_folder = qt.QSettings().value(MODELS_FOLDER_KEY)
         self._models = list_models(Path(user_folder) if user_folder else None)
@@ -82,7 +82,7 @@ class ModelManager:
         return [each.folder for each in self._models]
 
     def problem(self) -> str:
-        """One sentence why the chosen model cannot be used, '' where it can."""
+        """Why the selected model cannot be used, in one sentence; '' if it can."""
         if self.current is None:
             return translate(
                 "M3LungScreen", "No model was found. Open a model bundle under Models."
@@ -118,7 +118,7 @@ class ModelManager:
 
 
 def selector_text(model: ModelChoice) -> str:
-    """A model's line in the selector; one that cannot be used bears a sign."""
+    """A model's line in the selector, with a sign if it cannot be used."""
     return ("⚠ " if model.problem else "") + model.label
 
 

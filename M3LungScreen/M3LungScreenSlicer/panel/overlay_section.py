@@ -35,7 +35,7 @@ class OverlaySection:
         ui.segmentationButton.connect("clicked(bool)", self.onConvertToSegmentation)
 
     def show_result(self, result: SceneResult | None) -> None:
-        """The result whose overlays are meant; those of another leave the views."""
+        """Show the overlays of this result; those of another are removed from the views."""
         if self._result is not None and (result is None or result.node is not self._result.node):
             self._hide_result(self._result)
         self._result, self._applied = result, {}
@@ -90,7 +90,7 @@ class OverlaySection:
         return [each for each in titled if each[0] is not None]
 
     def _hide_result(self, result: SceneResult) -> None:
-        """The layers and legends of `result`, and nothing that is not its own."""
+        """Remove the layers and legends of `result`, and nothing else."""
         for node, title in self._legends():
             show_legend(node, title, False)
         self._clear_layers(["Foreground", "Label"])
@@ -109,7 +109,7 @@ class OverlaySection:
                     getattr(views, f"Set{layer}VolumeID")(None)
 
     def _restore_segmentation(self, segments: Any) -> None:
-        """Show a segmentation that was hidden with its CT, unless a later run outdated it."""
+        """Show a segmentation that was hidden with its CT, unless it is outdated."""
         if segments is not None and segments.GetID() in self._hidden_segmentations:
             self._hidden_segmentations.remove(segments.GetID())
             if not segmentation.is_outdated(segments):

@@ -16,7 +16,7 @@ from ..installation import InstallationRefused, Plan
 class PackageSection:
     """Asks, then calls `install` with a plan; `show_message` gets the reason if it cannot.
 
-    `backbone` tells that of the chosen model, which decides what it needs.
+    `backbone` returns the selected model's, which decides on the packages.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class ResearcherSection:
 
     @property
     def shows_attention(self) -> bool:
-        """Whether a map is chosen, which every slice has of its own."""
+        """Whether a map is selected; every slice has its own."""
         return self.ui.attentionSelector.currentIndex >= FIRST_WINDOW + MEAN
 
     def attention(self, result: SceneResult | None, entry: dict[str, Any] | None) -> Any:
@@ -66,7 +66,7 @@ class ResearcherSection:
     def show_slice(
         self, result: SceneResult | None, entry: Mapping[str, Any] | None, with_crop: bool
     ) -> None:
-        """The `slices` entry where the axial view stands."""
+        """Show the `slices` entry of the axial view's position."""
         self._result, self._entry = result, entry
         crop = entry["crop"] if entry else None
         if with_crop and result is not None and entry is not None and crop is not None:
@@ -91,7 +91,7 @@ class ResearcherSection:
 
 
 def window_name(center_hu: int) -> str:
-    """An HU window for people."""
+    """The name of an HU window."""
     return translate("M3LungScreen", "Window level {hu} HU").format(
         hu=str(center_hu).replace("-", "−")
     )

@@ -1,4 +1,4 @@
-"""Save what a result has to say: the report for browsers and as PDF, the tables."""
+"""Saves a result: the report as HTML and PDF, and the tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_NAME = 80
 
 
 class SaveSection:
-    """Three buttons; says below them what was written, or why not."""
+    """Three buttons; a message below them says what was written, or why not."""
 
     def __init__(self, ui: Any, result: Callable[[], SceneResult | None]) -> None:
         self.ui = ui
@@ -31,7 +31,7 @@ class SaveSection:
         ui.saveCsvButton.connect("clicked(bool)", self.onSaveTables)
 
     def show_result(self, result: SceneResult | None) -> None:
-        """Forget what was said of another result; no report, no buttons for it."""
+        """Clear the message; disable the report's buttons if there is no report."""
         self._show_message("")
         self._update_buttons()
 
@@ -179,7 +179,7 @@ def write_table(node: Any, path: Path) -> None:
 
 
 def saved_message(*paths: Path) -> str:
-    """What was written, for people."""
+    """The message that these files were written."""
     return translate("M3LungScreen", "Saved {paths}.").format(
         paths=", ".join(str(each) for each in paths)
     )

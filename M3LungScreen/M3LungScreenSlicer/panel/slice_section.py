@@ -1,4 +1,4 @@
-"""What the network says of the current slice, and the ways to other slices."""
+"""The network's output for the current slice, the table of slices, and the buttons."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLASS_COLUMN = 1
 
 
 class SliceSection:
-    """Follows the scrolling; `jump` is called with the index of a clicked row's slice."""
+    """Shows the current slice; `jump` gets the index of a clicked row's slice."""
 
     def __init__(self, ui: Any, jump: Callable[[int], None]) -> None:
         self.ui = ui
@@ -56,7 +56,7 @@ class SliceSection:
         self.show_slice(None)
 
     def show_slice(self, entry: Mapping[str, Any] | None) -> None:
-        """The `slices` entry where the axial view stands; None outside the CT."""
+        """Show the `slices` entry of the axial view's position; None outside the CT."""
         self.ui.sliceLabel.text = slice_text(entry)
         row = self._rows.get(entry["index"]) if entry else None
         if row is None:
@@ -66,7 +66,7 @@ class SliceSection:
             self.ui.sliceTable.scrollToItem(self.ui.sliceTable.item(row, 0))
 
     def enable_navigation(self, before: bool, after: bool) -> None:
-        """Whether there is a suspicious slice before and after this one."""
+        """Enable the buttons to the suspicious slices before and after this one."""
         ui = self.ui
         ui.previousButton.enabled, ui.nextButton.enabled = before, after
         ui.previousButton.toolTip = (
@@ -122,7 +122,7 @@ def slice_text(entry: Mapping[str, Any] | None) -> str:
 
 
 def annotation_text(entry: Mapping[str, Any] | None) -> str:
-    """The slice in one plain line for the slice view, '' where nothing is known."""
+    """The slice in one line of plain text for the slice view, '' if it was not screened."""
     if entry is None or not entry["screened"]:
         return ""
     called = entry["predicted"]

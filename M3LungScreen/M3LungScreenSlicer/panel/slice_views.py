@@ -1,4 +1,4 @@
-"""The slice views: where the axial one stands, jumps, and text at its edge."""
+"""The slice views: the position of the axial one, jumps, and its annotation."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def composite_nodes() -> list[Any]:
 
 
 def nearest_point(node: Any, anchor: Point) -> Point:
-    """Where the plane of a slice view is nearest to `anchor`, RAS mm.
+    """The point of a slice view's plane nearest to `anchor`, RAS mm.
 
-    Its middle will not do: a reader may have moved the CT out of it.
+    Not the center of the view: the user may have moved the CT out of it.
     """
     matrix = node.GetSliceToRAS()
     normal = [matrix.GetElement(row, 2) for row in range(3)]

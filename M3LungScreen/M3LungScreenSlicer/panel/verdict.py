@@ -42,14 +42,14 @@ class VerdictPanel:
         )
 
     def show_waiting(self) -> None:
-        """A run has begun and has said nothing yet."""
+        """A screening has started and has no result yet."""
         self._show_words(
             translate("M3LungScreen", "Screening…"),
             translate("M3LungScreen", "A provisional verdict will appear shortly."),
         )
 
     def show_stopped(self) -> None:
-        """A run ended without a result; the message below the button says why."""
+        """A screening ended without a result; the reason is in the message below the button."""
         self._show_words(
             translate("M3LungScreen", "No result."),
             translate("M3LungScreen", "See the message above."),

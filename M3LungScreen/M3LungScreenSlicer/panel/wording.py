@@ -1,4 +1,4 @@
-"""A result in words: rich text from result.json's plain values, without Qt.
+"""The texts of a result: rich text from result.json's values, without Qt.
 
 Whatever comes from outside is escaped. Colours are the classes' own, always beside
 a sign of another shape and the name; all other text has the palette's colour.
@@ -39,7 +39,7 @@ def class_name(key: str) -> str:
 
 
 def class_with(key: str, number: str) -> str:
-    """A class and a number that no line break parts."""
+    """A class and a number, without a line break between them."""
     name = escape(class_by_key(key).name).replace("-", "\N{NON-BREAKING HYPHEN}")
     return f"{sign(key)}&nbsp;{name}&nbsp;{number.replace(' ', '&nbsp;')}"
 
@@ -80,7 +80,7 @@ def large_text(verdict: str, words: str) -> str:
 
 
 def certainty(content: Content) -> str:
-    """How sure the network is, and what comes next; the reasons where it is indeterminate."""
+    """The probabilities of the two most likely classes, or why the verdict is indeterminate."""
     patient = content["patient"]
     if not patient:
         return translate(
@@ -108,7 +108,7 @@ def probabilities(content: Content) -> Mapping[str, float] | None:
 
 
 def single_class(content: Content) -> str | None:
-    """What the only screened slice is called."""
+    """The class of the only screened slice."""
     return next((each["predicted"] for each in content["slices"] if each["predicted"]), None)
 
 
@@ -201,7 +201,7 @@ def _row(name: str, cells: Sequence[str], tag: str = "td") -> str:
 
 
 def origin(content: Content) -> str:
-    """Three lines: the model, how many slices it looked at, how long that took and where."""
+    """Three lines: the model, the number of screened slices, the time and the device."""
     model, settings = content["model"], content["settings"]
     screened = translate("M3LungScreen", "{n} of {of} slices with lung").format(
         n=settings["slices_screened"], of=settings["slices_informative"]
@@ -219,7 +219,7 @@ def origin(content: Content) -> str:
 
 
 def origin_details(content: Content) -> str:
-    """What the model was made from and what it is known to get wrong, '' where nothing is said."""
+    """The notes of the model card: training data and known errors; '' without notes."""
     return bullets([escape(note) for note in content["model"]["notes"]]).removeprefix("<br>")
 
 
@@ -248,7 +248,7 @@ def frame_note(frame: Mapping[str, Any], another_is_shown: bool) -> str:
 
 
 def device_name(device: str) -> str:
-    """'cpu' and 'cuda:0' for people."""
+    """'cpu' and 'cuda:0' as shown to the user."""
     if device == "cpu":
         return translate("M3LungScreen", "CPU")
     return (
@@ -264,7 +264,7 @@ def duration(seconds: float) -> str:
 
 
 def unverified_note(key: str, unverified: Sequence[str]) -> str:
-    """Said beside the bar of a class never verified on real CT, else ''."""
+    """The note next to the bar of a class never verified on real CT, else ''."""
     return "⚠ " + translate("M3LungScreen", "unverified") if key in unverified else ""
 
 
@@ -278,7 +278,7 @@ def unverified_legend(unverified: Sequence[str]) -> str:
 
 
 def steps() -> dict[str, str]:
-    """What is being done, by the name of the library's step; '' is before the first."""
+    """Texts by the name of the library's step; '' is before the first."""
     return {
         "": translate("M3LungScreen", "Starting"),
         "read": translate("M3LungScreen", "Reading the CT"),
@@ -291,7 +291,7 @@ def steps() -> dict[str, str]:
 
 
 def step(name: str, seconds_left: float | None) -> str:
-    """What is being done, and how long the rest will take if that is known."""
+    """The current step, and the remaining time if it is known."""
     words = steps().get(name, name)
     if seconds_left is None:
         return f"{words}…"
@@ -301,7 +301,7 @@ def step(name: str, seconds_left: float | None) -> str:
 
 
 def installing(line: str) -> str:
-    """pip's last line, shortened in the middle: its end tells how far a download is."""
+    """pip's last line, shortened in the middle: the progress of a download is at its end."""
     half = LONGEST_LINE // 2
     short = line if len(line) <= LONGEST_LINE else f"{line[:half]}…{line[-half:]}"
     return translate("M3LungScreen", "Installing … {line}").format(line=short).strip()

@@ -10,9 +10,9 @@ from .scene_result import SceneResult
 from .tables import CLASS_COLUMNS, fill_mark_table
 
 GREY = (0.45, 0.45, 0.45)
-# A marker of its own for each class: colour alone carries nothing.
+# Each class has its own marker, for readers who cannot tell the colors apart.
 MARKERS = ("Circle", "Square", "Diamond", "Cross")
-# The legend stands right, over this much more than the slices need.
+# The legend is on the right; the x axis is longer by this share to make room for it.
 ROOM_FOR_LEGEND = 0.25
 
 

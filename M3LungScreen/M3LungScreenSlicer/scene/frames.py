@@ -1,4 +1,4 @@
-"""Frames of a sequence: which one a volume shows, and which one a result is of."""
+"""Frames of a sequence: which one a volume shows, and which one was screened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .scene_result import SceneResult
 
 
 def frame_of(volume: Any) -> dict[str, Any]:
-    """The frame that a sequence shows in `volume`: its 'number' from 0, and 'words' for people.
+    """The frame that a sequence shows in `volume`: 'number' from 0, and 'words' that describe it.
 
     Empty for a volume in which no sequence shows its frames.
     """

@@ -8,7 +8,7 @@ FOLDER = "M3LungScreen"
 
 
 def add_to_hierarchy(scene: Any, volume: Any, nodes: list[Any]) -> int:
-    """Put `nodes` in a folder beside `volume`, under its study; returns the folder's item.
+    """Put `nodes` into a folder next to `volume`, in its study; returns the folder's item.
 
     Nodes that are hidden from editors stay out of the tree.
     """
@@ -27,7 +27,7 @@ def add_to_hierarchy(scene: Any, volume: Any, nodes: list[Any]) -> int:
 
 
 def remove_folder(scene: Any, node: Any) -> None:
-    """Remove the folder that `add_to_hierarchy` made around `node`, once it is to be empty."""
+    """Remove the folder of results that contains `node`; its nodes are about to be removed."""
     import slicer
 
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -37,13 +37,13 @@ def remove_folder(scene: Any, node: Any) -> None:
 
 
 def _item(tree: Any, node: Any, parent: int) -> int:
-    """The item of `node`; in an application it is there already."""
+    """The item of `node`; the Slicer application has created it already."""
     item = tree.GetItemByDataNode(node)
     return item if item != tree.GetInvalidItemID() else tree.CreateItem(parent, node)
 
 
 def _folder_of(tree: Any, node: Any) -> int:
-    """The folder around `node`, 0 where it lies in none of ours."""
+    """The item of the result folder that contains `node`, 0 if there is none."""
     item = tree.GetItemByDataNode(node)
     parent = tree.GetItemParent(item) if item else 0
     return parent if parent and tree.GetItemAttribute(parent, FOLDER) == "folder" else 0

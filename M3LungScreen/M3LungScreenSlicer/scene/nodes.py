@@ -1,4 +1,4 @@
-"""Nodes of a scene: found, made once, removed with what only they use."""
+"""Finds, adds and removes nodes of a scene."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def existing_or_new(scene: Any, node: Any, kind: str, name: str) -> Any:
 
 
 def new_unsaved(scene: Any, kind: str, name: str) -> Any:
-    """A new node for the views alone: not saved, in no list and no tree of Slicer's.
+    """A new node for the views only: not saved, and not listed in Slicer.
 
     One a scene of each kind and name.
     """
     node = scene.CreateNodeByClass(kind)
     node.UnRegister(None)  # the scene holds it from here on
     node.SetName(name)
-    # Gives it an ID of its own: a saved view that shows it would, opened again, show whichever
-    # volume gets its number.
+    # A singleton has a fixed ID: otherwise a saved view that shows it could, when opened, show
+    # another volume that got the same ID.
     node.SetSingletonTag(name.replace(" ", ""))
     node.SetSaveWithScene(False)
     # Before it is in the scene, where the subject hierarchy would make an item for it.
@@ -39,7 +39,7 @@ def new_unsaved(scene: Any, kind: str, name: str) -> Any:
 
 
 def remove_nodes(scene: Any, nodes: list[Any]) -> None:
-    """Remove `nodes` with their display and storage nodes and their subject hierarchy items."""
+    """Remove `nodes` with their display nodes, storage nodes and subject hierarchy items."""
     import slicer
 
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -56,7 +56,7 @@ def remove_nodes(scene: Any, nodes: list[Any]) -> None:
 def _display_and_storage_nodes(node: Any) -> list[Any]:
     found = []
     if node.IsA("vtkMRMLDisplayableNode"):
-        # A legend before the display node that it stands on.
+        # A color legend before the display node that it refers to.
         numbers = reversed(range(node.GetNumberOfDisplayNodes()))
         found += [node.GetNthDisplayNode(i) for i in numbers]
     if node.IsA("vtkMRMLStorableNode"):

@@ -1,4 +1,4 @@
-"""Screenings brought into the scene, found there again, and deleted."""
+"""Adds results to the scene, finds them there, and deletes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tables import fill_involvement_table, fill_mark_table, fill_slices_table
 
 # Set on the segmentation of a former run.
 OUTDATED_ATTRIBUTE = "M3LungScreen.outdated"
-# What a result is made of: role of the reference, class of the node, its name after the CT's.
+# The nodes of a result: role of the reference, class of the node, its name after the CT's.
 PARTS = {
     "location_map": ("vtkMRMLScalarVolumeNode", "lesion location map"),
     "label_map": ("vtkMRMLLabelMapVolumeNode", "lesions by disease"),
@@ -40,10 +40,10 @@ def add_result(
     frame: Mapping[str, Any] | None = None,
     keep_previous: bool = False,
 ) -> SceneResult:
-    """Bring the result folder that the child wrote for `volume` into the scene.
+    """Add the result folder that the child wrote for `volume` to the scene.
 
     A second run on the same volume fills the nodes of the latest one, or with `keep_previous`
-    makes nodes of its own. `frame` is what frames.frame_of said when it was handed over.
+    makes nodes of its own. `frame` is what frames.frame_of returned at export.
     Raises OSError, the scene untouched, where the folder is not complete.
     """
     _check_complete(folder, volume)
@@ -127,7 +127,7 @@ def _made_part(scene: Any, result: SceneResult, role: str) -> Any:
 
 
 def _mark_outdated(segmentation: Any) -> None:
-    """Hide what a former run found; it may hold a reader's own work, so it stays."""
+    """Hide the segmentation of an earlier run; it may contain manual edits, so it is kept."""
     if segmentation is not None:
         segmentation.SetAttribute(OUTDATED_ATTRIBUTE, "1")
         segmentation.GetDisplayNode().SetVisibility(False)

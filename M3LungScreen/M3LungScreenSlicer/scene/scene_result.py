@@ -101,7 +101,7 @@ class SceneResult:
         return self.node.GetNodeReference(f"M3LungScreen.{role}")
 
     def set_part(self, role: str, node: Any) -> None:
-        """Let `node` belong to this result; it goes when the result is deleted."""
+        """Make `node` part of this result; it is deleted with the result."""
         node.SetAttribute(RESULT_ATTRIBUTE, role)
         self.node.SetNodeReferenceID(f"M3LungScreen.{role}", node.GetID())
 

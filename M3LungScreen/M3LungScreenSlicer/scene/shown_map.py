@@ -1,7 +1,7 @@
-"""What the views show of the location map where slices called Healthy are left out.
+"""The location map as shown in the views, without the slices classified as Healthy.
 
-The location map itself is the result and is never changed: what is saved or measured is the
-whole of it. The volume made here is for the views alone and is not saved.
+The location map itself is never changed, and is saved and measured as a whole. The volume made
+here is only for the views and is not saved.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HIDDEN = -1.0
 
 
 def map_to_show(result: SceneResult, on_healthy: bool) -> Any:
-    """The location map, or a volume that shows it on all slices but those called Healthy.
+    """The location map, or a volume that shows it except on slices classified as Healthy.
 
     That volume covers only the box in which the map is above 0, has the window, colours and
     threshold of the map, and is the same node from result to result.

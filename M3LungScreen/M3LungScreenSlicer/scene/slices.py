@@ -1,4 +1,4 @@
-"""Which slice of a result lies where: for scrolling, charts and jumps."""
+"""Positions of the slices of a result: for scrolling, charts and jumps."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def feet_head_axis(volume: Any) -> int:
 
 
 def most_suspicious(result: SceneResult) -> int | None:
-    """`index` of the slice most telling for the verdict, with which the report begins, too."""
+    """`index` of the most suspicious slice, which is also the first in the report."""
     from M3LungScreenLib.key_slices import most_telling_slices
 
     return next(iter(most_telling_slices(result.content)), None)
 
 
 def suspicious_neighbour(result: SceneResult, index: int, step: int) -> int | None:
-    """The next (`step` 1) or previous (-1) slice not called Healthy, None at the end."""
+    """The next (`step` 1) or previous (-1) slice not classified as Healthy, None at the end."""
     slices = result.content["slices"]
     index += step
     while 0 <= index < len(slices):
@@ -60,6 +60,6 @@ def suspicious_neighbour(result: SceneResult, index: int, step: int) -> int | No
 
 
 def healthy_slices(result: SceneResult) -> list[int]:
-    """Indices of the slices on which the location map hides unless asked."""
+    """Indices of slices classified as Healthy, on which the location map is hidden by default."""
     slices = result.content["slices"]
     return [each["index"] for each in slices if each["predicted"] == "healthy"]

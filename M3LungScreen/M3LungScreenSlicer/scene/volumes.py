@@ -1,4 +1,4 @@
-"""A CT out of the scene: what may be screened, and its way into a file that is mapped."""
+"""Which volumes can be screened, and how their voxels are exported for the child process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from .frames import frame_of
 from .nodes import RESULT_ATTRIBUTE, nodes_of_class
 
-# Axes of a scanner are square; what bends more is a shear that no image format can say.
+# The axes of a CT are at right angles; no image format can store a shear.
 LARGEST_COSINE_BETWEEN_AXES = 1e-4
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 SEVERAL_VALUES = (
@@ -43,7 +43,7 @@ class VolumeRefused(Exception):
 
 
 def problem_with(node: Any) -> str:
-    """One sentence why `node` cannot be screened, or '' where it can; None is refused too."""
+    """Why `node`, or None, cannot be screened, in one sentence; '' if it can."""
     if node is None:
         return translate("M3LungScreen", "No volume is selected. Load a chest CT and select it.")
     return (_problem_with_type(node) or _problem_with_geometry(node)).format(name=node.GetName())
@@ -59,8 +59,8 @@ def screenable(scene: Any) -> list[Any]:
 def export_volume(node: Any, folder: Path) -> ExportedVolume:
     """Write the voxels of `node`, linear parent transforms hardened in its geometry.
 
-    The node itself is left as it is. Raises VolumeRefused as `problem_with` says, and where there
-    is no room.
+    The node itself is left as it is. Raises VolumeRefused if `problem_with` finds one,
+    or if the disk is full.
     """
     problem = problem_with(node)
     if problem:
@@ -184,7 +184,7 @@ def _int16_parts(array: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _refusal(check: Callable[[Any], None], value: Any) -> str:
-    """What the library's `check` has against `value`, in its words; '' for nothing."""
+    """The message of the library's `check` if it refuses `value`, else ''."""
     from M3LungScreenLib.errors import InputRefused
 
     try:
