@@ -14,7 +14,7 @@ class PatientClass:
 
     `key` is the name in result.json, `name` the one in data sets and figures,
     `verdict` the wording for clinicians, `color` an sRGB hex value of the
-    colour-blind-safe palette of Okabe and Ito.
+    colour-blind-safe palette of Okabe and Ito, `code` the finding in DICOM and in Slicer.
     """
 
     index: int
@@ -22,13 +22,53 @@ class PatientClass:
     name: str
     verdict: str
     color: str
+    code: "Code"
 
 
+@dataclass(frozen=True)
+class Code:
+    """A coded concept: `scheme` is a DICOM coding scheme designator, SCT for SNOMED CT."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+CATEGORY: Final = Code("64572001", "SCT", "Disease")
+LUNG: Final = Code("39607008", "SCT", "Lung")
 CLASSES: Final = (
-    PatientClass(0, "healthy", "Healthy", "no pneumonia pattern found", "#009E73"),
-    PatientClass(1, "covid19", "COVID-19", "pattern of COVID-19 pneumonia", "#D55E00"),
-    PatientClass(2, "h1n1", "H1N1", "pattern of H1N1 influenza pneumonia", "#56B4E9"),
-    PatientClass(3, "cap", "CAP", "pattern of community-acquired pneumonia", "#CC79A7"),
+    PatientClass(
+        0,
+        "healthy",
+        "Healthy",
+        "no pneumonia pattern found",
+        "#009E73",
+        Code("17621005", "SCT", "Normal"),
+    ),
+    PatientClass(
+        1,
+        "covid19",
+        "COVID-19",
+        "pattern of COVID-19 pneumonia",
+        "#D55E00",
+        Code("840539006", "SCT", "COVID-19"),
+    ),
+    PatientClass(
+        2,
+        "h1n1",
+        "H1N1",
+        "pattern of H1N1 influenza pneumonia",
+        "#56B4E9",
+        Code("442696006", "SCT", "Influenza caused by Influenza A virus subtype H1N1"),
+    ),
+    PatientClass(
+        3,
+        "cap",
+        "CAP",
+        "pattern of community-acquired pneumonia",
+        "#CC79A7",
+        Code("385093006", "SCT", "Community acquired pneumonia"),
+    ),
 )
 CLASS_KEYS: Final = tuple(each.key for each in CLASSES)
 INDETERMINATE: Final = "indeterminate"

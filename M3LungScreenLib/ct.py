@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,6 +93,7 @@ class CTVolume:
     `hu` is int16 `[slice, row, column]`, read-only, and `fill.OUTSIDE_HU` outside the scanned
     image; `geometry` is that of `hu`; `kind` is the type of input ('dicom_series', 'dicom_file',
     'file', 'array'); `series_uid_sha256` is a digest of the DICOM series UID, None for files.
+    `dicom_files` are the files whose slices `hu` shows; no output names them.
     """
 
     hu: np.ndarray
@@ -100,6 +102,7 @@ class CTVolume:
     kind: str = "array"
     series_uid_sha256: str | None = None
     warnings: tuple[tuple[str, str], ...] = field(default=())
+    dicom_files: tuple[Path, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_image(

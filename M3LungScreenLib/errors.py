@@ -4,6 +4,7 @@
     ├── UsageError      2    the command or its arguments are wrong
     ├── InputRefused    3    the input is not a chest CT that can be screened
     ├── ModelRefused    4    the bundle is missing, damaged or of another version
+    ├── NotSent         5    a DICOM node did not accept every object
     └── Cancelled     130    the user stopped it
 
 A message is one or two plain sentences: what is wrong, then what to do. Programs match on
@@ -32,6 +33,10 @@ class InputRefused(M3LungScreenError):
 
 class ModelRefused(M3LungScreenError):
     exit_status = 4
+
+
+class NotSent(M3LungScreenError):
+    exit_status = 5
 
 
 class Cancelled(M3LungScreenError):

@@ -1,5 +1,6 @@
 """Reads any supported CT as a CTVolume that can be screened."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -35,7 +36,8 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
     if path.is_file() and not is_dicom(path):
         check_format(path)
     found = read_dicom(path, series)
-    return _checked(found.image, found.kind, found.series_uid_sha256, found.warnings)
+    volume = _checked(found.image, found.kind, found.series_uid_sha256, found.warnings)
+    return replace(volume, dicom_files=found.files)
 
 
 def _checked(

@@ -193,8 +193,8 @@ class Result:
         # The conversion is its own inverse.
         return [self.volume.stored_slice_index(index) for index in indices]
 
-    def write(self, folder: str | Path) -> Path:
+    def write(self, folder: str | Path, *, dicom: bool = False) -> Path:
         """Write the result folder, completely or not at all; see `outputs.folder.write`."""
         from M3LungScreenLib.outputs.folder import write
 
-        return write(self, Path(folder))
+        return write(self, Path(folder), dicom=dicom)

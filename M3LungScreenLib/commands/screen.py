@@ -10,7 +10,8 @@ from M3LungScreenLib.classes import CLASSES, INDETERMINATE
 from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
 from M3LungScreenLib.engines.choice import DEVICES
 from M3LungScreenLib.events import Finished, Progress
-from M3LungScreenLib.outputs.folder import check_target
+from M3LungScreenLib.outputs.dicom_objects import check_dicom_output, check_packages, sending
+from M3LungScreenLib.outputs.folder import DICOM_FOLDER, check_target
 from M3LungScreenLib.outputs.wording import percent
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.result import Result
@@ -31,6 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--detail", choices=("full", "preview"), default="full", help="preview: at most 24 slices"
     )
     parser.add_argument(
+        "--dicom-out", action="store_true", help="also write DICOM objects (needs DICOM input)"
+    )
+    parser.add_argument(
+        "--send",
+        metavar="TARGET",
+        help="send the DICOM objects to a DICOMweb URL or AETITLE@host:port; implies --dicom-out",
+    )
+    parser.add_argument("--tls", action="store_true", help="send to a DICOM node over TLS")
+    parser.add_argument("--tls-ca", type=Path, metavar="PEM", help="certificates to trust")
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="own certificate")
+    parser.add_argument("--tls-key", type=Path, metavar="PEM", help="key of the own certificate")
+    parser.add_argument(
         "--progress", choices=PROGRESS_STYLES, default="bar", help="jsonl: JSON lines"
     )
 
@@ -38,10 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     with listener_for(arguments.progress) as listen:
         check_target(arguments.out)
+        dicom = arguments.dicom_out or arguments.send is not None
+        if dicom:
+            check_packages()
+        if arguments.send:
+            sending.check_target(arguments.send)
         bundle = load_bundle(arguments.model)
         start = time.perf_counter()
         listen(Progress("read", 0, 1))
         volume = read_ct(arguments.input, series=arguments.series)
+        if dicom:
+            check_dicom_output(volume)
         read_s = time.perf_counter() - start
         listen(Progress("read", 1, 1))
         result = screen(
@@ -55,13 +75,21 @@ def run(arguments: argparse.Namespace) -> int:
         timing = replace(result.timing_s, read=read_s, total=result.timing_s.total + read_s)
         listen(Progress("write", 0, 1))
         result = replace(result, timing_s=timing)
-        folder = result.write(arguments.out)
+        folder = result.write(arguments.out, dicom=dicom)
         listen(Progress("write", 1, 1))
         listen(Finished(str(folder)))
     if arguments.progress != "jsonl":
         print(summary(result, time.perf_counter() - start))
         print(f"Report         {folder / 'report.html'}")
+    if arguments.send:
+        files = sorted((folder / DICOM_FOLDER).iterdir())
+        sending.send(files, arguments.send, _tls_files(arguments))
     return 0
+
+
+def _tls_files(arguments: argparse.Namespace) -> sending.TlsFiles | None:
+    files = sending.TlsFiles(arguments.tls_ca, arguments.tls_cert, arguments.tls_key)
+    return files if arguments.tls or files != sending.TlsFiles() else None
 
 
 def summary(result: Result, seconds: float) -> str:

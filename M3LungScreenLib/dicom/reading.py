@@ -29,6 +29,7 @@ class DicomImage:
     kind: str  # 'dicom_series' of a folder, 'dicom_file' of one file
     series_uid_sha256: str | None
     warnings: Warned = ()
+    files: tuple[Path, ...] = ()  # in the order of the slices, each once
 
 
 def read_dicom(path: Path, wanted: str | None = None) -> DicomImage:
@@ -47,7 +48,8 @@ def read_dicom(path: Path, wanted: str | None = None) -> DicomImage:
     volume = read_slices(scan.frames, grid.mixed)
     said = (*grid.warnings, *_assumed(scan), *_clipped(scan, grid, volume), *warnings)
     kind = "dicom_series" if path.is_dir() else "dicom_file"
-    return DicomImage(grid.geometry.with_array(volume), kind, _digest(scan.uid), said)
+    files = tuple(dict.fromkeys(each.path for each in scan.frames))
+    return DicomImage(grid.geometry.with_array(volume), kind, _digest(scan.uid), said, files)
 
 
 def _clipped(scan: Scan, grid: Grid, volume: np.ndarray) -> Warned:

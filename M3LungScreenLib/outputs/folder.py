@@ -25,6 +25,7 @@ from M3LungScreenLib.writing import not_written, writer_errors
 
 RESULT_FILE = "result.json"
 ATTENTION_FILE = "attention.npz"
+DICOM_FOLDER = "dicom"
 Volumes = Literal["nrrd", "raw"]
 VOLUMES = ("lesion_location_map", "lesions", "lungs")
 # What file managers leave in any folder that they show.
@@ -61,6 +62,8 @@ RESULT = Output(
         "montage.png",
         "report.html",
         *(f"{name}.{suffix}" for name in VOLUMES for suffix in ("nrrd", "raw")),
+        DICOM_FOLDER,
+        f"{DICOM_FOLDER}/*.dcm",
     ),
 )
 
@@ -110,18 +113,21 @@ def _is_marked(path: Path, output: Output) -> bool:
     return isinstance(plain, dict) and output.is_ours(plain)
 
 
-def write(result: Result, folder: str | Path, volumes: Volumes = "nrrd") -> Path:
+def write(
+    result: Result, folder: str | Path, volumes: Volumes = "nrrd", dicom: bool = False
+) -> Path:
     """Write all files of `result` next to `folder`, then move them into place.
 
     `volumes` 'nrrd' is for people; 'raw' writes plain arrays `[slice, row, column]` in the
-    stored geometry, to be memory-mapped, and the attention maps.
+    stored geometry, to be memory-mapped, and the attention maps. `dicom` adds the folder
+    DICOM_FOLDER with DICOM objects (`dicom_objects.check_dicom_output` says whether it can).
     The folder of an earlier screening is replaced once the new one is complete; on any
     exception it stays as it was. Raises as `check_target`, and UsageError
     'output_not_written' if writing fails.
     """
     start = time.perf_counter()
     with complete_or_absent(folder) as new:
-        _write_files(result, new, start, volumes)
+        _write_files(result, new, start, volumes, dicom)
     return Path(folder)
 
 
@@ -138,7 +144,7 @@ def complete_or_absent(folder: str | Path, output: Output = RESULT) -> Iterator[
         raise not_written(folder, wrong) from wrong
 
 
-def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -> None:
+def _write_files(result: Result, folder: Path, start: float, volumes: Volumes, dicom: bool) -> None:
     for name in VOLUMES:
         slices = _in_stored_order(getattr(result.arrays, name), result.volume)
         if volumes == "nrrd":
@@ -153,7 +159,12 @@ def _write_files(result: Result, folder: Path, start: float, volumes: Volumes) -
     montage = draw_montage(result)
     with writer_errors(folder / "montage.png"):
         montage.save(folder / "montage.png")
-    (folder / "report.html").write_text(report_html(result), "utf-8")
+    html = report_html(result)
+    (folder / "report.html").write_text(html, "utf-8")
+    if dicom:
+        from M3LungScreenLib.outputs.dicom_objects.writing import write_dicom_objects
+
+        write_dicom_objects(result, html, folder / DICOM_FOLDER)
     seconds = time.perf_counter() - start
     timing = replace(result.timing_s, write=seconds, total=result.timing_s.total + seconds)
     plain = replace(result, timing_s=timing).to_dict()

@@ -198,6 +198,19 @@ def test_wrong_usage_exits_with_2(tmp_path):
     assert command("screen", "in.nrrd", "-o", tmp_path / "o", "--device", "abacus").returncode == 2
 
 
+def test_dicom_output_of_a_file_is_refused_before_any_work(a_case, tmp_path):
+    ran = command("screen", a_case, "-o", tmp_path / "out", "--dicom-out")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "DICOM output needs DICOM input" in ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_that_is_neither_url_nor_node_is_refused_before_any_work(a_case, tmp_path):
+    ran = command("screen", a_case, "-o", tmp_path / "out", "--send", "pacs")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "neither a DICOMweb URL" in ran.stderr
+
+
 def test_info_prints_the_card():
     ran = command("info", BUNDLE)
     assert ran.returncode == 0
