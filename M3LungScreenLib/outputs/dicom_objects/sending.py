@@ -47,9 +47,12 @@ def send(files: Iterable[Path], target: str, tls: TlsFiles | None = None) -> Non
     NotSent with a line for each object that was not accepted; the others are stored.
     """
     check_target(target)
-    objects = {path.name: dcmread(path) for path in files}
+    objects: dict[str, Dataset] = {path.name: dcmread(path) for path in files}
     node = _NODE.fullmatch(target)
-    failures = _store(objects, *node.groups(), tls) if node else _stow(objects, target)
+    if node:
+        failures = _store(objects, node["title"], node["host"], node["port"], tls)
+    else:
+        failures = _stow(objects, target)
     if failures:
         lines = [f"{name}: {why}" for name, why in failures.items()]
         raise NotSent(

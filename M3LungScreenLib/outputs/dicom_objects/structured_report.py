@@ -6,7 +6,6 @@ from highdicom.sr import (
     FindingSite,
     Measurement,
     MeasurementReport,
-    MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
     QualitativeEvaluation,
@@ -14,6 +13,7 @@ from highdicom.sr import (
     TextContentItem,
     TrackingIdentifier,
 )
+from highdicom.sr import MeasurementsAndQualitativeEvaluations as Group
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
@@ -34,7 +34,6 @@ from M3LungScreenLib.outputs.dicom_objects.equipment import RESEARCH_USE, series
 from M3LungScreenLib.outputs.dicom_objects.source import MANUFACTURER, Source
 from M3LungScreenLib.result import Result
 
-Group = MeasurementsAndQualitativeEvaluations
 # Fractions of a lung, by attribute of LungInvolvement; code values have at most 16 characters.
 FRACTIONS = {
     "fraction": ("INVOLVED", "Fraction of the lung that is lesion"),
