@@ -26,7 +26,12 @@ def choose(found: Found, wanted: str | None) -> tuple[Scan, Warned]:
     fit = [each for each in named[1:] if each.flaw is None]
     _check_that_one_is_meant(found, chosen, fit)
     left = [each for each in named if each is not chosen]
-    return chosen, (*_left_out(found, chosen, left), *_damaged(found), *_saved_oddly(chosen))
+    return chosen, (
+        *_left_out(found, chosen, left),
+        *_damaged(found),
+        *_saved_oddly(chosen),
+        *_copied(chosen),
+    )
 
 
 def _named(found: Found, wanted: str) -> tuple[Scan, ...]:
@@ -111,3 +116,14 @@ def _saved_oddly(chosen: Scan) -> Warned:
         "CT image needs. Check that it is the original CT."
     )
     return (("secondary_capture", text),)
+
+
+def _copied(chosen: Scan) -> Warned:
+    if not chosen.copies:
+        return ()
+    images = "image was" if chosen.copies == 1 else "images were"
+    text = (
+        f"{chosen.copies} {images} stored twice: the same position and pixels under another "
+        "UID. Each was used once."
+    )
+    return (("copies", text),)

@@ -15,11 +15,12 @@ Finally, a scan is split where the distance between slices is too large to be br
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
+from M3LungScreenLib.dicom.copies import without_copies
 from M3LungScreenLib.dicom.fitness import CAPTURE_CLASSES, CT_CLASSES, flaw_of, nearness
 from M3LungScreenLib.dicom.frames import Frame
 from M3LungScreenLib.dicom.pile import Pile, Value, joined, largest_step, sortable
@@ -125,7 +126,7 @@ def _told_apart(
 ) -> Iterator[Scan]:
     """The scans in the pile, each with the values that separate it from the others."""
     if not keys:
-        yield from _runs(Scan.of(pile.frames, apart))
+        yield from _runs(without_copies(Scan.of(pile.frames, apart)))
         return
     key, rest = keys[0], keys[1:]
     parts, scans = pile.parts(key.value), [pile]
@@ -152,4 +153,6 @@ def _runs(scan: Scan) -> list[Scan]:
     gaps = np.flatnonzero(scan.steps_mm > largest_step(scan.spacing_mm))
     bounds = (0, *(gaps + 1), len(scan.frames))
     widest = float(scan.steps_mm[gaps].max(initial=0.0))
-    return [Scan(scan.frames[low:high], scan.apart, widest) for low, high in pairwise(bounds)]
+    return [
+        replace(scan, frames=scan.frames[low:high], gap_mm=widest) for low, high in pairwise(bounds)
+    ]

@@ -93,6 +93,9 @@ def why_not(scan: Scan, chosen: Scan, tallest_mm: float) -> str:
         return scan.flaw.what
     if scan.gap_mm and scan.uid == chosen.uid and scan.apart == chosen.apart:
         return f"is beyond a gap of {scan.gap_mm:.0f} mm where slices are missing"
+    place = scan.lies(chosen)
+    if place and len(scan.frames) >= SMALLEST_VOLUME_SLICES:
+        return f"lies {place} the screened one: each shows only a part of the body"
     pairs = zip(_ranks(scan, tallest_mm), _ranks(chosen, tallest_mm), strict=True)
     worse = (why for (mark, why), (best, _) in pairs if mark > best)
     return next(worse, "is another scan or reconstruction, equally suitable")

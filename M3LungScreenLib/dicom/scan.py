@@ -34,12 +34,13 @@ class Scan:
     """Frames ordered along the normal, and the values that separate them from other scans.
 
     Frames that cannot be slices keep their order; `flaw` says why they cannot. `gap_mm` is the
-    widest gap at which the scan was split, or 0.
+    widest gap at which the scan was split, or 0; `copies` counts repeated images left out.
     """
 
     frames: tuple[Frame, ...]
     apart: tuple[str, ...] = ()
     gap_mm: float = 0.0
+    copies: int = 0
 
     @classmethod
     def of(cls, frames: Iterable[Frame], apart: tuple[str, ...] = ()) -> "Scan":
@@ -87,6 +88,15 @@ class Scan:
     @property
     def has_shared_places(self) -> bool:
         return bool((self.steps_mm < SAME_PLACE_MM).any())
+
+    def lies(self, other: "Scan") -> str | None:
+        """'above' or 'below' `other` if both are slices and share no height, else None."""
+        if self.flaw or other.flaw or self.first.study_uid != other.first.study_uid:
+            return None
+        own, others = ([each.position_mm[2] for each in scan.frames] for scan in (self, other))  # type: ignore[index]
+        if min(own) > max(others):
+            return "above"
+        return "below" if max(own) < min(others) else None
 
     @property
     def from_feet(self) -> tuple[Frame, ...]:

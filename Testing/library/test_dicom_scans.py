@@ -135,10 +135,41 @@ def test_phases_are_told_apart_though_each_slice_has_a_series_uid_of_its_own(tmp
 
 def test_two_scans_that_nothing_tells_apart_are_refused_with_what_to_do(tmp_path):
     write_series(tmp_path, a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1")
-    write_series(tmp_path / "b", a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1")
+    write_series(tmp_path / "b", a_chest() + 7, number=2, uid="1.2.3", StudyInstanceUID="1.1")
     refused = refusal(tmp_path)
     assert refused.kind == "duplicate_slices"
     assert "Export each scan as a separate series" in refused.message
+
+
+@pytest.mark.parametrize("sent_again", [12, 5])
+def test_images_sent_again_under_new_uids_count_once_and_are_told(tmp_path, sent_again):
+    write_series(tmp_path, a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1")
+    again = a_chest()[:sent_again]
+    write_series(tmp_path / "b", again, number=2, uid="1.2.3", StudyInstanceUID="1.1")
+    volume = read_ct(tmp_path)
+    assert (volume.hu == a_chest()).all()
+    assert f"{sent_again} images were stored twice" in dict(volume.warnings)["copies"]
+
+
+def test_an_image_sent_again_with_another_rescale_is_no_copy(tmp_path):
+    write_series(tmp_path, a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1")
+    other = {"RescaleIntercept": -1000, "rescale": False, "RescaleSlope": 1}
+    write_series(tmp_path / "b", a_chest(), number=2, uid="1.2.3", StudyInstanceUID="1.1", **other)
+    assert refusal(tmp_path).kind == "duplicate_slices"
+
+
+@pytest.mark.parametrize(("places", "where"), [((12, 24), "above"), ((-12, 0), "below")])
+@pytest.mark.parametrize("second", [{"ConvolutionKernel": "B70f"}, {"number": 3}])
+def test_a_part_of_the_body_under_another_number_or_kernel_is_told_to_lie_beside(
+    tmp_path, places, where, second
+):
+    one = {"StudyInstanceUID": "1.1", "ConvolutionKernel": "B30f"}
+    write_series(tmp_path, a_chest(), **one)
+    beside = 3.0 * np.arange(*places)
+    write_series(tmp_path / "b", a_chest(), places=beside, **one | second)
+    told = dict(read_ct(tmp_path).warnings)["several_series"]
+    lies = {"above": "below", "below": "above"}[where] if "[1] series 3" in told else where
+    assert f"lies {lies} the screened one" in told
 
 
 def test_copies_of_files_count_once(tmp_path):
