@@ -21,7 +21,7 @@ def a_bundle_elsewhere(tmp_path):
 def test_a_model_from_a_file_is_chosen_with_its_card(widget, monkeypatch, a_bundle_elsewhere):
     choose(monkeypatch, file=a_bundle_elsewhere / "model.json")
     widget.ui.openModelButton.click()
-    assert str(a_bundle_elsewhere) in widget.ui.cardLabel.text
+    assert str(a_bundle_elsewhere) in widget.ui.cardDetailsLabel.text
     widget.ui.screenButton.click()
     assert widget.logic.calls[-1][2] == a_bundle_elsewhere
 
@@ -45,3 +45,14 @@ def test_a_models_folder_is_remembered(widget, monkeypatch, a_bundle_elsewhere, 
     widget.ui.modelFolderButton.click()
     assert kept.values == {"M3LungScreen/ModelsFolder": str(tmp_path)}
     assert widget.ui.modelSelector.count == before + 1
+
+
+def test_the_card_is_three_lines_the_rest_is_behind_details(widget):
+    ui = widget.ui
+    assert ui.cardLabel.text.count("<br>") == 2
+    assert not ui.cardDetailsLabel.visible
+    ui.cardDetailsButton.click()
+    assert ui.cardDetailsLabel.visible
+    assert "SHA-256" in ui.cardDetailsLabel.text
+    ui.opacitySlider.value = 0.9  # updates the panel
+    assert ui.cardDetailsLabel.visible

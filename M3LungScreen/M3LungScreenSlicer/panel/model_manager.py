@@ -20,6 +20,7 @@ from ..models import (
     open_model,
     unverified_classes,
 )
+from .details import Details
 from .wording import bullets
 
 MODELS_FOLDER_KEY = "M3LungScreen/ModelsFolder"
@@ -33,6 +34,7 @@ class ModelManager:
         self._on_model_selected = on_model_selected
         self._models: list[ModelChoice] = []
         self._opened: list[Path] = []
+        self._details = Details(ui.cardDetailsButton, ui.cardDetailsLabel)
         ui.modelSelector.connect("activated(int)", self.onModelActivated)
         ui.openModelButton.connect("clicked(bool)", self.onOpenModel)
         ui.modelFolderButton.connect("clicked(bool)", self.onModelsFolder)
@@ -114,7 +116,9 @@ class ModelManager:
             self.refresh()
 
     def _show_card(self) -> None:
-        self.ui.cardLabel.text = card_text(self.current) if self.current else self.problem()
+        model = self.current
+        self.ui.cardLabel.text = card_text(model) if model else self.problem()
+        self._details.show(card_details(model) if model else "")
 
 
 def selector_text(model: ModelChoice) -> str:
@@ -123,7 +127,7 @@ def selector_text(model: ModelChoice) -> str:
 
 
 def card_text(model: ModelChoice) -> str:
-    """A model's card as rich text: what it is for, trained on, verified on, and where it lies."""
+    """The model in at most three lines: its name, its use, and the classes never verified."""
     lines = [f"<b>{escape(model.label)}</b>"]
     if model.problem:
         lines.append(f"⚠ {escape(model.problem)}")
@@ -134,6 +138,11 @@ def card_text(model: ModelChoice) -> str:
         lines.append(
             translate("M3LungScreen", "Never verified on real CT: {names}.").format(names=names)
         )
-    notes = bullets([escape(str(note)) for note in model.card.get("notes", ())])
-    where = f"{escape(str(model.folder))}<br>SHA-256 {escape(model.sha256[:16])}…"
-    return f"{'<br>'.join(lines)}{notes}<br>{where}"
+    return "<br>".join(lines)
+
+
+def card_details(model: ModelChoice) -> str:
+    """The notes of the model card, the model's folder and its hash."""
+    notes = [escape(str(note)) for note in model.card.get("notes", ())]
+    where = [escape(str(model.folder)), f"SHA-256 {escape(model.sha256[:16])}…"]
+    return bullets([*notes, *where]).removeprefix("<br>")

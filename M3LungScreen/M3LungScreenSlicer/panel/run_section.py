@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-import qt
 from slicer.i18n import translate
 
 from ..screening_session import State, Status
 from . import wording
+from .details import Details
 
 BAR_STEPS = 1000
 
@@ -20,7 +20,7 @@ class RunSection:
     def __init__(self, ui: Any) -> None:
         self.ui = ui
         ui.progressBar.maximum = BAR_STEPS
-        ui.detailsButton.connect("toggled(bool)", self.onShowDetails)
+        self._details = Details(ui.detailsButton, ui.detailsText, "plainText")
 
     def show_reason(self, reason: str) -> None:
         """Why the button is disabled, as its tooltip and as a line below; '' enables it."""
@@ -70,13 +70,7 @@ class RunSection:
     def _show_message(self, message: str, details: str) -> None:
         self.ui.messageLabel.text = message
         self.ui.messageLabel.visible = bool(message)
-        self.ui.detailsButton.visible = bool(details)
-        self.ui.detailsButton.checked = False
-        self.ui.detailsText.plainText = details
-
-    def onShowDetails(self, shown: bool) -> None:
-        self.ui.detailsText.visible = shown
-        self.ui.detailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
+        self._details.show(details)
 
 
 def installing_reason() -> str:

@@ -12,6 +12,7 @@ from M3LungScreenLib.classes import CLASSES, class_by_key
 from M3LungScreenLib.outputs.wording import percent
 
 from . import wording
+from .details import Details
 
 BAR_STEPS = 1000
 BAR_HEIGHT = 12
@@ -31,14 +32,14 @@ class VerdictPanel:
             palette.setColor(qt.QPalette.Highlight, qt.QColor(each.color))
             bar.setPalette(palette)
             self._widget(each.key, "Label").text = wording.class_name(each.key)
-        ui.originDetailsButton.connect("toggled(bool)", self.onShowDetails)
+        self._details = Details(ui.originDetailsButton, ui.originDetailsLabel)
         self.show_nothing()
 
     def show_nothing(self) -> None:
         """No result for this CT."""
         self._show_words(
             translate("M3LungScreen", "No result yet."),
-            translate("M3LungScreen", "Choose a chest CT and click Screen."),
+            translate("M3LungScreen", "Select a chest CT and click Screen."),
         )
 
     def show_waiting(self) -> None:
@@ -82,7 +83,7 @@ class VerdictPanel:
         self._fill(self.ui.warningsLabel, wording.warnings(content))
         self._fill(self.ui.involvementLabel, wording.involvement(content))
         self._fill(self.ui.originLabel, wording.origin(content))
-        self._fill_details(wording.origin_details(content))
+        self._details.show(wording.origin_details(content))
 
     def _show_words(self, headline: str, below: str) -> None:
         self.ui.verdictLabel.text = f"<b>{headline}</b>"
@@ -97,17 +98,7 @@ class VerdictPanel:
             "frameLabel",
         ):
             self._fill(getattr(self.ui, label), "")
-        self._fill_details("")
-
-    def _fill_details(self, text: str) -> None:
-        self.ui.originDetailsLabel.text = text
-        self.ui.originDetailsButton.visible = bool(text)
-        self.ui.originDetailsButton.checked = False
-        self.onShowDetails(False)
-
-    def onShowDetails(self, shown: bool) -> None:
-        self.ui.originDetailsLabel.visible = shown
-        self.ui.originDetailsButton.arrowType = qt.Qt.DownArrow if shown else qt.Qt.RightArrow
+        self._details.show("")
 
     def _show_bars(self, probabilities: Mapping[str, float], unverified: Sequence[str]) -> None:
         self.ui.barsWidget.visible = True
