@@ -8,7 +8,7 @@ out, this holds in real scans with slices up to 10 mm apart, even with breathing
 import numpy as np
 
 from M3LungScreenLib.ct import CTVolume
-from M3LungScreenLib.fill import OUTSIDE_HU
+from M3LungScreenLib.outside import OUTSIDE_HU
 
 Warned = tuple[tuple[str, str], ...]
 CODE = "discontinuous"

@@ -90,7 +90,7 @@ class Geometry:
 class CTVolume:
     """HU in LPS axial order, with the geometry of the input.
 
-    `hu` is int16 `[slice, row, column]`, read-only, and `fill.OUTSIDE_HU` outside the scanned
+    `hu` is int16 `[slice, row, column]`, read-only, and `outside.OUTSIDE_HU` outside the scanned
     image; `geometry` is that of `hu`; `kind` is the type of input ('dicom_series', 'dicom_file',
     'file', 'array'); `series_uid_sha256` is a digest of the DICOM series UID, None for files.
     `dicom_files` are the files whose slices `hu` shows; no output names them.

@@ -2,22 +2,32 @@
 
 Outside the reconstruction circle, around a rotated or padded image and around a masked body,
 files have a constant such as -2000, -3024, 0, 3071 or NaN. It is not tissue, whatever its
-value, so `mark_outside` sets it to `OUTSIDE_HU`. Constant air is left unchanged.
+value, so `mark_outside` sets it to `OUTSIDE_HU`. Constant air is left unchanged. Lossy
+compression and resampling add a little noise to the constant, and a rim around it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-# Scanners pad with values like this, below any noise in air: anything at or below is outside.
-OUTSIDE_HU = -2048
-# Stands for NaN and infinity in int16; no scanner uses this value.
-NO_VALUE_HU = -32768
-# A constant in this range already is air.
-AIR_HU = (-1100, -900)
-# A smaller constant region is no fill worth the name: a strip of two pixels is as large.
-SMALLEST_REGION_SHARE = 0.001
+from M3LungScreenLib.noisy_fill import mark_noisy_fill
+from M3LungScreenLib.outside import (
+    AIR_HU,
+    NO_VALUE_HU,
+    OUTSIDE_HU,
+    RIM_PIXELS,
+    SMALLEST_REGION_SHARE,
+    count,
+    flat,
+    grown,
+    is_outside,
+    mixed_rim,
+    ringing_pixels,
+    spread,
+)
+
 # Fewer equal pixels along the border are a coincidence.
 SHORTEST_EDGE = 4
 # Fill hardly occurs inside the body; values clipped at a limit do.
@@ -28,8 +38,9 @@ LARGEST_SHARE_NEAR = 0.2
 # If no soft tissue would be left, the constant was tissue.
 SOFT_TISSUE_HU = (-150, 150)
 SMALLEST_SOFT_TISSUE_SHARE = 0.01
-# Width of the rim where interpolation mixed fill and image.
-RIM_PIXELS = 2
+# If so many of the pixels beside the outside have one exact value, they are its rim.
+LARGEST_SHARE_BESIDE = 0.3
+LARGEST_RIM_SHARE = 0.25
 # Reconstruction circle, padding and a mask can be nested.
 LAYERS = 4
 
@@ -39,17 +50,22 @@ def mark_outside(hu: np.ndarray) -> None:
 
     Fill is one exact value over a region that reaches the border of its slice, or
     other fill. Noise keeps tissue from being so; what a clipping made constant is
-    told from fill by where else it lies.
+    told from fill by where else it lies. Fill with noise is told from tissue by its
+    shape, the same in all slices.
     """
     if all(each.min() == each.max() for each in hu):
         return
+    mark_noisy_fill(hu)
     for _ in range(LAYERS):
         judged = [_judge(hu, value) for value in _candidates(hu)]
         fills = _with_tissue_left(hu, [each for each in judged if each.is_fill])
-        if not fills:
-            break
         for each in fills:
-            _mark(hu, each.value)
+            _mark(hu, each.value, _region)
+        rims = [] if fills else _rims(hu)
+        for value in rims:
+            _mark(hu, value, _rim_of)
+        if not (fills or rims):
+            break
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,7 @@ def _candidates(hu: np.ndarray) -> list[int]:
     """Values that are constant over squares of 3 × 3 pixels at a border, but for air."""
     found = {NO_VALUE_HU} if any((each == NO_VALUE_HU).any() for each in hu) else set[int]()
     for each in hu:
-        values, counts = np.unique(each[_border(each) & _flat(each)], return_counts=True)
+        values, counts = np.unique(each[_border(each) & flat(each)], return_counts=True)
         found.update(values[counts >= SHORTEST_EDGE].tolist())
     return sorted(
         value
@@ -102,9 +118,9 @@ def _judge(hu: np.ndarray, value: int) -> _Candidate:
         if not same.any():
             continue
         inside = _region(each, value)
-        region += _count(inside)
-        within += _count(_flat(each) & same & ~inside)
-        beside.append(each[_grown(inside, 1) & ~inside])
+        region += count(inside)
+        within += count(flat(each) & same & ~inside)
+        beside.append(each[grown(inside, 1) & ~inside])
     next_to = np.concatenate(beside).astype(np.int32)
     next_to = next_to[next_to > OUTSIDE_HU] - value
     return _Candidate(
@@ -112,34 +128,57 @@ def _judge(hu: np.ndarray, value: int) -> _Candidate:
         region=region,
         within=within,
         beside=len(next_to),
-        above=_count(next_to > 0),
-        near_above=_count((next_to > 0) & (next_to <= NEAR_HU)),
-        below=_count(next_to < 0),
-        near_below=_count((next_to < 0) & (next_to >= -NEAR_HU)),
+        above=count(next_to > 0),
+        near_above=count((next_to > 0) & (next_to <= NEAR_HU)),
+        below=count(next_to < 0),
+        near_below=count((next_to < 0) & (next_to >= -NEAR_HU)),
     )
 
 
 def _with_tissue_left(hu: np.ndarray, fills: list[_Candidate]) -> list[_Candidate]:
     """`fills` but for those that would leave the scan without soft tissue."""
     low, high = SOFT_TISSUE_HU
-    soft = sum(_count((each >= low) & (each <= high)) for each in hu)
+    soft = sum(count((each >= low) & (each <= high)) for each in hu)
     for each in fills:
         soft -= each.region * (low <= each.value <= high)
-    seen = sum(_count(each > OUTSIDE_HU) for each in hu)
+    seen = sum(count(each > OUTSIDE_HU) for each in hu)
     seen -= sum(each.region for each in fills if each.value > OUTSIDE_HU)
     if soft > SMALLEST_SOFT_TISSUE_SHARE * seen:
         return fills
     return [each for each in fills if not low <= each.value <= high]
 
 
-def _mark(hu: np.ndarray, value: int) -> None:
+def _mark(hu: np.ndarray, value: int, find: Callable[[np.ndarray, int], np.ndarray]) -> None:
     for each in hu:
-        region = _region(each, value)
-        if value > AIR_HU[1] and region.any():
-            mixed = (each > AIR_HU[1]) & (each < value)
-            for _ in range(RIM_PIXELS):
-                region |= _grown(region, 1) & mixed
-        each[region] = OUTSIDE_HU
+        region = find(each, value)
+        if region.any():
+            each[region | mixed_rim(each, region, value)] = OUTSIDE_HU
+
+
+def _rims(hu: np.ndarray) -> list[int]:
+    """Values, but for air, of which a good part of what is right beside the outside consists."""
+    beside = [each[grown(is_outside(each), 1) & (each > OUTSIDE_HU)] for each in hu]
+    values, counts = np.unique(np.concatenate(beside), return_counts=True)
+    many = values[counts > max(SHORTEST_EDGE * len(hu), LARGEST_SHARE_BESIDE * counts.sum())]
+    found = [value for value in many.tolist() if not AIR_HU[0] <= value <= AIR_HU[1]]
+    return [value for value in found if _is_narrow(hu, value)]
+
+
+def _is_narrow(hu: np.ndarray, value: int) -> bool:
+    """Whether what of `value` is connected to the outside ends within a rim's width."""
+    rim = sum(count(_rim_of(each, value)) for each in hu)
+    wider = sum(count(_rim_of(each, value, wider=True)) for each in hu)
+    seen = sum(count(each > OUTSIDE_HU) for each in hu)
+    return wider <= (1 + LARGEST_SHARE_WITHIN) * rim and rim <= LARGEST_RIM_SHARE * seen
+
+
+def _rim_of(hu_slice: np.ndarray, value: int, wider: bool = False) -> np.ndarray:
+    """What of `value` is connected to the outside by a rim's width at most, or twice that."""
+    outside = is_outside(hu_slice)
+    if not outside.any():
+        return outside
+    pixels = ringing_pixels(hu_slice) * (2 if wider else 1)
+    return spread(outside, hu_slice == value, pixels) & ~outside
 
 
 def _region(hu_slice: np.ndarray, value: int) -> np.ndarray:
@@ -147,12 +186,12 @@ def _region(hu_slice: np.ndarray, value: int) -> np.ndarray:
     same = hu_slice == value
     seeds = same & _border(hu_slice)
     if value != NO_VALUE_HU:
-        seeds &= _flat(hu_slice)
+        seeds &= flat(hu_slice)
     if not seeds.any():
         return seeds
     pieces, _ = ndimage.label(same)
     region = np.isin(pieces, np.unique(pieces[seeds]))
-    large = _count(region) >= SMALLEST_REGION_SHARE * region.size
+    large = count(region) >= SMALLEST_REGION_SHARE * region.size
     return region if large or value == NO_VALUE_HU else region & False
 
 
@@ -160,32 +199,5 @@ def _border(hu_slice: np.ndarray) -> np.ndarray:
     """The slice's own border, and what lies beside its outside."""
     border = np.zeros(hu_slice.shape, bool)
     border[[0, -1]] = border[:, [0, -1]] = True
-    outside = (hu_slice <= OUTSIDE_HU) & (hu_slice > NO_VALUE_HU)
-    return border | _grown(outside, RIM_PIXELS + 1) if outside.any() else border
-
-
-def _flat(hu_slice: np.ndarray) -> np.ndarray:
-    """Where all neighbors that lie in the slice have the same value."""
-    padded = np.pad(hu_slice, 1, mode="edge")
-    columns = hu_slice.shape[1]
-    middle = padded[1:-1]
-    across = (padded[:-2] == middle) & (padded[2:] == middle)
-    same = (padded[1:-1, :-2] == hu_slice) & (padded[1:-1, 2:] == hu_slice)
-    return same & across[:, :columns] & across[:, 1:-1] & across[:, 2:]
-
-
-def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """`mask` and what lies up to so many pixels from it, across corners too."""
-    out = mask
-    for _ in range(pixels):
-        rows = out.copy()
-        rows[1:] |= out[:-1]
-        rows[:-1] |= out[1:]
-        out = rows.copy()
-        out[:, 1:] |= rows[:, :-1]
-        out[:, :-1] |= rows[:, 1:]
-    return out
-
-
-def _count(mask: np.ndarray) -> int:
-    return int(np.count_nonzero(mask))
+    outside = is_outside(hu_slice)
+    return border | grown(outside, RIM_PIXELS + 1) if outside.any() else border

@@ -3,7 +3,7 @@
 import numpy as np
 
 from M3LungScreenLib.errors import InputRefused, UsageError
-from M3LungScreenLib.fill import NO_VALUE_HU
+from M3LungScreenLib.outside import NO_VALUE_HU
 
 
 def rounded_hu(values: np.ndarray) -> np.ndarray:

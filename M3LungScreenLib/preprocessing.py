@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from M3LungScreenLib.ct import CTVolume
-from M3LungScreenLib.fill import OUTSIDE_HU
+from M3LungScreenLib.outside import OUTSIDE_HU
 from M3LungScreenLib.settings import PreprocessingSettings
 
 PAPER_MATRIX = 512

@@ -14,8 +14,8 @@ import SimpleITK as sitk
 from M3LungScreenLib.coverage import TOO_LITTLE_LUNG
 from M3LungScreenLib.ct import CTVolume, Geometry
 from M3LungScreenLib.errors import InputRefused
-from M3LungScreenLib.fill import OUTSIDE_HU
 from M3LungScreenLib.hounsfield import check_bytes, no_hu
+from M3LungScreenLib.outside import OUTSIDE_HU
 
 Warned = tuple[tuple[str, str], ...]
 

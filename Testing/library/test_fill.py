@@ -7,8 +7,9 @@ from scipy import ndimage
 from M3LungScreenLib.chest import prepare
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import InputRefused
-from M3LungScreenLib.fill import OUTSIDE_HU, mark_outside
+from M3LungScreenLib.fill import mark_outside
 from M3LungScreenLib.lungs import segment_lungs
+from M3LungScreenLib.outside import OUTSIDE_HU
 from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.suitability import suitable
 from Testing.stand_ins.filled import SPACING_MM, a_noisy_chest, beyond_the_circle, turned
@@ -193,3 +194,60 @@ def test_padding_slices_do_not_hide_that_the_lungs_are_cut(a_chest, value):
     ]
     assert codes[0] == codes[1]
     assert {"lungs_not_whole", "too_little_lung"} & set(codes[0])
+
+
+# Fill that is not one exact value
+
+
+@pytest.mark.parametrize("value", [-2000, -500, -100, 0, 40, 1024, 3071])
+@pytest.mark.parametrize("noise", [0.5, 1, 3, 6])
+def test_fill_with_a_little_noise_is_outside(a_chest, its_lungs_ml, value, noise):
+    """As lossy compression leaves it."""
+    rough = np.random.default_rng(0).normal(value, noise, a_chest.shape)
+    filled = np.rint(np.where(CIRCLE, rough, a_chest)).astype(np.int16)
+    outside = marked(filled)
+    assert outside[:, ndimage.binary_erosion(CIRCLE, border_value=1)].mean() > 0.97
+    assert not outside[:, ~ndimage.binary_dilation(CIRCLE, np.ones((3, 3)), iterations=3)].any()
+    assert lungs_ml(filled) == pytest.approx(its_lungs_ml, rel=0.02)
+
+
+def test_noisy_slices_of_fill_are_none_of_the_scan(a_chest):
+    rough = np.random.default_rng(0).normal(0, 3, (30, *a_chest.shape[1:]))
+    padded = np.where(CIRCLE, rough, np.pad(a_chest, ((4, 2), (0, 0), (0, 0))))
+    padded[:4], padded[-2:] = rough[:4], rough[-2:]
+    found = CTVolume.from_array(np.rint(padded).astype(np.int16), SPACING_MM)
+    assert found.scanned == slice(4, 4 + len(a_chest))
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 4])
+@pytest.mark.parametrize("around", [np.nan, -3024, 3071])
+def test_a_rim_of_another_constant_is_outside(a_chest, its_lungs_ml, pixels, around):
+    """As a program leaves it that masks a little less than it fills."""
+    wide = ndimage.binary_dilation(CIRCLE, np.ones((3, 3)), iterations=2)
+    core = ndimage.binary_erosion(wide, np.ones((3, 3)), iterations=pixels, border_value=1)
+    filled = np.where(core, around, np.where(wide, 0, a_chest))
+    volume = CTVolume.from_array(filled, SPACING_MM)
+    assert (volume.hu[:, wide] == OUTSIDE_HU).all()
+    assert lungs_ml(filled) == pytest.approx(its_lungs_ml, rel=0.03)
+
+
+@pytest.mark.parametrize("value", [-3024, -100, 0, 40, 3071])
+@pytest.mark.parametrize("factor", [1.5, 2])
+def test_fill_that_rings_after_cubic_enlargement_is_outside(a_chest, value, factor):
+    def enlarged(fill: float) -> list[float]:
+        filled = np.where(CIRCLE, fill, a_chest).astype(float)
+        hu = np.rint(ndimage.zoom(filled, (1, factor, factor), order=3)).astype(np.int16)
+        x_mm, y_mm, z_mm = SPACING_MM
+        volume = CTVolume.from_array(hu, (x_mm / factor, y_mm / factor, z_mm))
+        voxel_ml = float(np.prod(volume.spacing_mm)) / 1000
+        lungs = segment_lungs(volume)
+        return [np.count_nonzero(lungs == side) * voxel_ml for side in (1, 2)]
+
+    assert enlarged(value) == pytest.approx(enlarged(-1000), rel=0.03)
+
+
+def test_a_table_that_is_the_same_in_every_slice_is_no_fill(a_chest):
+    row, column = np.indices(a_chest.shape[1:])
+    table = row > 62 + ((column - 40) / 20) ** 2 * -1.5 + 4
+    on_a_table = np.where(table, -300 + a_chest // 5, a_chest).astype(np.int16)
+    assert not marked(on_a_table).any()

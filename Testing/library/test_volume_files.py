@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from M3LungScreenLib.ct import CTVolume, Geometry
-from M3LungScreenLib.fill import OUTSIDE_HU
+from M3LungScreenLib.outside import OUTSIDE_HU
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.suitability import DOUBTFUL
 from Testing.stand_ins.filled import SPACING_MM, a_noisy_chest
