@@ -6,8 +6,16 @@ All arrays are `[slice, row, column]` on a WorkingCopy.
 import numpy as np
 from scipy import ndimage
 
-from M3LungScreenLib.surroundings import outside_air, share_of_regions
-from M3LungScreenLib.working_copy import AIR_BELOW_HU, CROSS, WorkingCopy
+from M3LungScreenLib.morphology import (
+    CROSS,
+    SQUARE,
+    grown,
+    regions_by_slice,
+    share_of_regions,
+    shrunk,
+)
+from M3LungScreenLib.surroundings import outside_air
+from M3LungScreenLib.working_copy import AIR_BELOW_HU, WorkingCopy
 
 # The core of gas in bowel or trachea reads -1000; lung, even with emphysema, more.
 GAS_BELOW_HU = -958
@@ -33,7 +41,6 @@ LARGEST_SHARE_OVER_LUNG = 0.5
 SMALLEST_SHARE_OVER_GAS = 0.5
 # Bowel that is full of stool and small bubbles lies wholly below the lungs.
 LARGEST_BOWEL_ML = 300
-_PLANE = np.ones((1, 3, 3), bool)
 
 
 def find_lung_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,28 +55,20 @@ def find_lung_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def _airways(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """Trachea and main bronchi, followed from the head down until they enter the lungs."""
+    regions, count = regions_by_slice(air)
+    areas = np.bincount(regions.ravel(), minlength=count + 1) * work.pixel_mm2
+    has_gas = share_of_regions(work.hu < GAS_BELOW_HU + 20, regions, count) > 0
+    fits = has_gas & (areas < LARGEST_AIRWAY_AREA_MM2)
+    fits[0] = False
     airways = np.zeros_like(air)
     previous = np.zeros(air.shape[1:], bool)
     for k in range(len(air) - 1, -1, -1):
-        regions, count = ndimage.label(air[k])
-        if count == 0:
-            previous[:] = False
-            continue
-        areas = ndimage.sum_labels(air[k], regions, np.arange(1, count + 1)) * work.pixel_mm2
-        fits = _touched_by_gas(regions, count, work.hu[k]) & (areas < LARGEST_AIRWAY_AREA_MM2)
+        found = fits[regions[k]]
         if previous.any():
-            met = np.zeros(count, bool)
-            met[np.unique(regions[previous & (regions > 0)]) - 1] = True
-            fits &= met
-        airways[k] = np.isin(regions, 1 + np.flatnonzero(fits))
-        previous = airways[k] if airways[k].any() else previous & False
-    return ndimage.binary_dilation(airways, CROSS) & air
-
-
-def _touched_by_gas(regions: np.ndarray, count: int, hu: np.ndarray) -> np.ndarray:
-    """For each region whether its darkest pixel is nearly pure gas."""
-    index = np.arange(1, count + 1)
-    return np.asarray(ndimage.minimum(hu, regions, index)) < GAS_BELOW_HU + 20
+            met = np.unique(regions[k][previous])
+            found &= np.isin(regions[k], met)
+        airways[k] = previous = found
+    return grown(airways, CROSS) & air
 
 
 def _bowel_gas(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
@@ -78,10 +77,10 @@ def _bowel_gas(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
     Sought in each slice for itself: between thick slices a thin diaphragm is averaged
     away, so that in 3D stomach or colon are one region with the lung above them.
     """
-    regions = _labelled_by_slice(air)
-    core = ndimage.binary_erosion(air, _PLANE)
+    regions, count = regions_by_slice(air)
+    core = shrunk(air, SQUARE, beyond=False)
     dark = _smoothed(work.hu) < GAS_BELOW_HU
-    share = share_of_regions(dark, np.where(core, regions, 0), regions.max())
+    share = share_of_regions(dark, np.where(core, regions, 0), count)
     gas = (share >= SMALLEST_GAS_SHARE)[regions]
     if work.spacing_mm[0] >= THICK_SLICE_MM:
         is_loop = np.bincount(regions.ravel()) * work.pixel_mm2 <= LARGEST_LOOP_MM2
@@ -90,7 +89,7 @@ def _bowel_gas(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
     above_or_below = np.zeros_like(gas)
     above_or_below[1:] |= gas[:-1]
     above_or_below[:-1] |= gas[1:]
-    mixed = share_of_regions(above_or_below, regions, regions.max()) >= SMALLEST_SHARE_OVER_GAS
+    mixed = share_of_regions(above_or_below, regions, count) >= SMALLEST_SHARE_OVER_GAS
     gas |= mixed[regions]
     bubbles, count = ndimage.label(gas)
     beneath = np.zeros_like(air)
@@ -105,49 +104,43 @@ def _smoothed(hu: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.uniform_filter(hu, (1, 3, 3), mode="nearest"))
 
 
-def _labelled_by_slice(mask: np.ndarray) -> np.ndarray:
-    """Regions connected in the plane, numbered through all slices."""
-    in_plane = np.zeros((3, 3, 3), bool)
-    in_plane[1] = CROSS[0]
-    return np.asarray(ndimage.label(mask, in_plane)[0])
-
-
 def _lung_regions(air: np.ndarray, open_air: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """Regions of air large enough for lung, whose core is no pure gas, deep in the body."""
     regions, count = ndimage.label(air)
     if count == 0:
         return air
-    index = np.arange(1, count + 1)
-    pixels = np.asarray(ndimage.sum_labels(air, regions, index))
+    pixels = np.bincount(regions.ravel(), minlength=count + 1)[1:]
     if work.is_single:
         large = pixels * work.pixel_mm2 >= SMALLEST_LUNG_AREA_MM2
     else:
         large = pixels * work.voxel_ml >= SMALLEST_LUNG_ML
-    core = ndimage.binary_erosion(air, _PLANE) & air
-    inside = np.where(core, regions, 0)
-    has_core = np.asarray(ndimage.sum_labels(core, inside, index)) > 0
-    median = np.asarray(ndimage.median(work.hu, inside, index))
-    is_gas = ~has_core | (median < GAS_BELOW_HU)
-    kept = large & ~is_gas & ~_shallow(regions, count, open_air, work)
+    is_lung = ~_cores_are_gas(air, regions, large, work) & ~_shallow(regions, count, open_air, work)
+    kept = large & is_lung
     if kept.any() and not work.is_single:
         kept &= ~_below_the_lungs(regions, np.where(kept, pixels, 0), work)
-    return np.isin(regions, index[kept])
+    return np.concatenate([[False], kept])[regions]
+
+
+def _cores_are_gas(
+    air: np.ndarray, regions: np.ndarray, asked: np.ndarray, work: WorkingCopy
+) -> np.ndarray:
+    """For each region that is `asked` whether its core is pure gas, or it has no core."""
+    core = shrunk(air, SQUARE, beyond=False)
+    is_gas = np.zeros(len(asked), bool)
+    boxes = ndimage.find_objects(regions)
+    for i in np.flatnonzero(asked):
+        values = work.hu[boxes[i]][core[boxes[i]] & (regions[boxes[i]] == i + 1)]
+        is_gas[i] = not values.size or np.median(values) < GAS_BELOW_HU
+    return is_gas
 
 
 def _shallow(
     regions: np.ndarray, count: int, open_air: np.ndarray, work: WorkingCopy
 ) -> np.ndarray:
     """For each of `count` regions whether most of its border lies right beneath the skin."""
-    border = np.where(ndimage.binary_erosion(regions > 0, CROSS), 0, regions)
-    near = np.stack([_near(each, WALL_MM, work.spacing_mm[1:]) for each in open_air])
+    border = np.where(shrunk(regions > 0, CROSS, beyond=False), 0, regions)
+    near = grown(open_air, WALL_MM, work.spacing_mm[1:])
     return share_of_regions(near, border, count)[1:] > LARGEST_SHALLOW_SHARE
-
-
-def _near(mask: np.ndarray, mm: float, spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """What lies less than so far from `mask` `[row, column]`; nothing does where it is empty."""
-    if not mask.any():
-        return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=spacing_mm) < mm)
 
 
 def _below_the_lungs(regions: np.ndarray, pixels: np.ndarray, work: WorkingCopy) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
 
 from M3LungScreenLib.lungs import LEFT, RIGHT
+from M3LungScreenLib.morphology import convex_hull
 
 OUTSIDE, LOWER, MIDDLE, UPPER = 0, 1, 2, 3
 # The peripheral zone, where COVID-19 opacities are most frequent: 2 cm from the costal surface,
@@ -49,7 +49,7 @@ def peripheral_in_slice(lungs: np.ndarray, spacing_mm: tuple[float, float, float
     small = lungs[::step, ::step] > 0
     if not small.any():
         return np.zeros(lungs.shape, bool)
-    hull = np.pad(convex_hull_image(small), 1)
+    hull = np.pad(convex_hull(small), 1)
     depth_mm = ndimage.distance_transform_edt(hull, sampling=(y_mm * step, x_mm * step))
     near = depth_mm[1:-1, 1:-1] <= PERIPHERAL_DEPTH_MM
     whole = near.repeat(step, axis=0).repeat(step, axis=1)

@@ -6,16 +6,24 @@ airless lung after the shape of the other side. Crops, involvement and refusals 
 this mask.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
-from skimage.segmentation import watershed
 
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.lung_air import find_lung_air
 from M3LungScreenLib.midplane import Mirror, center
+from M3LungScreenLib.morphology import (
+    CROSS,
+    VOXELS,
+    convex_hull,
+    grown,
+    regions_by_slice,
+    share_of_regions,
+    shrunk,
+    touching_border,
+)
 from M3LungScreenLib.working_copy import WorkingCopy
 
 RIGHT, LEFT = 1, 2
@@ -30,6 +38,8 @@ SPINE_WIDTH_MM = 40.0
 BONE_HU = 180
 # One lung reaches across the midline with less than this share of it.
 LARGEST_SHARE_ACROSS = 0.3
+# So deep below its surface a lung is looked at where it touches the other.
+DEPTHS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
 # Lung without air is looked for where its opposite has air: broad regions, a good
 # part of whose border lies along the ribs, and well above the diaphragm, whose
 # right and left dome lie at most so far apart.
@@ -65,7 +75,7 @@ def segment_lungs(
     part_done(4)
     filled = _fill_opaque(closed, body, Mirror.of(body, midpoint, work), work)
     part_done(5)
-    lungs[volume.scanned] = work.back(_without_traces(filled, work), air)
+    work.draw(_without_traces(filled, work), air, lungs[volume.scanned])
     part_done(PARTS)
     return lungs
 
@@ -84,33 +94,44 @@ def _midpoint(body: np.ndarray, work: WorkingCopy) -> tuple[float, float]:
 
 def _split(lung_air: np.ndarray, midline: float, work: WorkingCopy) -> np.ndarray:
     """1 right, 2 left. Lungs that touch are cut where they are thinnest."""
-    distance = ndimage.distance_transform_edt(lung_air, sampling=work.spacing_mm)
-    for depth_mm in (0.0, 2.0, 4.0, 6.0, 9.0, 12.0):
-        cores, count = ndimage.label(distance > depth_mm)
-        if not _any_spans(cores, count, midline):
-            sides = _sides_of(cores, count, midline)
-            return np.asarray(watershed(-distance, sides, mask=lung_air), np.uint8)
-    columns = np.arange(lung_air.shape[2])
-    return np.where(lung_air, np.where(columns < midline, RIGHT, LEFT), 0).astype(np.uint8)
+    is_right = np.broadcast_to(np.arange(lung_air.shape[2]) < midline, lung_air.shape)
+    layers: list[np.ndarray] = []
+    for depth_mm in DEPTHS_MM:
+        core = shrunk(lung_air, depth_mm, work.spacing_mm) if depth_mm else lung_air
+        cores, count = ndimage.label(core)
+        right = share_of_regions(is_right, cores, count)
+        if not _any_spans(cores, right):
+            side = np.where(right > 0.5, RIGHT, LEFT).astype(np.uint8)
+            side[0] = 0
+            return _flooded(side[cores], layers)
+        layers.insert(0, core)
+    return np.where(lung_air, np.where(is_right, RIGHT, LEFT), 0).astype(np.uint8)
 
 
-def _any_spans(regions: np.ndarray, count: int, midline: float) -> bool:
-    """Whether a region is both lungs at once: large, with much of it on either side."""
-    index = np.arange(1, count + 1)
-    sizes = np.asarray(ndimage.sum_labels(regions > 0, regions, index))
-    is_right = np.arange(regions.shape[2]) < midline
-    right = np.asarray(ndimage.mean(np.broadcast_to(is_right, regions.shape), regions, index))
-    spans = np.minimum(right, 1 - right) > LARGEST_SHARE_ACROSS
+def _flooded(sides: np.ndarray, layers: list[np.ndarray]) -> np.ndarray:
+    """`sides` grown from voxel to voxel through each of `layers` in turn, the deepest first."""
+    for layer in layers:
+        box = _grown_box(layer, (0, 0, 0))
+        flooded, free = sides[box], layer[box] & (sides[box] == 0)
+        spreads = True
+        while spreads:
+            spreads = False
+            for side in (RIGHT, LEFT):
+                reached = grown(flooded == side, CROSS, VOXELS) & free
+                flooded[reached] = side
+                free &= ~reached
+                spreads |= bool(reached.any())
+    return sides
+
+
+def _any_spans(regions: np.ndarray, right: np.ndarray) -> bool:
+    """Whether a region is both lungs at once: large, with much of it on either side.
+
+    `right` is the share of each region, by label, that lies right of the midline.
+    """
+    sizes = np.bincount(regions.ravel())[1:]
+    spans = np.minimum(right, 1 - right)[1:] > LARGEST_SHARE_ACROSS
     return bool((spans & (sizes > 0.1 * sizes.sum())).any())
-
-
-def _sides_of(regions: np.ndarray, count: int, midline: float) -> np.ndarray:
-    """Each region is of the side on which its center lies."""
-    if count == 0:
-        return np.zeros(regions.shape, np.uint8)
-    centres = ndimage.center_of_mass(regions > 0, regions, np.arange(1, count + 1))
-    side = [0] + [RIGHT if column < midline else LEFT for _, _, column in centres]
-    return np.array(side, np.uint8)[regions]
 
 
 def _closed(sides: np.ndarray, body: np.ndarray, work: WorkingCopy) -> np.ndarray:
@@ -123,7 +144,7 @@ def _closed(sides: np.ndarray, body: np.ndarray, work: WorkingCopy) -> np.ndarra
             continue
         box = _grown_box(lung, reach)
         part = _fast_closing(lung[box], CLOSING_RADIUS_MM, work.spacing_mm)
-        part = np.stack([ndimage.binary_fill_holes(each) for each in part])
+        part = ~touching_border(~part)
         free = closed[box] == 0
         closed[box][part & free & body[box]] = side
     return closed
@@ -132,18 +153,17 @@ def _closed(sides: np.ndarray, body: np.ndarray, work: WorkingCopy) -> np.ndarra
 def _fast_closing(
     mask: np.ndarray, radius_mm: float, spacing_mm: tuple[float, float, float]
 ) -> np.ndarray:
-    """Closing by a ball, by two distance transforms."""
+    """Closing by a ball."""
     reach = [int(np.ceil(radius_mm / step)) for step in spacing_mm]
     if len(mask) == 1:
         reach[0] = 0
     padded = np.pad(mask, [(n, n) for n in reach], mode="edge" if len(mask) == 1 else "constant")
-    grown = ndimage.distance_transform_edt(~padded, sampling=spacing_mm) <= radius_mm
-    kept = ndimage.distance_transform_edt(grown, sampling=spacing_mm) > radius_mm
+    closed = shrunk(grown(padded, radius_mm, spacing_mm), radius_mm, spacing_mm)
     inner = tuple(slice(n, n + size) for n, size in zip(reach, mask.shape, strict=True))
-    return (kept | padded)[inner]
+    return np.asarray(closed[inner])
 
 
-def _grown_box(mask: np.ndarray, by: list[int]) -> tuple[slice, ...]:
+def _grown_box(mask: np.ndarray, by: Sequence[int]) -> tuple[slice, ...]:
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     return tuple(
         slice(max(0, each.start - n), min(size, each.stop + n))
@@ -163,13 +183,13 @@ def _fill_opaque(
     soft = (work.hu < 150) & body
     filled = sides.copy()
     for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
-        filling = np.zeros_like(body)
+        mirrored = np.zeros_like(body)
         opposite = (sides == other).sum(axis=(1, 2))
         for k in range(steps, len(sides)):
             if opposite[k - steps] >= 0.6 * opposite[k] > 0:
-                mirrored = mirror(sides[k] == other)
-                missing = mirrored & soft[k] & (sides[k] == 0)
-                filling[k] = _at_the_ribs(missing, mirrored | (sides[k] == other), work)
+                mirrored[k] = mirror(sides[k] == other)
+        missing = mirrored & soft & (sides == 0)
+        filling = _at_the_ribs(missing, mirrored | (sides == other), work)
         filled[_large(filling, SMALLEST_FILLING_ML / work.voxel_ml)] = side
     return filled
 
@@ -177,31 +197,25 @@ def _fill_opaque(
 def _at_the_ribs(missing: np.ndarray, thorax: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """The broad parts of `missing` whose border lies along the costal surface.
 
-    Heart and mediastinum, where the lungs differ too, touch it but little. All
-    `[row, column]`; the convex hull of `thorax` ends at the ribs.
+    Heart and mediastinum, where the lungs differ too, touch it but little. The convex hull
+    of `thorax` in a slice ends at the ribs.
     """
-    row_mm, column_mm = work.spacing_mm[1:]
-    inner = ndimage.distance_transform_edt(missing, sampling=(row_mm, column_mm))
-    if inner.max() <= SLIMMEST_FILLING_MM / 2:
-        return missing & False
-    core = inner > SLIMMEST_FILLING_MM / 2
-    back = ndimage.distance_transform_edt(~core, sampling=(row_mm, column_mm))
-    broad = missing & (back <= SLIMMEST_FILLING_MM / 2)
-    hull = np.pad(convex_hull_image(thorax), 1)
-    depth = ndimage.distance_transform_edt(hull, sampling=(row_mm, column_mm))[1:-1, 1:-1]
-    regions, count = ndimage.label(broad)
-    border = broad & ~ndimage.binary_erosion(broad)
-    at_ribs = ndimage.mean(
-        depth <= COSTAL_MM, np.where(border, regions, 0), np.arange(1, count + 1)
-    )
-    return np.isin(regions, 1 + np.flatnonzero(np.asarray(at_ribs) > SMALLEST_SHARE_AT_RIBS))
+    in_slice, half = work.spacing_mm[1:], SLIMMEST_FILLING_MM / 2
+    broad = missing & grown(shrunk(missing, half, in_slice), half, in_slice)
+    hull = np.zeros_like(thorax)
+    for k in np.flatnonzero(broad.any(axis=(1, 2))):
+        hull[k] = convex_hull(thorax[k])
+    costal = ~shrunk(hull, COSTAL_MM, in_slice, beyond=False)
+    regions, count = regions_by_slice(broad)
+    border = np.where(shrunk(broad, CROSS, beyond=False), 0, regions)
+    at_ribs = share_of_regions(costal, border, count) > SMALLEST_SHARE_AT_RIBS
+    return np.asarray(at_ribs[regions] & broad)
 
 
 def _large(mask: np.ndarray, voxels: float) -> np.ndarray:
     """The regions of `mask` with at least so many voxels."""
-    regions, count = ndimage.label(mask)
-    sizes = np.asarray(ndimage.sum_labels(mask, regions, np.arange(1, count + 1)))
-    return np.isin(regions, 1 + np.flatnonzero(sizes >= voxels))
+    regions, _ = ndimage.label(mask)
+    return np.asarray((np.bincount(regions.ravel()) >= voxels)[regions] & mask)
 
 
 def _without_traces(sides: np.ndarray, work: WorkingCopy) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.morphology import opened
 from M3LungScreenLib.outside import OUTSIDE_HU
 from M3LungScreenLib.settings import PreprocessingSettings
 
@@ -59,9 +60,10 @@ def find_crop(
     factor = coarsening(hu_slice.shape)
     small = np.s_[::factor, ::factor]
     lung = lung_slice[small] > 0
-    regions, _ = ndimage.label(air_regions(hu_slice[small], settings), EIGHT_CONNECTED)
-    touched = np.unique(regions[lung])
-    inside = np.isin(regions, touched[touched > 0]) | lung
+    regions, count = ndimage.label(air_regions(hu_slice[small], settings), EIGHT_CONNECTED)
+    touched = np.bincount(regions[lung], minlength=count + 1) > 0
+    touched[0] = False
+    inside = touched[regions] | lung
     if factor == 1:
         return _rectangle(inside, settings)
     # A lung of a few pixels may lie between those that are looked at.
@@ -84,22 +86,25 @@ def _enlarged(crop: Crop, factor: int, shape: tuple[int, ...]) -> Crop:
 
 def air_regions(hu_slice: np.ndarray, settings: PreprocessingSettings) -> np.ndarray:
     """Steps 2 to 5 of III-A.1: bool `[row, column]`, air within the body."""
-    return crop_stages(hu_slice, settings)["second opening"]
+    body = hu_slice >= settings.threshold_hu
+    air = np.zeros_like(body)
+    if body.any():
+        # Around the body all is background; one pixel of it is enough.
+        (box,) = ndimage.find_objects(np.pad(body, 1).view(np.uint8))
+        around = tuple(slice(max(0, each.start - 2), each.stop) for each in box)
+        air[around] = _inner_air(body[around], hu_slice.shape)[2]
+    return air
 
 
 def crop_stages(hu_slice: np.ndarray, settings: PreprocessingSettings) -> dict[str, np.ndarray]:
     """The six stages of Figure 4, by name, in order; the last is the HU inside the crop."""
-    scale = max(hu_slice.shape) / PAPER_MATRIX
     body = hu_slice >= settings.threshold_hu
-    opened = ndimage.binary_opening(body, np.ones((max(2, round(OPENING_ROWS * scale)), 1), bool))
-    regions = _without_background(~opened)
-    side = max(2, round(CLEANING_PIXELS * scale))
-    cleaned = ndimage.binary_opening(regions, np.ones((side, side), bool))
+    thick, regions, cleaned = _inner_air(body, hu_slice.shape)
     crop = _rectangle(cleaned, settings) if cleaned.any() else Crop(0, 0, *hu_slice.shape)
     return {
         "slice": hu_slice,
         "threshold": body,
-        "opening": opened,
+        "opening": thick,
         "background removed": regions,
         "second opening": cleaned,
         "crop": hu_slice[crop.window],
@@ -153,11 +158,25 @@ def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(ndimage.zoom(smooth, 1 / factors, order=1, mode="nearest", grid_mode=True))
 
 
-def _without_background(air: np.ndarray) -> np.ndarray:
-    """Air regions that do not touch the image border and are not tiny."""
+def _inner_air(
+    body: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`body` after the opening, the air regions in it, and these after the second opening.
+
+    `body` bool `[row, column]` may be a part of a slice of `shape`, with all that is body.
+    """
+    scale = max(shape) / PAPER_MATRIX
+    thick = opened(body, (max(2, round(OPENING_ROWS * scale)), 1))
+    regions = _without_background(~thick, SMALLEST_REGION_SHARE * shape[0] * shape[1])
+    side = max(2, round(CLEANING_PIXELS * scale))
+    return thick, regions, opened(regions, (side, side))
+
+
+def _without_background(air: np.ndarray, fewest_pixels: float) -> np.ndarray:
+    """Air regions that do not touch the border and have enough pixels."""
     regions, _ = ndimage.label(air, EIGHT_CONNECTED)
     at_border = np.unique(np.concatenate([regions[[0, -1]].ravel(), regions[:, [0, -1]].ravel()]))
-    is_kept = np.bincount(regions.ravel()) >= SMALLEST_REGION_SHARE * air.size
+    is_kept = np.bincount(regions.ravel()) >= fewest_pixels
     is_kept[at_border] = is_kept[0] = False
     return is_kept[regions]
 

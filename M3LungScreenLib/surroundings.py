@@ -5,9 +5,19 @@ All arrays are `[slice, row, column]` on a WorkingCopy.
 
 import numpy as np
 from scipy import ndimage
-from skimage.morphology import convex_hull_image
 
-from M3LungScreenLib.working_copy import AIR_BELOW_HU, CROSS, WorkingCopy
+from M3LungScreenLib.morphology import (
+    CROSS,
+    SQUARE,
+    convex_hull,
+    grown,
+    opened,
+    regions_by_slice,
+    share_of_regions,
+    shrunk,
+    touching_border,
+)
+from M3LungScreenLib.working_copy import AIR_BELOW_HU, WorkingCopy
 
 # Air and padding around the body read less than this once noise is averaged out.
 PURE_AIR_BELOW_HU = -960
@@ -30,7 +40,6 @@ STEP_MM = 8.0
 SMALLEST_CHANGE_HU = 40.0
 # Beyond the scanner's circle one value is stored; what lies within is convex, a body is not.
 LARGEST_DENT_SHARE = 0.01
-_PLANE = np.ones((1, 3, 3), bool)
 
 
 def outside_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray]:
@@ -41,9 +50,7 @@ def outside_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray]:
     """
     beyond = np.stack([beyond_the_circle(each) for each in work.hu])
     air = work.hu < AIR_BELOW_HU
-    wide = ndimage.binary_erosion(air, CROSS, border_value=1)
-    outside = np.stack([_touching_border(each) for each in wide])
-    outside = ndimage.binary_dilation(outside, CROSS) & air
+    outside = grown(touching_border(shrunk(air, CROSS)), CROSS) & air
     return outside & ~_lung_at_border(outside, beyond, work), beyond
 
 
@@ -52,35 +59,21 @@ def beyond_the_circle(hu: np.ndarray) -> np.ndarray:
     corners = hu[[0, 0, -1, -1], [0, -1, 0, -1]]
     beyond = np.zeros(hu.shape, bool)
     for value in np.unique(corners[corners < AIR_BELOW_HU]):
-        beyond |= ndimage.binary_opening(hu == value, _PLANE[0])
+        beyond |= opened(hu == value, (3, 3))
     seen = ~beyond
     if not beyond.any() or not seen.any():
         return beyond & False
-    hull = ndimage.binary_erosion(convex_hull_image(seen), _PLANE[0])
+    hull = shrunk(convex_hull(seen), SQUARE, beyond=False)
     dents = np.count_nonzero(hull & beyond)
     return beyond & (dents <= LARGEST_DENT_SHARE * np.count_nonzero(seen))
-
-
-def share_of_regions(mask: np.ndarray, regions: np.ndarray, count: int) -> np.ndarray:
-    """By label, 0 to `count`, the share of a region that `mask` covers; 0 for an empty one."""
-    sizes = np.bincount(regions.ravel(), minlength=count + 1)
-    covered = np.bincount(regions[mask], minlength=count + 1)
-    return np.asarray(covered / np.maximum(sizes, 1))
-
-
-def _touching_border(mask: np.ndarray) -> np.ndarray:
-    """Regions of `mask` `[row, column]` that reach its border."""
-    regions, _ = ndimage.label(mask)
-    edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-    return np.isin(regions, np.unique(edge[edge > 0]))
 
 
 def _lung_at_border(air: np.ndarray, beyond: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """The part of `air` that is lung: no pure air, walled in by the body, other at each height."""
     smooth = np.asarray(ndimage.uniform_filter(work.hu, (1, 3, 3), mode="nearest"))
-    pure = ndimage.binary_opening(air & (smooth < PURE_AIR_BELOW_HU), _PLANE) & ~beyond
+    pure = opened(air & (smooth < PURE_AIR_BELOW_HU), (3, 3)) & ~beyond
     mixed = air & ~pure & ~beyond
-    core = np.stack([_depth_mm(each, work) for each in mixed]) > RIM_MM
+    core = shrunk(mixed, RIM_MM, work.spacing_mm[1:])
     regions, count = ndimage.label(core)
     if count == 0:
         return core
@@ -104,8 +97,7 @@ def _is_lung(
 ) -> bool:
     """Whether the region `part` is lung, by what it borders on and how it changes upwards."""
     spacing_mm = work.spacing_mm[1:]
-    far = np.stack([ndimage.distance_transform_edt(~each, sampling=spacing_mm) for each in part])
-    around = (far > RIM_MM) & (far <= REACH_MM) & seen
+    around = grown(part, REACH_MM, spacing_mm) & ~grown(part, RIM_MM, spacing_mm) & seen
     if not around.any() or np.mean(pure[around]) > LARGEST_SHARE_IN_AIR:
         return False
     at_wall = np.mean(_thick_tissue(smooth, work)[around])
@@ -117,13 +109,12 @@ def _is_lung(
 
 def _thick_tissue(smooth: np.ndarray, work: WorkingCopy) -> np.ndarray:
     """Tissue that is thicker than a table's shell."""
-    rows, columns = (int(WALL_RADIUS_MM / step) for step in work.spacing_mm[1:])
-    y, x = np.ogrid[-rows : rows + 1, -columns : columns + 1]
-    disc = (y / max(rows, 1)) ** 2 + (x / max(columns, 1)) ** 2 <= 1
+    spacing_mm = work.spacing_mm[1:]
+    rows, columns = (int(WALL_RADIUS_MM / step) for step in spacing_mm)
     margin = ((0, 0), (rows, rows), (columns, columns))
     tissue = np.pad(smooth >= AIR_BELOW_HU, margin, mode="edge")
-    opened = ndimage.binary_opening(tissue, disc[None])
-    return np.asarray(opened[:, rows : rows + smooth.shape[1], columns : columns + smooth.shape[2]])
+    thick = grown(shrunk(tissue, WALL_RADIUS_MM, spacing_mm), WALL_RADIUS_MM, spacing_mm)
+    return np.asarray(thick[:, rows : rows + smooth.shape[1], columns : columns + smooth.shape[2]])
 
 
 def _change_hu(part: np.ndarray, smooth: np.ndarray, work: WorkingCopy) -> float:
@@ -139,18 +130,8 @@ def _grown_back(
     core: np.ndarray, mixed: np.ndarray, pure: np.ndarray, work: WorkingCopy
 ) -> np.ndarray:
     """The lung around its `core`, with vessels' rims and dark spots that it encloses."""
-    lung = np.zeros_like(core)
-    for k in np.flatnonzero(core.any(axis=(1, 2))):
-        far = ndimage.distance_transform_edt(~core[k], sampling=work.spacing_mm[1:])
-        near = (far <= REACH_MM) & (mixed[k] | (pure[k] & ~_touching_border(pure[k])))
-        regions, _ = ndimage.label(near | core[k])
-        lung[k] = np.isin(regions, np.unique(regions[core[k]]))
-    return lung
-
-
-def _depth_mm(mask: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """How deep each pixel lies in `mask` `[row, column]`, which goes on beyond the image."""
-    rows, columns = (int(np.ceil(REACH_MM / step)) for step in work.spacing_mm[1:])
-    padded = np.pad(mask, ((rows, rows), (columns, columns)), mode="edge")
-    depth = ndimage.distance_transform_edt(padded, sampling=work.spacing_mm[1:])
-    return np.asarray(depth[rows : rows + mask.shape[0], columns : columns + mask.shape[1]])
+    if not core.any():
+        return core
+    near = grown(core, REACH_MM, work.spacing_mm[1:]) & (mixed | (pure & ~touching_border(pure)))
+    regions, count = regions_by_slice(near | core)
+    return np.asarray((share_of_regions(core, regions, count) > 0)[regions] & (regions > 0))

@@ -1,4 +1,4 @@
-"""A CT averaged to pixels of about 2 mm, in which the lungs are segmented."""
+"""A CT averaged to voxels of about 2 mm, in which the lungs are segmented."""
 
 from dataclasses import dataclass
 
@@ -6,31 +6,32 @@ import numpy as np
 from scipy import ndimage
 
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.morphology import CROSS, PIXELS, VOXELS, grown, shrunk
 
 WORKING_SPACING_MM = 2.0
 # Ground glass stays below this after averaging; soft tissue does not.
 AIR_BELOW_HU = -300
 # Padding is no colder than air.
 LOWEST_HU = -1024
-CROSS = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 
 
 @dataclass(frozen=True)
 class WorkingCopy:
-    """HU `[slice, row, column]` averaged over `factor` × `factor` pixels; slices are kept."""
+    """HU `[slice, row, column]` averaged over blocks of voxels; thick slices are kept."""
 
     hu: np.ndarray  # float32
     spacing_mm: tuple[float, float, float]  # slice, row, column
-    factor: int
-    full: np.ndarray  # int16, the volume's own pixels in the slices that show something
+    block: tuple[int, int, int]  # voxels: slices, rows, columns
+    full: np.ndarray  # int16, the volume's own voxels in the slices that show something
 
     @classmethod
     def of(cls, volume: CTVolume) -> "WorkingCopy":
         x_mm, y_mm, z_mm = volume.spacing_mm
-        factor = max(1, round(WORKING_SPACING_MM / x_mm))
+        deep, wide = (max(1, round(WORKING_SPACING_MM / step)) for step in (z_mm, x_mm))
         shown = volume.hu[volume.scanned]
-        small = np.stack([_averaged(each, factor) for each in shown])
-        return cls(small, (z_mm, y_mm * factor, x_mm * factor), factor, shown)
+        small = [_averaged(shown[k : k + deep], wide) for k in range(0, len(shown), deep)]
+        spacing_mm = (z_mm * deep, y_mm * wide, x_mm * wide)
+        return cls(np.stack(small), spacing_mm, (deep, wide, wide), shown)
 
     @property
     def pixel_mm2(self) -> float:
@@ -44,37 +45,51 @@ class WorkingCopy:
     def is_single(self) -> bool:
         return len(self.hu) == 1
 
-    def back(self, sides: np.ndarray, air: np.ndarray) -> np.ndarray:
-        """Sides uint8 in full resolution; the border of aerated lung follows the full HU."""
-        lungs = np.zeros(self.full.shape, np.uint8)
-        for k in np.flatnonzero(sides.any(axis=(1, 2))):
-            side, cross = sides[k], CROSS[0]
-            grown = ndimage.grey_dilation(side, footprint=cross)
-            inner = ndimage.binary_erosion(side > 0, cross) | ((side > 0) & ~air[k])
-            box = self._box(grown > 0)
-            labels, certain = self._enlarged(grown, box), self._enlarged(inner, box)
-            lungs[k][box] = labels * (certain | (self.full[k][box] < AIR_BELOW_HU))
-        return lungs
+    def draw(self, sides: np.ndarray, air: np.ndarray, lungs: np.ndarray) -> None:
+        """Draw sides uint8 into `lungs`, which is like `full` and 0 everywhere.
+
+        The border of aerated lung follows the full HU.
+        """
+        # Slices that are not averaged end where the lung does.
+        around = PIXELS if self.block[0] == 1 else VOXELS
+        labels = np.zeros_like(sides)
+        for side in np.unique(sides[sides > 0]):
+            labels[grown(sides == side, CROSS, around)] = side
+        certain = (shrunk(sides > 0, CROSS, around) | ~air) & (sides > 0)
+        for k in np.flatnonzero(labels.any(axis=(1, 2))):
+            box = self._box(labels[k] > 0)
+            label, kept = self._enlarged(labels[k], box), self._enlarged(certain[k], box)
+            slices = slice(k * self.block[0], (k + 1) * self.block[0])
+            for lung, hu in zip(lungs[slices], self.full[slices], strict=True):
+                lung[box] = label * (kept | (hu[box] < AIR_BELOW_HU))
 
     def _box(self, small: np.ndarray) -> tuple[slice, slice]:
         """The full pixels that cover all of `small` `[row, column]`, which is not empty."""
         (found,) = ndimage.find_objects(small.astype(np.uint8))
-        _, *sizes = self.full.shape
         rows, columns = (
-            slice(each.start * self.factor, min(size, each.stop * self.factor))
-            for each, size in zip(found, sizes, strict=True)
+            slice(each.start * block, min(size, each.stop * block))
+            for each, block, size in zip(found, self.block[1:], self.full.shape[1:], strict=True)
         )
         return rows, columns
 
     def _enlarged(self, small: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
-        rows, columns = (np.arange(each.start, each.stop) // self.factor for each in box)
+        rows, columns = (
+            np.arange(each.start, each.stop) // block
+            for each, block in zip(box, self.block[1:], strict=True)
+        )
         return np.asarray(small[rows[:, None], columns])
 
 
-def _averaged(hu: np.ndarray, factor: int) -> np.ndarray:
-    """Means of blocks of `hu` `[row, column]`, float32; the last ones repeat the border."""
-    rows, columns = hu.shape
-    bounded = np.maximum(hu, LOWEST_HU)
-    padded = np.pad(bounded, ((0, -rows % factor), (0, -columns % factor)), mode="edge")
-    blocks = padded.reshape(padded.shape[0] // factor, factor, -1, factor)
-    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
+def _averaged(hu: np.ndarray, wide: int) -> np.ndarray:
+    """Means of `hu` `[slice, row, column]` over all slices and blocks of `wide` pixels, float32.
+
+    The last blocks repeat the border.
+    """
+    total = np.zeros(hu.shape[1:], np.int32)
+    for each in hu:
+        total += np.maximum(each, LOWEST_HU)
+    rows, columns = hu.shape[1:]
+    total = np.pad(total, ((0, -rows % wide), (0, -columns % wide)), mode="edge")
+    total = total.reshape(len(total) // wide, wide, -1).sum(axis=1, dtype=np.int32)
+    blocks = sum(total[:, start::wide] for start in range(wide))
+    return np.asarray(blocks / np.float32(len(hu) * wide**2), np.float32)
