@@ -17,7 +17,7 @@ from .scene_result import SceneResult
 from .slices import feet_head_axis, healthy_slices
 from .volumes import voxels
 
-SHOWN = "M3LungScreen location map without slices called Healthy"
+SHOWN = "M3LungScreen location map without Healthy slices"
 SOURCE_ATTRIBUTE = "M3LungScreen.source"
 # Below any threshold.
 HIDDEN = -1.0
