@@ -1,5 +1,6 @@
 """Reads any supported CT as a CTVolume that can be screened."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,19 +8,22 @@ import SimpleITK as sitk
 
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.dicom.files import is_dicom
-from M3LungScreenLib.dicom.reading import read_dicom
+from M3LungScreenLib.dicom.reading import DicomImage, read_dicom
 from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.files.reading import check_format, is_volume_file, read_image
 from M3LungScreenLib.suitability import check_pixels, suitable
 
 
-def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
+def read_ct(path: str | Path | Sequence[Path], series: str | None = None) -> CTVolume:
     """A CT from a DICOM folder, one DICOM file or a volume file (files.reading.SUFFIXES).
 
+    `path` can also be a list of DICOM files, such as those of one study in a large archive.
     `series` (UID, number, or the [index] in a message) selects one of several in a folder;
     without it the best axial chest CT is used, and a warning lists the others. Raises
     InputRefused if the input cannot be screened, UsageError for an unknown series.
     """
+    if not isinstance(path, str | Path):
+        return _of_dicom(read_dicom(*path, wanted=series))
     path = Path(path)
     # ITK would print its own warnings to stderr.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -35,7 +39,10 @@ def read_ct(path: str | Path, series: str | None = None) -> CTVolume:
         return _checked(image, "file", warnings=warnings)
     if path.is_file() and not is_dicom(path):
         check_format(path)
-    found = read_dicom(path, series)
+    return _of_dicom(read_dicom(path, wanted=series))
+
+
+def _of_dicom(found: DicomImage) -> CTVolume:
     volume = _checked(found.image, found.kind, found.series_uid_sha256, found.warnings)
     return replace(volume, dicom_files=found.files)
 

@@ -31,9 +31,9 @@ class Found:
         return f"[{self.scans.index(scan) + 1}] {scan}"
 
 
-def look_into(place: Path) -> Found:
-    """All DICOM objects below a folder, or in one file."""
-    files = files_below(place) if place.is_dir() else [place]
+def look_into(place: Path, *more: Path) -> Found:
+    """All DICOM objects below a folder, in one file, or in several."""
+    files: Iterable[Path] = files_below(place) if place.is_dir() else (place, *more)
     frames: list[Frame] = []
     others: list[NoImage | Damaged] = []
     for path in files:
@@ -43,7 +43,7 @@ def look_into(place: Path) -> Found:
         elif seen is not None:
             others.append(seen)
     return Found(
-        place,
+        place.parent if more else place,
         tuple(by_preference(scans_of(frames))),
         tuple(each for each in others if isinstance(each, NoImage)),
         tuple(each for each in others if isinstance(each, Damaged)),

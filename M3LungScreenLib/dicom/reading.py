@@ -32,22 +32,22 @@ class DicomImage:
     files: tuple[Path, ...] = ()  # in the order of the slices, each once
 
 
-def read_dicom(path: Path, wanted: str | None = None) -> DicomImage:
-    """The chest CT in a folder, a file or beside a DICOMDIR, as int16.
+def read_dicom(path: Path, *others: Path, wanted: str | None = None) -> DicomImage:
+    """The chest CT in a folder, a file or beside a DICOMDIR, or in several files, as int16.
 
     `wanted` selects a series by UID, number or the index in a message. Raises InputRefused
     if there is no complete CT in HU, UsageError if `wanted` is not there.
     """
-    if path.is_file() and path.name.upper() == "DICOMDIR":
+    if not others and path.is_file() and path.name.upper() == "DICOMDIR":
         path = path.absolute().parent
     is_open = path.is_file() and os.access(path, os.R_OK)
-    if is_open and not is_dicom(path):
+    if is_open and not others and not is_dicom(path):
         raise _no_dicom(path)
-    scan, warnings = choose(look_into(path), wanted)
+    scan, warnings = choose(look_into(path, *others), wanted)
     grid = grid_of(scan)
     volume = read_slices(scan.frames, grid.mixed)
     said = (*grid.warnings, *_assumed(scan), *_clipped(scan, grid, volume), *warnings)
-    kind = "dicom_series" if path.is_dir() else "dicom_file"
+    kind = "dicom_series" if others or path.is_dir() else "dicom_file"
     files = tuple(dict.fromkeys(each.path for each in scan.frames))
     return DicomImage(grid.geometry.with_array(volume), kind, _digest(scan.uid), said, files)
 

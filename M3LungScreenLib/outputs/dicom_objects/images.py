@@ -1,5 +1,7 @@
 """The lesions as a DICOM segmentation, and the location map as a parametric map."""
 
+from typing import Any
+
 import highdicom as hd
 import numpy as np
 from highdicom.seg import SegmentationTypeValues, SegmentDescription
@@ -66,7 +68,7 @@ def _with_content(slices: np.ndarray) -> np.ndarray:
     return shown if len(shown) else np.array([len(slices) // 2])
 
 
-def _on_voxels(source: Source, shown: np.ndarray) -> dict[str, object]:
+def _on_voxels(source: Source, shown: np.ndarray) -> dict[str, Any]:
     return {
         "pixel_measures": source.pixel_measures,
         "plane_orientation": source.plane_orientation,

@@ -1,0 +1,1 @@
+"""Screens many studies: one result folder each, and a summary of all."""
