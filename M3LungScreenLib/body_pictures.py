@@ -11,22 +11,22 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-# A chest is known at 4 mm; its field of view then has some 85 pixels.
+# At 4 mm a chest is still recognizable; its field of view has about 85 pixels.
 MOST_VOXELS = 96
 # Air, in lung and around the body; soft tissue denser than fat; bone, clipped at cortical bone.
 AIR_HU, SOFT_HU, BONE_HU = -500, -30, (0, 600)
-# Averaged over a coarse voxel, air around a body is purer than any lung.
+# In coarse voxels, air around the body is darker than any lung.
 PURE_AIR_HU = -960
-# With less air than this along its border, a field of view lies within the body.
+# With less air than this along the border, the field of view lies within the body.
 TIGHT_BORDER_SHARE = 0.15
 # The grids: across the body, and around the spine.
 CELLS, SPINE_CELLS = 14, 10
-# How wide the grid over the body is, and where the spine's grid ends, in thicknesses of the body.
+# Width of the body grid, and extent of the spine grid, in body thicknesses.
 HALF_WIDTH = 0.75
 SPINE_FRONT, SPINE_BACK, SPINE_SIDE = 0.34, 0.10, 0.26
-# The spine lies about here between front and back: the middle of the vertebral canal in real CT.
+# Position of the spine from front to back: the center of the vertebral canal in real CT.
 SPINE_DEPTH, SPINE_SPREAD = 0.74, 0.13
-# Half of a vertebra, as the width of a smoothing.
+# Width of the smoothing: half a vertebra.
 VERTEBRA = 0.07
 
 _CROSS = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
@@ -37,7 +37,7 @@ _IN_SLICE[1] = _CROSS[0]
 def coarse_copy(hu: np.ndarray) -> np.ndarray:
     """Means over blocks, float32, at most 96 voxels along each axis."""
     factors = [-(-size // MOST_VOXELS) for size in hu.shape]
-    # Of large blocks every second row and column is enough.
+    # For large blocks, every second row and column is enough.
     steps = [1, *(max(1, factor // 2) for factor in factors[1:])]
     small = hu[:, :: steps[1], :: steps[2]]
     for axis, (factor, step) in enumerate(zip(factors, steps, strict=True)):
@@ -56,7 +56,7 @@ def _means(array: np.ndarray, axis: int, block: int) -> np.ndarray:
 def inside_body(coarse: np.ndarray) -> np.ndarray:
     """The largest body in each slice, including the lungs, without tables and clothes."""
     air = coarse < AIR_HU
-    # Leaks of a voxel through a thin chest wall are no way in.
+    # Leaks of one voxel through a thin chest wall stay closed.
     wide = ndimage.binary_erosion(air, _CROSS, border_value=1)
     regions, count = ndimage.label(wide, _IN_SLICE)
     border = np.concatenate([regions[:, (0, -1)].ravel(), regions[:, :, (0, -1)].ravel()])
@@ -94,7 +94,7 @@ class BodyPictures:
     """Slices along one axis, with a mirror plane across their columns.
 
     `coarse` HU and `inside` the body, `[slice, row, column]`; `front`, `back` and `middle`
-    are rows and the column, in pixels, of the box that the grids are laid on.
+    are the rows and the column, in pixels, of the box covered by the grids.
     """
 
     coarse: np.ndarray
@@ -106,7 +106,7 @@ class BodyPictures:
 
     @classmethod
     def of(cls, coarse: np.ndarray, inside: np.ndarray) -> "BodyPictures | None":
-        """None where no body fills its slices."""
+        """The pictures of `hu`; None if there is no body."""
         middle, symmetry = _mirror_column(np.clip(coarse, -1000, 200).mean(axis=0))
         body = inside.mean(axis=0)
         if not body.any():
@@ -134,7 +134,7 @@ class BodyPictures:
 
     @cached_property
     def bone_edges(self) -> np.ndarray:
-        """Bone is rough, enhanced blood is smooth: HU per pixel, within the slices."""
+        """Gradient of bone (HU per pixel, in-plane): bone is rough, enhanced blood is smooth."""
         rows, columns = np.gradient(np.clip(self.coarse, *BONE_HU), axis=(1, 2))
         return np.hypot(rows, columns) * self.inside
 
@@ -151,7 +151,7 @@ class BodyPictures:
     def spine_grid(self) -> np.ndarray:
         """Lung and soft tissue `[slice, 2, 10, 10]` beside and before the spine.
 
-        The rows' last is the back: only where the back is known to lie there.
+        The last row is the back; use it only if the back is known to be there.
         """
         out = np.empty((len(self.coarse), 2, SPINE_CELLS, SPINE_CELLS), np.float32)
         size = self.thickness
@@ -165,7 +165,7 @@ class BodyPictures:
 
     @cached_property
     def spine(self) -> np.ndarray:
-        """Row and column `[slice, 2]`, in pixels: the roughest bone where it is expected."""
+        """Row and column `[slice, 2]`, in pixels: the roughest bone near the expected position."""
         size = self.thickness
         along = max(1.0, len(self.coarse) / 15) if len(self.coarse) > 1 else 0.0
         rough = ndimage.gaussian_filter(self.bone_edges, (along, VERTEBRA * size, VERTEBRA * size))
@@ -185,14 +185,14 @@ class BodyPictures:
 def bone_lines(coarse: np.ndarray) -> list[float]:
     """For each axis, the most bone along any line (mean HU above 100, at most 300).
 
-    The spine runs from feet to head through the whole chest; no other bone is as long.
+    The spine runs through the whole chest from feet to head; no other bone is as long.
     """
     dense = np.clip(coarse - 100, 0, 300)
     return [float(ndimage.uniform_filter(dense.mean(axis), 3).max()) for axis in range(3)]
 
 
 def _mirror_column(picture: np.ndarray) -> tuple[float, float]:
-    """The column, in pixels, about which a picture is most alike, and how much (at most 1)."""
+    """The column (pixels) with the best mirror symmetry, and its correlation (at most 1)."""
     size = picture.shape[1]
     best = (-2.0, size / 2, 0.0)
     for total in range(round(0.8 * size) - 1, round(1.2 * size)):  # column c falls on total - c

@@ -13,20 +13,20 @@ from M3LungScreenLib.outside import OUTSIDE_HU
 Warned = tuple[tuple[str, str], ...]
 CODE = "discontinuous"
 REPEATED = "repeated_slices"
-# Coarse pictures have about so many pixels along a side; values from air to soft tissue.
+# Coarse pictures have about this many pixels along a side; values from air to soft tissue.
 PIXELS = 32
 AIR_HU, TISSUE_HU = -1000, 200
-# How many times more a slice differs from both neighbours than these from each other: at most
-# 1.2 in 22 real scans; 5.6 where every second slice is mirrored.
+# Difference of a slice from both neighbors over that between the neighbors: at most 1.2 in 22
+# real scans; 5.6 if every second slice is mirrored.
 STRANGE = 3.0
-# How many times more two neighbours differ than the slices around them: at most 3.1 in real
-# scans; 9.7 where half of a scan is flipped.
+# Difference of two neighbors over the usual difference around them: at most 3.1 in real scans;
+# 9.7 if half of a scan is flipped.
 BREAK = 6.0
-# Mean differences below are no break: real slices, 10 mm apart, differ by 40 to 130 HU.
+# Smaller mean differences are never a break: real slices 10 mm apart differ by 40 to 130 HU.
 LEAST_BREAK_HU = 60.0
-# Simulated slices can be all but equal; a real scan's differ by 7 HU and more.
+# Simulated slices can be nearly equal; real slices differ by at least 7 HU.
 LEAST_STEP_HU = 3.0
-# So many steps on either side say what is usual.
+# Number of steps on each side that define the usual difference.
 AROUND = 2
 FEWEST_SLICES = 4
 
@@ -54,7 +54,7 @@ def check_continuity(volume: CTVolume) -> Warned:
 
 
 def _coarse(hu_slice: np.ndarray) -> np.ndarray:
-    """Means over blocks, float32; of large blocks a part of the pixels is enough."""
+    """Means over blocks, float32; for large blocks, some of the pixels are enough."""
     rows, columns = (max(1, size // (4 * PIXELS)) for size in hu_slice.shape)
     small = np.where(hu_slice[::rows, ::columns] > OUTSIDE_HU, hu_slice[::rows, ::columns], AIR_HU)
     high, wide = (max(1, size // PIXELS) for size in small.shape)
@@ -64,12 +64,12 @@ def _coarse(hu_slice: np.ndarray) -> np.ndarray:
 
 
 def _steps(pictures: np.ndarray, apart: int = 1) -> np.ndarray:
-    """Mean difference (HU) of pictures so many slices apart."""
+    """Mean difference (HU) between pictures this many slices apart."""
     return np.asarray(np.abs(pictures[apart:] - pictures[:-apart]).mean(axis=(1, 2)))
 
 
 def _strange(pictures: np.ndarray) -> list[int]:
-    """Slices unlike both their neighbours, which are alike."""
+    """Slices that differ from both neighbors, although these are similar."""
     step, over = _steps(pictures), _steps(pictures, 2)
     nearer = np.minimum(step[:-1], step[1:])
     is_strange = (nearer > LEAST_BREAK_HU) & (nearer > STRANGE * np.maximum(over, LEAST_STEP_HU))
@@ -77,7 +77,7 @@ def _strange(pictures: np.ndarray) -> list[int]:
 
 
 def _breaks(pictures: np.ndarray) -> list[int]:
-    """Slices that differ from the one before far more than others around them do."""
+    """Slices that differ from the previous one far more than is usual around them."""
     step = _steps(pictures)
     usual = [
         max([*step[max(0, i - AROUND) : i], *step[i + 1 : i + 1 + AROUND], LEAST_STEP_HU])

@@ -1,8 +1,8 @@
 """Marks fill: voxels with a constant value where nothing was scanned.
 
 Outside the reconstruction circle, around a rotated or padded image and around a masked body,
-files have a constant such as -2000, -3024, 0, 3071 or NaN. It is not tissue, whatever its
-value, so `mark_outside` sets it to `OUTSIDE_HU`. Constant air is left unchanged. Lossy
+files have a constant such as -2000, -3024, 0, 3071 or NaN. It is never tissue, so
+`mark_outside` sets it to `OUTSIDE_HU`. Constant air is left unchanged. Lossy
 compression and resampling add a little noise to the constant, and a rim around it.
 """
 
@@ -28,9 +28,9 @@ from M3LungScreenLib.outside import (
     spread,
 )
 
-# Fewer equal pixels along the border are a coincidence.
+# Fewer equal pixels along the border are chance.
 SHORTEST_EDGE = 4
-# Fill hardly occurs inside the body; values clipped at a limit do.
+# Fill hardly occurs inside the body; values clipped at a limit can.
 LARGEST_SHARE_WITHIN = 0.1
 # Clipped tissue is surrounded by values just short of the limit; fill is not.
 NEAR_HU = 100
@@ -38,7 +38,7 @@ LARGEST_SHARE_NEAR = 0.2
 # If no soft tissue would be left, the constant was tissue.
 SOFT_TISSUE_HU = (-150, 150)
 SMALLEST_SOFT_TISSUE_SHARE = 0.01
-# If so many of the pixels beside the outside have one exact value, they are its rim.
+# If this share of the pixels next to the outside has one exact value, they are its rim.
 LARGEST_SHARE_BESIDE = 0.3
 LARGEST_RIM_SHARE = 0.25
 # Reconstruction circle, padding and a mask can be nested.
@@ -49,9 +49,8 @@ def mark_outside(hu: np.ndarray) -> None:
     """Set the fill in `hu`, int16 `[slice, row, column]`, to OUTSIDE_HU, in place.
 
     Fill is one exact value over a region that reaches the border of its slice, or
-    other fill. Noise keeps tissue from being so; what a clipping made constant is
-    told from fill by where else it lies. Fill with noise is told from tissue by its
-    shape, the same in all slices.
+    other fill. Noise keeps tissue from being constant; clipped values also occur
+    elsewhere in the body. Noisy fill is recognized by its shape, the same in all slices.
     """
     if all(each.min() == each.max() for each in hu):
         return
@@ -70,7 +69,7 @@ def mark_outside(hu: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """What a constant at the border looks like, in pixels over all slices."""
+    """Counts (pixels over all slices) that describe a constant at the border."""
 
     value: int
     region: int  # constant, and reaching the border
@@ -90,7 +89,7 @@ class _Candidate:
 
     @property
     def _is_a_limit(self) -> bool:
-        """Whether the values beside it lie on one side only, and many of them near."""
+        """Whether the neighboring values lie on one side only, many of them close."""
         few = 0.01 * self.beside
         near = self.near_below if self.above <= few else self.near_above
         one_sided = self.above <= few or self.below <= few
@@ -98,7 +97,7 @@ class _Candidate:
 
 
 def _candidates(hu: np.ndarray) -> list[int]:
-    """Values that are constant over squares of 3 × 3 pixels at a border, but for air."""
+    """Values (except air) that are constant over 3 × 3 pixels at a border."""
     found = {NO_VALUE_HU} if any((each == NO_VALUE_HU).any() for each in hu) else set[int]()
     for each in hu:
         values, counts = np.unique(each[_border(each) & flat(each)], return_counts=True)
@@ -136,7 +135,7 @@ def _judge(hu: np.ndarray, value: int) -> _Candidate:
 
 
 def _with_tissue_left(hu: np.ndarray, fills: list[_Candidate]) -> list[_Candidate]:
-    """`fills` but for those that would leave the scan without soft tissue."""
+    """`fills` without those that would leave the scan without soft tissue."""
     low, high = SOFT_TISSUE_HU
     soft = sum(count((each >= low) & (each <= high)) for each in hu)
     for each in fills:
@@ -156,7 +155,7 @@ def _mark(hu: np.ndarray, value: int, find: Callable[[np.ndarray, int], np.ndarr
 
 
 def _rims(hu: np.ndarray) -> list[int]:
-    """Values, but for air, of which a good part of what is right beside the outside consists."""
+    """Values (except air) that make up much of the pixels next to the outside."""
     beside = [each[grown(is_outside(each), 1) & (each > OUTSIDE_HU)] for each in hu]
     values, counts = np.unique(np.concatenate(beside), return_counts=True)
     many = values[counts > max(SHORTEST_EDGE * len(hu), LARGEST_SHARE_BESIDE * counts.sum())]
@@ -165,7 +164,7 @@ def _rims(hu: np.ndarray) -> list[int]:
 
 
 def _is_narrow(hu: np.ndarray, value: int) -> bool:
-    """Whether what of `value` is connected to the outside ends within a rim's width."""
+    """Whether the pixels of `value` connected to the outside are no wider than a rim."""
     rim = sum(count(_rim_of(each, value)) for each in hu)
     wider = sum(count(_rim_of(each, value, wider=True)) for each in hu)
     seen = sum(count(each > OUTSIDE_HU) for each in hu)
@@ -173,7 +172,7 @@ def _is_narrow(hu: np.ndarray, value: int) -> bool:
 
 
 def _rim_of(hu_slice: np.ndarray, value: int, wider: bool = False) -> np.ndarray:
-    """What of `value` is connected to the outside by a rim's width at most, or twice that."""
+    """The pixels of `value` connected to the outside within the width of a rim, or twice that."""
     outside = is_outside(hu_slice)
     if not outside.any():
         return outside
@@ -182,7 +181,7 @@ def _rim_of(hu_slice: np.ndarray, value: int, wider: bool = False) -> np.ndarray
 
 
 def _region(hu_slice: np.ndarray, value: int) -> np.ndarray:
-    """Where `hu_slice` is `value` in pieces that are flat at a border; not if they are small."""
+    """Where `hu_slice` is `value`, in pieces that are constant at a border and not small."""
     same = hu_slice == value
     seeds = same & _border(hu_slice)
     if value != NO_VALUE_HU:
@@ -196,7 +195,7 @@ def _region(hu_slice: np.ndarray, value: int) -> np.ndarray:
 
 
 def _border(hu_slice: np.ndarray) -> np.ndarray:
-    """The slice's own border, and what lies beside its outside."""
+    """The border of the slice, and the pixels next to its outside."""
     border = np.zeros(hu_slice.shape, bool)
     border[[0, -1]] = border[:, [0, -1]] = True
     outside = is_outside(hu_slice)

@@ -110,7 +110,7 @@ def severity_points(share: float) -> int:
 
 
 def lung_volumes_ml(lungs: np.ndarray, spacing_mm: tuple[float, float, float]) -> LungVolumes:
-    """Millilitres of the lung mask (1 right, 2 left)."""
+    """Milliliters of the lung mask (1 right, 2 left)."""
     millilitres = float(np.prod(spacing_mm)) / 1000
     right, left = (
         float(sum(np.count_nonzero(each == side) for each in lungs)) * millilitres

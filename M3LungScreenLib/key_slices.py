@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Neighbours look alike: views a tenth of the screened slices apart show more.
+# Neighbors look alike, so the slices shown are at least a tenth of the screened slices apart.
 APART = 0.1
 
 

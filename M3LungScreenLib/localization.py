@@ -122,8 +122,8 @@ def lesion_class_votes(
 ) -> np.ndarray:
     """The votes of a lesion voxel in each slice for the three diseases: `[slice, 3]`.
 
-    The slice's Eq. 4 probabilities times the patient's, renormalised over the diseases, so
-    that every voxel has one vote; the slice's alone where there is no patient (one slice).
+    The slice's Eq. 4 probabilities times the patient's, renormalized over the diseases, so
+    that every voxel has one vote; only the slice's for a single slice without a patient.
     A lesion gets the disease with the largest sum.
     """
     votes = np.asarray(slice_probabilities[:, 1:], np.float64)

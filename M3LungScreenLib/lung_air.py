@@ -1,4 +1,4 @@
-"""Which air is lung: told from the air outside the body, from airways and from bowel gas.
+"""Finds lung among all air: separates it from air outside the body, airways and bowel gas.
 
 All arrays are `[slice, row, column]` on a WorkingCopy.
 """
@@ -17,29 +17,29 @@ from M3LungScreenLib.morphology import (
 from M3LungScreenLib.surroundings import outside_air
 from M3LungScreenLib.working_copy import AIR_BELOW_HU, WorkingCopy
 
-# The core of gas in bowel or trachea reads -1000; lung, even with emphysema, more.
+# The core of gas in bowel or trachea is near -1000 HU; lung is denser, even with emphysema.
 GAS_BELOW_HU = -958
 # Trachea and main bronchi together, in one axial slice.
 LARGEST_AIRWAY_AREA_MM2 = 900
-# A region of air smaller than this is no lung: in 3D, and in a single slice.
+# Smaller regions of air are not lung: in 3D, and in a single slice.
 SMALLEST_LUNG_ML = 15
 SMALLEST_LUNG_AREA_MM2 = 400
-# Hollow tables, mattresses and air under the skin are walled off this thinly from the
-# air outside; of a lung's border only a small share is.
+# Hollow tables, mattresses and air under the skin have a wall this thin to the outside along
+# most of their border; lung only along a small share.
 WALL_MM = 12.0
 LARGEST_SHALLOW_SHARE = 0.5
-# Gas fills its part of a slice; lung beside a pneumothorax leaves more than the rest.
+# Gas fills its region of a slice; beside a pneumothorax, a larger part of the region is lung.
 SMALLEST_GAS_SHARE = 0.75
-# In slices this thick a bowel loop's wall and folds are mixed into its gas; lung of such a
-# small cross-section is less dark.
+# In slices this thick, bowel gas is averaged with wall and folds; lung with such a small
+# cross-section is less dark.
 THICK_SLICE_MM = 5.0
 SMALLEST_GAS_SHARE_OF_A_LOOP = 0.35
 LARGEST_LOOP_MM2 = 5000.0
-# Emphysema and free air have lung beneath them; under stomach and colon lies none.
+# There is lung below emphysema and free air, but not below stomach and colon.
 LARGEST_SHARE_OVER_LUNG = 0.5
-# In a thick slice the end of a bubble is a mixture: it lies mostly over pure gas.
+# In a thick slice, the partial-volume end of a bubble lies mostly over pure gas.
 SMALLEST_SHARE_OVER_GAS = 0.5
-# Bowel that is full of stool and small bubbles lies wholly below the lungs.
+# Bowel full of stool and small bubbles lies entirely below the lungs.
 LARGEST_BOWEL_ML = 300
 
 
@@ -72,10 +72,10 @@ def _airways(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
 
 
 def _bowel_gas(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """Gas beneath the diaphragm, and what a thick slice mixes of it and its wall.
+    """Gas below the diaphragm, with its partial-volume rim in thick slices.
 
-    Sought in each slice for itself: between thick slices a thin diaphragm is averaged
-    away, so that in 3D stomach or colon are one region with the lung above them.
+    Searched slice by slice: thick slices average a thin diaphragm away, so that in 3D stomach
+    or colon would be connected to the lung above.
     """
     regions, count = regions_by_slice(air)
     core = shrunk(air, SQUARE, beyond=False)
@@ -100,12 +100,12 @@ def _bowel_gas(air: np.ndarray, work: WorkingCopy) -> np.ndarray:
 
 
 def _smoothed(hu: np.ndarray) -> np.ndarray:
-    """In the plane, against noise."""
+    """Smoothed within the slices, against noise."""
     return np.asarray(ndimage.uniform_filter(hu, (1, 3, 3), mode="nearest"))
 
 
 def _lung_regions(air: np.ndarray, open_air: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """Regions of air large enough for lung, whose core is no pure gas, deep in the body."""
+    """Regions of air that are large enough, not pure gas at their core, and deep in the body."""
     regions, count = ndimage.label(air)
     if count == 0:
         return air
@@ -124,7 +124,7 @@ def _lung_regions(air: np.ndarray, open_air: np.ndarray, work: WorkingCopy) -> n
 def _cores_are_gas(
     air: np.ndarray, regions: np.ndarray, asked: np.ndarray, work: WorkingCopy
 ) -> np.ndarray:
-    """For each region that is `asked` whether its core is pure gas, or it has no core."""
+    """For each region in `asked`, whether its core is pure gas or it has no core."""
     core = shrunk(air, SQUARE, beyond=False)
     is_gas = np.zeros(len(asked), bool)
     boxes = ndimage.find_objects(regions)
@@ -137,14 +137,14 @@ def _cores_are_gas(
 def _shallow(
     regions: np.ndarray, count: int, open_air: np.ndarray, work: WorkingCopy
 ) -> np.ndarray:
-    """For each of `count` regions whether most of its border lies right beneath the skin."""
+    """For each of `count` regions, whether most of its border lies directly below the skin."""
     border = np.where(shrunk(regions > 0, CROSS, beyond=False), 0, regions)
     near = grown(open_air, WALL_MM, work.spacing_mm[1:])
     return share_of_regions(near, border, count)[1:] > LARGEST_SHALLOW_SHARE
 
 
 def _below_the_lungs(regions: np.ndarray, pixels: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """For each region whether it is small and ends where the largest has not yet begun."""
+    """For each region, whether it is small and ends below the start of the largest region."""
     heights = [each[0] for each in ndimage.find_objects(regions)]
     lowest = heights[int(pixels.argmax())].start
     ends_below = np.array([each.stop <= lowest for each in heights])

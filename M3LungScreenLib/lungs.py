@@ -1,8 +1,8 @@
 """Segments the left and right lung, including consolidated parts.
 
 A classical 3D method on a copy of about 2 mm: find air inside the body, remove airways and
-bowel gas, split left from right, close over vessels and opacities at the pleura, and fill
-airless lung after the shape of the other side. Crops, involvement and refusals depend on
+bowel gas, separate left and right, close over vessels and opacities at the pleura, and fill
+airless lung with the mirrored shape of the other side. Crops, involvement and refusals depend on
 this mask.
 """
 
@@ -27,29 +27,28 @@ from M3LungScreenLib.morphology import (
 from M3LungScreenLib.working_copy import WorkingCopy
 
 RIGHT, LEFT = 1, 2
-# Of about the same time each: what `segment_lungs` tells while it works.
+# Parts of about equal duration, reported by `segment_lungs` as progress.
 PARTS = 6
-# Vessels, fissures and opacities up to twice this wide are closed over.
+# The closing covers vessels, fissures and opacities up to twice this width.
 CLOSING_RADIUS_MM = 12.0
-# A field of view that ends in the body does so over a good part of its height; the
-# spine has more bone in its columns than ribs, sternum or shoulder blades in theirs.
+# If the field of view cuts the body, it does so over much of its height; the spine's columns
+# contain more bone than those of ribs, sternum or shoulder blades.
 LARGEST_SHARE_AT_SIDE = 0.25
 SPINE_WIDTH_MM = 40.0
 BONE_HU = 180
-# One lung reaches across the midline with less than this share of it.
+# A single lung has less than this share on the other side of the midline.
 LARGEST_SHARE_ACROSS = 0.3
-# So deep below its surface a lung is looked at where it touches the other.
+# Depth of the layers in which lungs that touch are separated.
 DEPTHS_MM = (0.0, 2.0, 4.0, 6.0, 9.0, 12.0)
-# Lung without air is looked for where its opposite has air: broad regions, a good
-# part of whose border lies along the ribs, and well above the diaphragm, whose
-# right and left dome lie at most so far apart.
+# Airless lung is expected where the other side has air: broad regions with much of their
+# border along the ribs, well above the diaphragm, whose domes differ by at most this height.
 SLIMMEST_FILLING_MM = 14.0
 COSTAL_MM = 8.0
 SMALLEST_SHARE_AT_RIBS = 0.25
 DOME_DISTANCE_MM = 35.0
-# Less than this, filled in one piece, is an apex that ends lower than its opposite.
+# A smaller filled region is an apex that ends lower than the other.
 SMALLEST_FILLING_ML = 40
-# Less lung than this in a slice tells nothing.
+# Slices with less lung than this are ignored.
 SMALLEST_AREA_IN_SLICE_MM2 = 150
 
 
@@ -93,7 +92,7 @@ def _midpoint(body: np.ndarray, work: WorkingCopy) -> tuple[float, float]:
 
 
 def _split(lung_air: np.ndarray, midline: float, work: WorkingCopy) -> np.ndarray:
-    """1 right, 2 left. Lungs that touch are cut where they are thinnest."""
+    """1 right, 2 left. Lungs that touch are separated at their thinnest place."""
     is_right = np.broadcast_to(np.arange(lung_air.shape[2]) < midline, lung_air.shape)
     layers: list[np.ndarray] = []
     for depth_mm in DEPTHS_MM:
@@ -125,9 +124,9 @@ def _flooded(sides: np.ndarray, layers: list[np.ndarray]) -> np.ndarray:
 
 
 def _any_spans(regions: np.ndarray, right: np.ndarray) -> bool:
-    """Whether a region is both lungs at once: large, with much of it on either side.
+    """Whether a region contains both lungs: large, with much of it on each side.
 
-    `right` is the share of each region, by label, that lies right of the midline.
+    `right` is the share of each region, by label, right of the midline.
     """
     sizes = np.bincount(regions.ravel())[1:]
     spans = np.minimum(right, 1 - right)[1:] > LARGEST_SHARE_ACROSS
@@ -135,7 +134,7 @@ def _any_spans(regions: np.ndarray, right: np.ndarray) -> bool:
 
 
 def _closed(sides: np.ndarray, body: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """Each lung closed over vessels and opacities, its holes filled in each slice."""
+    """Each lung after closing over vessels and opacities and filling holes slice by slice."""
     reach = [int(np.ceil(CLOSING_RADIUS_MM / step)) for step in work.spacing_mm]
     closed = sides.copy()
     for side in (RIGHT, LEFT):
@@ -174,10 +173,10 @@ def _grown_box(mask: np.ndarray, by: Sequence[int]) -> tuple[slice, ...]:
 def _fill_opaque(
     sides: np.ndarray, body: np.ndarray, mirror: Mirror, work: WorkingCopy
 ) -> np.ndarray:
-    """Fill airless lung, a lobe or a whole side, after the mirrored other lung.
+    """Fill an airless lobe or lung with the mirrored shape of the other side.
 
-    Only well above the opposite's diaphragm: nearer to it the liver's dome looks the
-    same as a consolidated base. Bone stays out.
+    Only well above the other side's diaphragm: near it, the liver dome looks like a
+    consolidated base. Bone is excluded.
     """
     steps = max(1, round(DOME_DISTANCE_MM / work.spacing_mm[0]))
     soft = (work.hu < 150) & body
@@ -195,9 +194,9 @@ def _fill_opaque(
 
 
 def _at_the_ribs(missing: np.ndarray, thorax: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """The broad parts of `missing` whose border lies along the costal surface.
+    """The broad parts of `missing` with much of their border along the costal surface.
 
-    Heart and mediastinum, where the lungs differ too, touch it but little. The convex hull
+    Heart and mediastinum, where the lungs also differ, hardly touch it. The convex hull
     of `thorax` in a slice ends at the ribs.
     """
     in_slice, half = work.spacing_mm[1:], SLIMMEST_FILLING_MM / 2
@@ -213,12 +212,12 @@ def _at_the_ribs(missing: np.ndarray, thorax: np.ndarray, work: WorkingCopy) -> 
 
 
 def _large(mask: np.ndarray, voxels: float) -> np.ndarray:
-    """The regions of `mask` with at least so many voxels."""
+    """The regions of `mask` with at least this many voxels."""
     regions, _ = ndimage.label(mask)
     return np.asarray((np.bincount(regions.ravel()) >= voxels)[regions] & mask)
 
 
 def _without_traces(sides: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """No lung in a slice that has next to none."""
+    """Removes lung from slices with only a trace of it."""
     enough = (sides > 0).sum(axis=(1, 2)) * work.pixel_mm2 >= SMALLEST_AREA_IN_SLICE_MM2
     return sides * enough[:, None, None]

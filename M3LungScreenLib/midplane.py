@@ -1,4 +1,4 @@
-"""The plane between a body's left and right half, which rolls with the body."""
+"""The midsagittal plane of the body, which rolls with the patient."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from M3LungScreenLib.working_copy import WorkingCopy
 
-# A trunk is wider than deep, 1.3 to 1.8 times; the long axis of a rounder picture is chance.
+# A trunk is 1.3 to 1.8 times wider than deep; the long axis of a rounder shape is random.
 LEAST_WIDER = 1.15
-# Patients who lie straight are up to some degrees off; half-way to the side there is no telling.
+# Supine patients are a few degrees off; halfway to lateral, the axis cannot be determined.
 ROLL_DEGREES = (6.0, 45.0)
 
 
@@ -16,7 +16,7 @@ ROLL_DEGREES = (6.0, 45.0)
 class Mirror:
     """Reflects a mask `[row, column]` across the body's midplane.
 
-    `rows` and `columns` are where each pixel's mirror image lies, perhaps off the slice.
+    `rows` and `columns` are the positions of each pixel's mirror image, perhaps off the slice.
     """
 
     rows: np.ndarray
@@ -57,7 +57,7 @@ def roll_of(body: np.ndarray, work: WorkingCopy) -> float:
     if squared_lengths[1] < LEAST_WIDER**2 * squared_lengths[0]:
         return 0.0
     roll = float(np.arctan2(axes[0, 1], axes[1, 1]))
-    roll = (roll + np.pi / 2) % np.pi - np.pi / 2  # an axis has no direction
+    roll = (roll + np.pi / 2) % np.pi - np.pi / 2  # an axis has no sign
     least, largest = np.radians(ROLL_DEGREES)
     return roll if least <= abs(roll) <= largest else 0.0
 

@@ -1,4 +1,4 @@
-"""Marks fill that is not one exact value, as lossy compression leaves it."""
+"""Marks fill that is not one exact value, as after lossy compression."""
 
 import numpy as np
 from scipy import ndimage
@@ -15,22 +15,22 @@ from M3LungScreenLib.outside import (
     mixed_rim,
 )
 
-# Noise (standard deviation, HU) up to which fill is still told from tissue, and how much of
-# the border it covers at least.
+# Largest noise (standard deviation, HU) at which fill is recognized, and the smallest share of
+# the border it covers.
 LARGEST_NOISE_HU = 10.0
 SMALLEST_SHARE_OF_BORDER = 0.15
-# If more than this share of what has the usual value also has it all around, it is no noise.
+# If more than this share of such pixels has only equal neighbors, the fill has no noise.
 LARGEST_SHARE_FLAT = 0.5
-# Noisy fill is at the same place in nearly all slices, and what it surrounds is convex.
+# Noisy fill is at the same place in nearly all slices and surrounds a convex area.
 SMALLEST_SHARE_OF_SLICES = 0.9
 LARGEST_DENT_SHARE = 0.01
 
 
 def mark_noisy_fill(hu: np.ndarray) -> None:
-    """Set what is one value but for some noise to OUTSIDE_HU, if it surrounds a convex rest.
+    """Set one value with some noise to OUTSIDE_HU, if it surrounds a convex area.
 
-    A scanner's circle, a turned or a padded picture are convex and the same in every slice, with
-    fill in all corners. Tissue that reaches the border is not convex; a table is below alone.
+    The reconstruction circle and a rotated or padded image are convex, the same in every slice,
+    with fill in all corners. Tissue at the border is not convex; a table is only below.
     """
     found = _peak_at_border(hu)
     if found is None:
@@ -53,7 +53,7 @@ def mark_noisy_fill(hu: np.ndarray) -> None:
 
 
 def _peak_at_border(hu: np.ndarray) -> tuple[int, int] | None:
-    """The usual value at the slices' borders and how far noise carries from it, but for air."""
+    """The most frequent value (except air) at the slice borders, and the spread of its noise."""
     border = np.zeros(hu.shape[1:], bool)
     border[[0, -1]] = border[:, [0, -1]] = True
     values = hu[:, border]
@@ -72,7 +72,7 @@ def _peak_at_border(hu: np.ndarray) -> tuple[int, int] | None:
 
 
 def _is_exact(hu: np.ndarray, value: int, border: np.ndarray) -> bool:
-    """Whether most of the border's pixels of this value lie among pixels of the same."""
+    """Whether most border pixels of this value have only equal neighbors."""
     found = is_flat = 0
     for each in hu:
         same = (each == value) & border
@@ -81,7 +81,7 @@ def _is_exact(hu: np.ndarray, value: int, border: np.ndarray) -> bool:
 
 
 def _opened(mask: np.ndarray) -> np.ndarray:
-    """`mask`, which goes on beyond its border, without what is narrower than 3 pixels."""
+    """`mask`, continued beyond the border, without parts narrower than 3 pixels."""
     square = np.ones((3, 3), bool)
     kept = ndimage.binary_erosion(mask, square, border_value=1)
     return np.asarray(ndimage.binary_dilation(kept, square))

@@ -11,13 +11,13 @@ OUTSIDE_HU = -2048
 NO_VALUE_HU = -32768
 # A constant in this range already is air.
 AIR_HU = (-1100, -900)
-# A smaller constant region is no fill worth the name: a strip of two pixels is as large.
+# A smaller constant region does not count as fill: a strip of two pixels has this size.
 SMALLEST_REGION_SHARE = 0.001
 # Width of the rim where interpolation mixed fill and image: in pixels, and in large matrices,
 # which may have been enlarged, as a share of the matrix.
 RIM_PIXELS, RIM_SHARE = 2, 1 / 170
-# Cubic interpolation rings within the fill: this far, by up to this share of the step to air.
-# It fades away: half of the pixels beside the constant are within a few HU of it.
+# Cubic interpolation overshoots into the fill: this far, by up to this share of the step to air.
+# The overshoot fades: half of the pixels next to the constant are within a few HU of it.
 RINGING_PIXELS, RINGING_SHARE, RINGING_HEIGHT = 8, 1 / 40, 0.15
 FADED_HU, SMALLEST_SHARE_FADED = 10, 0.5
 
@@ -32,7 +32,7 @@ def is_near(hu_slice: np.ndarray, value: int, tolerance: int) -> np.ndarray:
 
 
 def flat(hu_slice: np.ndarray) -> np.ndarray:
-    """Where all neighbors that lie in the slice have the same value."""
+    """Where all neighbors within the slice have the same value."""
     padded = np.pad(hu_slice, 1, mode="edge")
     columns = hu_slice.shape[1]
     middle = padded[1:-1]
@@ -42,7 +42,7 @@ def flat(hu_slice: np.ndarray) -> np.ndarray:
 
 
 def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """`mask` and what lies up to so many pixels from it, across corners too."""
+    """`mask` and all pixels up to this many pixels from it, diagonals included."""
     out = mask
     for _ in range(pixels):
         rows = out.copy()
@@ -55,7 +55,7 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def spread(region: np.ndarray, into: np.ndarray, pixels: int) -> np.ndarray:
-    """`region` and what of `into` can be reached from it within so many pixels."""
+    """`region` and the pixels of `into` connected to it within this many pixels."""
     for _ in range(pixels):
         wider = region | (grown(region, 1) & into)
         if np.array_equal(wider, region):
@@ -65,7 +65,7 @@ def spread(region: np.ndarray, into: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def mixed_rim(hu_slice: np.ndarray, region: np.ndarray, value: int) -> np.ndarray:
-    """Where interpolation mixed the fill in `region` with air, and rang within the fill."""
+    """Where interpolation mixed the fill in `region` with air, or overshot into the fill."""
     rim = region
     if value > AIR_HU[1] and region.any() and not region.all():
         beside = grown(region, 1) & ~region

@@ -1,4 +1,4 @@
-"""What a screening computed, put into the dataclasses of `result`."""
+"""Assembles the Result from what a screening computed."""
 
 from dataclasses import dataclass, replace
 
@@ -133,7 +133,7 @@ def _warnings(chest: Chest, screened: int, run: Run) -> tuple[ScreeningWarning, 
 def _about_preview(chest: Chest, screened: int, run: Run) -> str:
     informative = len(chest.informative)
     windows = len(run.bundle.settings.preprocessing.window_centers_hu)
-    # With few slices a preview screens them all, but never all windows.
+    # A preview of few slices screens them all, but never in all windows.
     between = (
         "Maps and involvement of the slices in between are copied from the nearest one. "
         if screened < informative

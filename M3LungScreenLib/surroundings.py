@@ -1,4 +1,4 @@
-"""The air around the body, told from lung that reaches the border of the image.
+"""Separates the air around the body from lung that reaches the image border.
 
 All arrays are `[slice, row, column]` on a WorkingCopy.
 """
@@ -21,32 +21,32 @@ from M3LungScreenLib.working_copy import AIR_BELOW_HU, WorkingCopy
 
 # Air and padding around the body read less than this once noise is averaged out.
 PURE_AIR_BELOW_HU = -960
-# Narrower than twice this are the blurred rim of skin, table and clothes.
+# Structures narrower than twice this are the blurred rim of skin, table or clothes.
 RIM_MM = 6.0
-# Lung at the image's border: less than this may be air between clothes.
+# Smaller regions at the image border may be air between clothes.
 SMALLEST_LUNG_AT_BORDER_ML = 40
 SMALLEST_LUNG_AT_BORDER_MM2 = 1500
-# What lung borders on, up to so far from its core. Clothes and mattresses border on
-# open air, lung does not; the shell of a table is thinner than any chest wall. In a
-# single slice, where no height can tell them apart, more of a wall is asked for.
+# How far from its core the surroundings of a region count. Clothes and mattresses have open
+# air around them, lung has not; a table shell is thinner than any chest wall. A single slice
+# must show more chest wall, because changes with height cannot be checked.
 REACH_MM = 10.0
 LARGEST_SHARE_IN_AIR = 0.05
 WALL_RADIUS_MM = 5.0
 SMALLEST_SHARE_AT_WALL = 0.45
 SMALLEST_SHARE_AT_WALL_IN_A_SLICE = 0.65
-# A table is the same at every height: so far up, its HU change by some 10, with heavy
-# noise 25; those of lung and of its border by 55 and more.
+# A table looks the same at every height: over this distance its HU change by about 10, with
+# heavy noise 25; those of lung and its border change by 55 or more.
 STEP_MM = 8.0
 SMALLEST_CHANGE_HU = 40.0
-# Beyond the scanner's circle one value is stored; what lies within is convex, a body is not.
+# Beyond the reconstruction circle one value is stored; the circle is convex, a body is not.
 LARGEST_DENT_SHARE = 0.01
 
 
 def outside_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray]:
-    """What reaches the border of its slice and is no lung; also the part beyond the circle.
+    """Air that reaches the border of its slice, without lung; includes the part beyond the circle.
 
-    Leaks of a few millimeters (air under the skin, a thin chest wall) are no way in.
-    Where the field of view is smaller than the chest, lung reaches its border, too.
+    Leaks of a few millimeters (air under the skin, a thin chest wall) stay closed. If the
+    field of view is smaller than the chest, lung reaches the border, too.
     """
     beyond = np.stack([beyond_the_circle(each) for each in work.hu])
     air = work.hu < AIR_BELOW_HU
@@ -55,7 +55,7 @@ def outside_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray]:
 
 
 def beyond_the_circle(hu: np.ndarray) -> np.ndarray:
-    """Pixels of `[row, column]` beyond the scanner's circle: one value, around a convex rest."""
+    """Pixels of `[row, column]` beyond the circle: one value around a convex area."""
     corners = hu[[0, 0, -1, -1], [0, -1, 0, -1]]
     beyond = np.zeros(hu.shape, bool)
     for value in np.unique(corners[corners < AIR_BELOW_HU]):
@@ -69,7 +69,7 @@ def beyond_the_circle(hu: np.ndarray) -> np.ndarray:
 
 
 def _lung_at_border(air: np.ndarray, beyond: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """The part of `air` that is lung: no pure air, walled in by the body, other at each height."""
+    """The lung in `air`: not pure air, enclosed by the body, and different at each height."""
     smooth = np.asarray(ndimage.uniform_filter(work.hu, (1, 3, 3), mode="nearest"))
     pure = opened(air & (smooth < PURE_AIR_BELOW_HU), (3, 3)) & ~beyond
     mixed = air & ~pure & ~beyond
@@ -95,7 +95,7 @@ def _lung_at_border(air: np.ndarray, beyond: np.ndarray, work: WorkingCopy) -> n
 def _is_lung(
     part: np.ndarray, pure: np.ndarray, seen: np.ndarray, smooth: np.ndarray, work: WorkingCopy
 ) -> bool:
-    """Whether the region `part` is lung, by what it borders on and how it changes upwards."""
+    """Whether the region `part` is lung, judged by its surroundings and its change with height."""
     spacing_mm = work.spacing_mm[1:]
     around = grown(part, REACH_MM, spacing_mm) & ~grown(part, RIM_MM, spacing_mm) & seen
     if not around.any() or np.mean(pure[around]) > LARGEST_SHARE_IN_AIR:
@@ -108,7 +108,7 @@ def _is_lung(
 
 
 def _thick_tissue(smooth: np.ndarray, work: WorkingCopy) -> np.ndarray:
-    """Tissue that is thicker than a table's shell."""
+    """Tissue thicker than a table shell."""
     spacing_mm = work.spacing_mm[1:]
     rows, columns = (int(WALL_RADIUS_MM / step) for step in spacing_mm)
     margin = ((0, 0), (rows, rows), (columns, columns))
@@ -118,7 +118,7 @@ def _thick_tissue(smooth: np.ndarray, work: WorkingCopy) -> np.ndarray:
 
 
 def _change_hu(part: np.ndarray, smooth: np.ndarray, work: WorkingCopy) -> float:
-    """Mean difference of HU between slices some millimeters apart, where the region is in one."""
+    """Mean HU difference between slices some millimeters apart, where either has the region."""
     steps = min(len(part) - 1, max(1, round(STEP_MM / work.spacing_mm[0])))
     if steps == 0:
         return 0.0
@@ -129,7 +129,7 @@ def _change_hu(part: np.ndarray, smooth: np.ndarray, work: WorkingCopy) -> float
 def _grown_back(
     core: np.ndarray, mixed: np.ndarray, pure: np.ndarray, work: WorkingCopy
 ) -> np.ndarray:
-    """The lung around its `core`, with vessels' rims and dark spots that it encloses."""
+    """The lung around its `core`, with the rims of vessels and enclosed dark spots."""
     if not core.any():
         return core
     near = grown(core, REACH_MM, work.spacing_mm[1:]) & (mixed | (pure & ~touching_border(pure)))
