@@ -12,6 +12,7 @@ from M3LungScreenLib.errors import InputRefused
 from M3LungScreenLib.lungs import PARTS, segment_lungs
 from M3LungScreenLib.orientation_check import check_orientation
 from M3LungScreenLib.preprocessing import Crop, find_crops
+from M3LungScreenLib.projection_check import check_projection
 from M3LungScreenLib.settings import PreprocessingSettings
 from M3LungScreenLib.size_check import check_size
 from M3LungScreenLib.suitability import Warned, suitable
@@ -49,7 +50,7 @@ def prepare(
     lungs = segment_lungs(volume, lambda part: tell(part, total))
     coverage = measure_coverage(lungs, volume)
     doubts = _check_lungs(lungs, volume, coverage, orientation)
-    broken = check_continuity(volume)
+    broken = (*check_continuity(volume), *check_projection(volume))
     crops = find_crops(volume, lungs, settings)
     tell(total, total)
     warnings = (*volume.warnings, *broken, *orientation, *doubts)

@@ -69,6 +69,7 @@ DOUBTFUL = frozenset(
         "geometry_contradicts",
         "discontinuous",
         "orientation",
+        "projection",
         "spacing",
         TOO_LITTLE_LUNG,
     }

@@ -31,6 +31,8 @@ def choose(found: Found, wanted: str | None) -> tuple[Scan, Warned]:
         *_damaged(found),
         *_saved_oddly(chosen),
         *_copied(chosen),
+        *_derived(chosen),
+        *_slabs(chosen),
     )
 
 
@@ -53,10 +55,11 @@ def _check_that_one_is_meant(found: Found, chosen: Scan, fit: list[Scan]) -> Non
     """Refuse to choose between patients, and one of many single slices."""
     patients = {each.first.patient_id for each in (chosen, *fit)} - {""}
     if len(patients) > 1:
+        other = next(filter(can_be_screened, fit), chosen)
         raise InputRefused(
             "several_patients",
             f"{found.place.name} contains CT of {len(patients)} patients: "
-            f"{in_a_row(map(found.listed, (chosen, *fit)))}. {_advice(found, fit[0])}",
+            f"{in_a_row(map(found.listed, (chosen, *fit)))}. {_advice(found, other)}",
         )
     if fit and len(chosen.frames) == 1:
         raise InputRefused(
@@ -127,3 +130,25 @@ def _copied(chosen: Scan) -> Warned:
         "UID. Each was used once."
     )
     return (("copies", text),)
+
+
+def _derived(chosen: Scan) -> Warned:
+    image_type = chosen.first.image_type
+    if image_type[:1] != ("DERIVED",):
+        return ()
+    text = (
+        f"{chosen} was computed from other images (Image Type {' '.join(image_type)}), such as by "
+        "reformatting or projection, which can hide or imitate lesions. Screen the original series."
+    )
+    return (("derived_series", text),)
+
+
+def _slabs(chosen: Scan) -> Warned:
+    if not chosen.is_slabs:
+        return ()
+    text = (
+        f"{chosen} has slices of {chosen.first.thickness_mm:.0f} mm every "
+        f"{chosen.spacing_mm:.1f} mm: each shows what its neighbors show, too, as in averaged or "
+        "projected slabs. Screen the original thin slices."
+    )
+    return (("overlapping_slabs", text),)

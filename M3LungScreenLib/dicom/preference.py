@@ -75,6 +75,7 @@ def _ranks(scan: Scan, tallest_mm: float) -> list[Ranked]:
         (is_other, f"shows another part of the body ({first.body_part or 'by its name'})"),
         (round(shorter), f"covers less of the lungs ({scan.height_mm:.0f} mm)"),
         (not is_chest, "is not labeled as chest"),
+        (scan.is_slabs, f"has thick, overlapping slices ({first.thickness_mm or 0:.0f} mm)"),
         (round(scan.spacing_mm, 1), "has a larger slice spacing"),
         (bool(_SHARP.search(first.kernel)), "has a sharper kernel"),
     ]

@@ -11,6 +11,8 @@ from M3LungScreenLib.dicom.frames import Frame
 
 # Closer than this two slices lie at one place.
 SAME_PLACE_MM = 0.01
+# Reconstructions overlap by up to half; thin slices may overlap more.
+OVERLAP, THICK_SLAB_MM = 2.2, 4.0
 
 
 def axes_of(frame: Frame) -> np.ndarray:
@@ -97,6 +99,12 @@ class Scan:
         if min(own) > max(others):
             return "above"
         return "below" if max(own) < min(others) else None
+
+    @property
+    def is_slabs(self) -> bool:
+        """Whether slices are thick and overlap by more than half, as in projections."""
+        thickness = self.first.thickness_mm or 0.0
+        return thickness >= THICK_SLAB_MM and thickness > OVERLAP * self.spacing_mm > 0
 
     @property
     def from_feet(self) -> tuple[Frame, ...]:

@@ -180,6 +180,32 @@ def test_a_projection_with_more_slices_is_never_taken(tmp_path):
     assert refusal(tmp_path, "2").kind == "projection"
 
 
+@pytest.mark.parametrize("image_type", [["DERIVED", "SECONDARY"], ["DERIVED", "PRIMARY", "MPR"]])
+def test_a_derived_series_alone_is_told_to_be_one(tmp_path, image_type):
+    write_series(tmp_path, a_chest(), ImageType=image_type)
+    said = dict(read_ct(tmp_path).warnings)["derived_series"]
+    assert f"was computed from other images (Image Type {' '.join(image_type)})" in said
+
+
+@pytest.mark.parametrize(
+    ("thickness", "step", "is_said"),
+    [(10, 2, True), (8, 3, True), (5, 3, False), (6, 3, False), (2, 0.5, False), (0.6, 4, False)],
+)
+def test_thick_slices_that_mostly_overlap_are_told_to_do_so(tmp_path, thickness, step, is_said):
+    write_series(tmp_path, a_chest(), places=step * np.arange(12), SliceThickness=thickness)
+    said = dict(read_ct(tmp_path).warnings).get("overlapping_slabs", "")
+    assert bool(said) == is_said
+    assert not said or f"slices of {thickness} mm every {step}.0 mm" in said
+
+
+def test_thin_slices_are_taken_before_overlapping_slabs_however_close(tmp_path):
+    write_series(tmp_path, a_chest(36), number=1, places=np.arange(36), SliceThickness=10)
+    write_series(tmp_path, a_chest() + 7, number=2)
+    volume = read_ct(tmp_path)
+    assert (volume.hu == a_chest() + 7).all()
+    assert "has thick, overlapping slices" in dict(volume.warnings)["several_series"]
+
+
 @pytest.mark.parametrize("name", ["Thorax VNC", "Iodine map", "CTP CBF"])
 def test_computed_maps_are_no_ct(tmp_path, name):
     tags = {"ImageType": ["DERIVED", "SECONDARY", "AXIAL"], "SeriesDescription": name}
@@ -190,7 +216,7 @@ def test_computed_maps_are_no_ct(tmp_path, name):
 def test_chest_names_that_only_contain_such_letters_are_no_projection(tmp_path):
     tags = {"ImageType": ["DERIVED", "PRIMARY", "AXIAL"], "SeriesDescription": "CHEST SIMPLE"}
     write_series(tmp_path, a_chest(), **tags)
-    assert codes(read_ct(tmp_path)) == []
+    assert codes(read_ct(tmp_path)) == ["derived_series"]
 
 
 # What is no slice
@@ -267,6 +293,14 @@ def test_between_patients_nobody_chooses_but_the_user(tmp_path):
     write_series(tmp_path / "c", a_chest() + 9, number=2, PatientID="C")
     assert refusal(tmp_path, "2").kind == "several_patients"
     assert (read_ct(tmp_path, "[3]").hu >= a_chest() + 7).all()
+
+
+def test_the_advice_between_patients_can_be_followed(tmp_path):
+    write_series(tmp_path / "a", a_chest(), number=1, PatientID="A")
+    write_series(tmp_path / "b", a_chest(4), number=2, PatientID="B")
+    write_series(tmp_path / "c", a_chest() + 7, number=2, PatientID="C", BodyPartExamined="KNEE")
+    [advised] = re.findall(r'--series "(.+?)"', refusal(tmp_path).message)
+    assert read_ct(tmp_path, advised).slice_count == 12
 
 
 def test_single_slices_of_several_scans_are_not_screened_as_one(tmp_path):

@@ -120,7 +120,7 @@ def an_enhanced(
     data.NumberOfFrames = len(hu)
     shared = group(
         PlaneOrientationSequence=group(ImageOrientationPatient=list(AXIAL)),
-        PixelMeasuresSequence=group(PixelSpacing=[5.0, 5.0], SliceThickness=8.0),
+        PixelMeasuresSequence=group(PixelSpacing=[5.0, 5.0], SliceThickness=6.0),
         PixelValueTransformationSequence=group(
             RescaleIntercept=-1024, RescaleSlope=1, RescaleType="HU"
         ),
