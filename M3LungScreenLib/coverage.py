@@ -21,7 +21,8 @@ import numpy as np
 
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import InputRefused
-from M3LungScreenLib.surroundings import beyond_the_circle
+from M3LungScreenLib.morphology import grown
+from M3LungScreenLib.surroundings import as_in_the_corners, beyond_the_circle
 
 Warned = tuple[tuple[str, str], ...]
 Answer = Literal["verdict", "softened", "none"]
@@ -212,9 +213,10 @@ def _at_the_circle(
 ) -> dict[str, float]:
     """How many mm of a slice's lung, on each side, touch the edge of the scanner's circle."""
     step = max(1, round(_STEP_MM / 2 / spacing_mm[1]))
-    lung, beyond = lung[::step, ::step] > 0, beyond_the_circle(hu[::step, ::step])
-    if not beyond.any():
+    lung, hu = lung[::step, ::step] > 0, hu[::step, ::step]
+    if not (grown(lung, 2) & as_in_the_corners(hu)).any():
         return {}
+    beyond = beyond_the_circle(hu)
     found: dict[str, float] = {}
     for side, axis, towards in _TOWARDS:
         ends = lung & ~np.roll(lung, -towards, axis)

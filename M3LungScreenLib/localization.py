@@ -1,10 +1,11 @@
 """The lesion location map in the CT's own voxels, and the label map made from it."""
 
 from collections.abc import Iterator, Mapping
-from itertools import product
 
 import numpy as np
 from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from M3LungScreenLib.location_map import LocationMap, steps_of
 from M3LungScreenLib.neighbours import neighbour_weights
@@ -13,6 +14,7 @@ from M3LungScreenLib.preprocessing import Crop, coarsening, resized
 # Voxels that touch at a corner belong to one lesion: in thick slices, its outline shifts from
 # one slice to the next.
 CONNECTED = np.ones((3, 3, 3), bool)
+SLAB_SLICES = 16
 # If the patient level rules out every disease, the slices still decide among them.
 LEAST_PRIOR = 1e-9
 
@@ -86,35 +88,47 @@ def label_map(
     labels = np.zeros(lungs.shape, np.uint8)
     for k in np.flatnonzero(slice_probabilities.argmax(axis=1) > 0):
         labels[k] = (location[k] > threshold) & (lungs[k] > 0)
-    if not labels.any():
-        return labels
-    factor = coarsening(lungs.shape[1:])
-    coarse = _any_in_blocks(labels, factor)
-    (box,) = ndimage.find_objects(coarse.view(np.uint8))
-    lesions, count = ndimage.label(coarse[box], CONNECTED)
-    votes = lesion_class_votes(slice_probabilities[box[0]], patient_probabilities)
-    parts = labels[(box[0], *(slice(each.start * factor, each.stop * factor) for each in box[1:]))]
-    window = tuple(slice(0, size) for size in parts.shape[1:])
-    sums = np.zeros((count + 1, votes.shape[1]))
-    for of_slice, part, vote in zip(lesions, parts, votes, strict=True):
-        found = _enlarged(of_slice, factor, window)[part > 0]
-        sums += np.bincount(found, minlength=count + 1)[:, None] * vote
-    classes = (1 + sums.argmax(axis=1)).astype(np.uint8)
-    for of_slice, part in zip(lesions, parts, strict=True):
-        part *= classes[_enlarged(of_slice, factor, window)]
+    if labels.any():
+        (box,) = ndimage.find_objects(labels)
+        votes = lesion_class_votes(slice_probabilities[box[0]], patient_probabilities)
+        _give_classes(labels[box], votes)
     return labels
 
 
-def _any_in_blocks(mask: np.ndarray, factor: int) -> np.ndarray:
-    """bool `[slice, block, block]`: whether any pixel of a block is set."""
-    count, *shape = mask.shape
-    blocks = np.zeros((count, *_coarse_shape(tuple(shape), factor)), bool)
-    for block, each in zip(blocks, mask, strict=True):
-        if each.any():
-            for row, column in product(range(factor), repeat=2):
-                part = each[row::factor, column::factor] > 0
-                block[: part.shape[0], : part.shape[1]] |= part
-    return blocks
+def _give_classes(mask: np.ndarray, votes: np.ndarray) -> None:
+    """Give each lesion of `mask` (uint8), in place, the class with most `votes` `[slice, 3]`."""
+    sums, links = np.zeros((1, votes.shape[1])), []
+    shared = np.zeros(mask.shape[1:], np.int32)
+    for slab, regions, count in _slabs(mask):
+        sums = np.concatenate([sums, np.zeros((count + 1 - len(sums), votes.shape[1]))])
+        for region, vote in zip(regions[:SLAB_SLICES], votes[slab], strict=False):
+            sums += np.bincount(region[region > 0], minlength=count + 1)[:, None] * vote
+        links.append(np.stack([shared[shared > 0], regions[0][shared > 0]]))
+        shared = regions[-1] if len(regions) > SLAB_SLICES else shared
+    one, other = np.concatenate(links, axis=1)
+    linked = coo_matrix((np.ones(len(one), bool), (one, other)), [len(sums)] * 2)
+    _, lesion = connected_components(linked, directed=False)
+    of_lesion = np.zeros_like(sums)
+    np.add.at(of_lesion, lesion, sums)
+    classes = (1 + of_lesion[lesion].argmax(axis=1)).astype(np.uint8)
+    classes[0] = 0
+    for slab, regions, _ in _slabs(mask):
+        mask[slab] = classes[regions]
+
+
+def _slabs(mask: np.ndarray) -> Iterator[tuple[slice, np.ndarray, int]]:
+    """Slices of a slab and the first of the next, their regions, and the regions so far.
+
+    Regions are numbered through all slabs: those of the whole volume at once would take four
+    times its memory.
+    """
+    count = 0
+    for first in range(0, len(mask), SLAB_SLICES):
+        slab = slice(first, first + SLAB_SLICES + 1)
+        regions, found = ndimage.label(mask[slab], CONNECTED)
+        regions[regions > 0] += count
+        count += found
+        yield slab, regions, count
 
 
 def lesion_class_votes(

@@ -1,10 +1,9 @@
 """Zones of the lungs: upper, middle and lower third, central and peripheral part."""
 
 import numpy as np
-from scipy import ndimage
 
 from M3LungScreenLib.lungs import LEFT, RIGHT
-from M3LungScreenLib.morphology import convex_hull
+from M3LungScreenLib.morphology import convex_hull, shrunk
 
 OUTSIDE, LOWER, MIDDLE, UPPER = 0, 1, 2, 3
 # The peripheral zone, where COVID-19 opacities are most frequent: 2 cm from the costal surface,
@@ -49,8 +48,7 @@ def peripheral_in_slice(lungs: np.ndarray, spacing_mm: tuple[float, float, float
     small = lungs[::step, ::step] > 0
     if not small.any():
         return np.zeros(lungs.shape, bool)
-    hull = np.pad(convex_hull(small), 1)
-    depth_mm = ndimage.distance_transform_edt(hull, sampling=(y_mm * step, x_mm * step))
-    near = depth_mm[1:-1, 1:-1] <= PERIPHERAL_DEPTH_MM
+    hull, spacing = convex_hull(small), (y_mm * step, x_mm * step)
+    near = hull & ~shrunk(hull, PERIPHERAL_DEPTH_MM, spacing, beyond=False)
     whole = near.repeat(step, axis=0).repeat(step, axis=1)
     return np.asarray(whole[: lungs.shape[0], : lungs.shape[1]] & (lungs > 0))

@@ -90,8 +90,8 @@ def air_regions(hu_slice: np.ndarray, settings: PreprocessingSettings) -> np.nda
     air = np.zeros_like(body)
     if body.any():
         # Around the body all is background; one pixel of it is enough.
-        (box,) = ndimage.find_objects(np.pad(body, 1).view(np.uint8))
-        around = tuple(slice(max(0, each.start - 2), each.stop) for each in box)
+        filled = (np.flatnonzero(body.any(axis=axis)) for axis in (1, 0))
+        around = tuple(slice(max(0, each[0] - 1), each[-1] + 2) for each in filled)
         air[around] = _inner_air(body[around], hu_slice.shape)[2]
     return air
 
@@ -152,10 +152,22 @@ def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     What shrinks is smoothed first, by half a pixel for each factor above one.
     """
     factors = np.array(image.shape) / shape
-    smooth = ndimage.gaussian_filter(
-        image.astype(np.float32), np.maximum(0, (factors - 1) / 2), mode="nearest"
-    )
-    return np.asarray(ndimage.zoom(smooth, 1 / factors, order=1, mode="nearest", grid_mode=True))
+    image = image.astype(np.float32)
+    if factors.max() > 1:
+        image = ndimage.gaussian_filter(image, np.maximum(0, (factors - 1) / 2), mode="nearest")
+    for axis in np.argsort(-factors):  # what shrinks most first
+        image = _stretched(image, int(axis), shape[axis])
+    return image
+
+
+def _stretched(image: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """Linear interpolation of one axis at the centers of `size` pixels of the same extent."""
+    last = image.shape[axis] - 1
+    at = np.clip((np.arange(size) + 0.5) * (last + 1) / size - 0.5, 0, last)
+    low = np.minimum(at.astype(int), max(0, last - 1))
+    share = np.expand_dims((at - low).astype(np.float32), 1 - axis)
+    below, above = image.take(low, axis), image.take(np.minimum(low + 1, last), axis)
+    return np.asarray(below + (above - below) * share)
 
 
 def _inner_air(

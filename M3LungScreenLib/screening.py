@@ -1,6 +1,7 @@
 """The paper's Figure 3, read from top to bottom: a CT volume in, a result out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -78,20 +79,36 @@ def screen_slices(chest: Chest, run: Run) -> dict[int, ScreenedSlice]:
     first = first_look(chest.informative)
     rest = [] if run.detail == "preview" else remaining(chest.informative, first)
     total = len(first) + len(rest)
+    batches = chunks(first, SLICES_PER_BATCH) + chunks(rest, SLICES_PER_BATCH)
     screened: dict[int, ScreenedSlice] = {}
-    for slices in chunks(first, SLICES_PER_BATCH) + chunks(rest, SLICES_PER_BATCH):
+    for slices, images in zip(batches, _images_of(batches, chest, run), strict=True):
         run.tell("slice_network", len(screened), total)
-        screened |= _screen_batch(chest, slices, run)
+        screened |= _screen_batch(slices, images, run)
         if len(screened) == len(first) and chest.volume.slice_count > 1:
             run.progress(provisional(screened, chest, run))
     run.tell("slice_network", total, total)
     return screened
 
 
-def _screen_batch(chest: Chest, slices: list[int], run: Run) -> dict[int, ScreenedSlice]:
+def _images_of(batches: list[list[int]], chest: Chest, run: Run) -> Iterator[np.ndarray]:
+    """The images of each batch; those of the next are made while a batch is screened."""
     crops = crops_of(chest)
-    images = [network_input(chest.volume.hu[k], crops[k], run.settings) for k in slices]
-    out = run.engine.run_slices(np.concatenate(images))
+
+    def images(slices: list[int]) -> np.ndarray:
+        return np.concatenate(
+            [network_input(chest.volume.hu[k], crops[k], run.settings) for k in slices]
+        )
+
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(images, batches[0])
+        for following in batches[1:]:
+            ready, coming = coming.result(), thread.submit(images, following)
+            yield ready
+        yield coming.result()
+
+
+def _screen_batch(slices: list[int], images: np.ndarray, run: Run) -> dict[int, ScreenedSlice]:
+    out = run.engine.run_slices(images)
     windows = len(run.settings.window_centers_hu)
     averaged = mean_over_windows(out, windows, run.bundle.settings.assessment)
     return dict(zip(slices, averaged, strict=True))

@@ -155,8 +155,9 @@ class _Values:
             seen = each[each > OUTSIDE_HU]
             if seen.size:
                 low, high = min(low, float(seen.min())), max(high, float(seen.max()))
-                bins = np.clip(np.rint(seen), OUTSIDE_HU, 32767).astype(np.int32) + 32768
-                counts += np.bincount(bins, minlength=len(counts))
+                if seen.dtype != np.int16:
+                    seen = np.clip(np.rint(seen), OUTSIDE_HU, 32767)
+                counts += np.bincount(seen.astype(np.int32) + 32768, minlength=len(counts))
             size += each.size
         return cls(counts, low, high, size - int(counts.sum()))
 

@@ -54,12 +54,18 @@ def outside_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray]:
     return outside & ~_lung_at_border(outside, beyond, work), beyond
 
 
+def as_in_the_corners(hu: np.ndarray) -> np.ndarray:
+    """Squares of 3 × 3 pixels `[row, column]` with the value of a corner, if that is air."""
+    corners = hu[[0, 0, -1, -1], [0, -1, 0, -1]]
+    alike = np.zeros(hu.shape, bool)
+    for value in np.unique(corners[corners < AIR_BELOW_HU]):
+        alike |= opened(hu == value, (3, 3))
+    return alike
+
+
 def beyond_the_circle(hu: np.ndarray) -> np.ndarray:
     """Pixels of `[row, column]` beyond the circle: one value around a convex area."""
-    corners = hu[[0, 0, -1, -1], [0, -1, 0, -1]]
-    beyond = np.zeros(hu.shape, bool)
-    for value in np.unique(corners[corners < AIR_BELOW_HU]):
-        beyond |= opened(hu == value, (3, 3))
+    beyond = as_in_the_corners(hu)
     seen = ~beyond
     if not beyond.any() or not seen.any():
         return beyond & False

@@ -26,6 +26,8 @@ from M3LungScreenLib.writing import not_written, writer_errors
 RESULT_FILE = "result.json"
 ATTENTION_FILE = "attention.npz"
 DICOM_FOLDER = "dicom"
+# Pillow's default takes four times as long for a file of about the same size.
+PNG_LEVEL = 1
 Volumes = Literal["nrrd", "raw"]
 VOLUMES = ("lesion_location_map", "lesions", "lungs")
 # What file managers leave in any folder that they show.
@@ -158,8 +160,8 @@ def _write_files(result: Result, folder: Path, start: float, volumes: Volumes, d
     (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
     montage = draw_montage(result)
     with writer_errors(folder / "montage.png"):
-        montage.save(folder / "montage.png")
-    html = report_html(result)
+        montage.save(folder / "montage.png", compress_level=PNG_LEVEL)
+    html = report_html(result, montage)
     (folder / "report.html").write_text(html, "utf-8")
     if dicom:
         from M3LungScreenLib.outputs.dicom_objects.writing import write_dicom_objects

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
 from M3LungScreenLib.classes import CLASSES, INDETERMINATE, class_by_key
 from M3LungScreenLib.involvement import LungInvolvement
@@ -39,8 +40,8 @@ class KeySlice:
     picture_map: str | None
 
 
-def report_html(result: Result) -> str:
-    """The whole report; all text from outside is escaped."""
+def report_html(result: Result, montage: Image.Image | None = None) -> str:
+    """The whole report; all text from outside is escaped. `montage` is drawn if not given."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -49,10 +50,12 @@ def report_html(result: Result) -> str:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
-    return environment.get_template("report.html").render(contents(result))
+    return environment.get_template("report.html").render(
+        contents(result, montage or draw_montage(result))
+    )
 
 
-def contents(result: Result) -> dict[str, Any]:
+def contents(result: Result, montage: Image.Image) -> dict[str, Any]:
     """The values shown by the template."""
     probabilities = likeliest(result)
     predicted = _predicted(result)
@@ -81,7 +84,7 @@ def contents(result: Result) -> dict[str, Any]:
         "along": along_volume(result) if several else None,
         "key_slices": keys,
         "any_map": any(each.picture_map for each in keys),
-        "montage": data_uri(draw_montage(result), 80) if several else None,
+        "montage": data_uri(montage, 80) if several else None,
     }
 
 

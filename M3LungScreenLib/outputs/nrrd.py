@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from M3LungScreenLib.ct import Geometry
 
 # Maps and masks are mostly zeros: more effort saves little.
-LEVEL = 3
+LEVEL = 1
 # NRRD's names of what numpy calls otherwise.
 TYPES = {"float32": "float", "float64": "double"}
 GZIP = 31  # zlib's word for a gzip stream with its size and checksum

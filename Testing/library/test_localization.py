@@ -162,6 +162,17 @@ def test_every_lesion_has_the_one_class_with_the_largest_sum_of_votes(seed, thre
         assert {int(labels[voxel]) for voxel in lesion} == {1 + int(sums.argmax())}
 
 
+@pytest.mark.parametrize("slices", [1, 2, 3])
+def test_lesions_across_slabs_have_one_class_too(slices, monkeypatch):
+    rng = np.random.default_rng(slices)
+    location, lungs = rng.random((9, 12, 12)).astype(np.float32), np.ones((9, 12, 12), np.uint8)
+    of_slices = rng.dirichlet(np.ones(4), 9)
+    whole = label_map(location, lungs, of_slices, None, 0.85)
+    monkeypatch.setattr("M3LungScreenLib.localization.SLAB_SLICES", slices)
+    assert np.array_equal(label_map(location, lungs, of_slices, None, 0.85), whole)
+    assert len(np.unique(whole)) > 2
+
+
 def _connected(mask):
     """Sets of voxels that touch at a face, an edge or a corner, by a plain search."""
     left = set(map(tuple, np.argwhere(mask).tolist()))
