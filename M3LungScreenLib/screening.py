@@ -35,20 +35,22 @@ def screen(
     progress: Listener = ignore,
     cancelled: Callable[[], bool] = lambda: False,
     engine: Engine | None = None,
+    chest: Chest | None = None,
 ) -> Result:
     """Screen a chest CT with a model bundle (Section IV-A, inference).
 
     `detail='preview'` screens at most 24 slices, spread over the lungs, in the middle
     display window, and adds a warning that the result is a preview. `progress` receives
     events.Progress and, for volumes, one Provisional; `cancelled` is called between batches.
-    `engine` overrides `device`. If a GPU runs out of memory, the CPU takes over after a Notice.
-    Raises InputRefused if this is not a chest CT in HU, ModelRefused if the bundle's weights
-    do not fit its settings, UsageError for a device that is not available, Cancelled.
+    `engine` overrides `device`; `chest` is `volume` already prepared with the bundle's settings.
+    If a GPU runs out of memory, the CPU takes over after a Notice. Raises InputRefused if this is
+    not a chest CT in HU, ModelRefused if the bundle's weights do not fit its settings, UsageError
+    for a device that is not available, Cancelled.
     """
     clock = Stopwatch()
     with clock.step("preprocess"):
         tell_preprocess = partial(tell, progress, cancelled, "preprocess")
-        chest = prepare(volume, bundle.settings.preprocessing, tell_preprocess)
+        chest = chest or prepare(volume, bundle.settings.preprocessing, tell_preprocess)
     with clock.step("slice_network"):
         engine = engine or choose_engine(bundle, device, progress)
         run = Run(bundle, engine, detail, progress, cancelled)

@@ -2,22 +2,24 @@
 
 import json
 import shutil
-import time
 import traceback
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from M3LungScreenLib.batch.studies import Study
 from M3LungScreenLib.bundle import Bundle
+from M3LungScreenLib.chest import Chest, prepare
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import MEMORY_RAN_OUT, M3LungScreenError, memory_ran_out
 from M3LungScreenLib.outputs.folder import RESULT_FILE, Output, complete_or_absent
 from M3LungScreenLib.outputs.montage import slice_map
 from M3LungScreenLib.outputs.pictures import view_of
+from M3LungScreenLib.provenance import Stopwatch
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
 from M3LungScreenLib.screening_run import Detail
+from M3LungScreenLib.settings import PreprocessingSettings
 
 REFUSAL_FILE = "refusal.json"
 THUMBNAIL_FILE = "thumbnail.png"
@@ -57,25 +59,56 @@ class BatchSettings:
         return (folder / RESULT_FILE).exists() or (folder / REFUSAL_FILE).exists()
 
 
-def screen_study(study: Study, bundle: Bundle, engine: Engine, settings: BatchSettings) -> bool:
-    """Screen and write one study; False if it was refused. One bad study never raises."""
-    start = time.perf_counter()
+@dataclass(frozen=True)
+class Prepared:
+    """A study that was read and whose lungs were found, and the seconds of both."""
+
+    chest: Chest
+    read_s: float
+    preprocess_s: float
+
+
+def prepare_study(study: Study, settings: PreprocessingSettings) -> Prepared | Refusal:
+    """Read a study and find its lungs. One bad study never raises."""
+    clock = Stopwatch()
     try:
-        volume = read_ct(study.files or study.path)
-        read_s = time.perf_counter() - start
-        result = screen(volume, bundle, engine=engine, detail=settings.detail)
-        timing = replace(result.timing_s, read=read_s, total=result.timing_s.total + read_s)
-        folder = replace(result, timing_s=timing).write(settings.folder_of(study))
-        _write_thumbnail(result, settings.out / "thumbnails" / f"{study.key}.png")
-    except M3LungScreenError as wrong:
-        refused = Refusal(wrong.kind, wrong.message, time.perf_counter() - start)
+        with clock.step("read"):
+            volume = read_ct(study.files or study.path)
+        with clock.step("preprocess"):
+            chest = prepare(volume, settings)
     except Exception as wrong:
-        kind, message = _unforeseen(wrong)
-        refused = Refusal(kind, message, time.perf_counter() - start)
-    else:
-        return folder.is_dir()
-    write_refusal(refused, study, settings)
-    return False
+        return _refusal(wrong, clock.total)
+    return Prepared(chest, clock.seconds["read"], clock.seconds["preprocess"])
+
+
+def screen_study(
+    study: Study,
+    prepared: Prepared | Refusal,
+    bundle: Bundle,
+    engine: Engine,
+    settings: BatchSettings,
+) -> bool:
+    """Screen and write one study; False if it is refused. One bad study never raises."""
+    if isinstance(prepared, Refusal):
+        write_refusal(prepared, study, settings)
+        return False
+    clock = Stopwatch()
+    try:
+        chest = prepared.chest
+        result = screen(chest.volume, bundle, engine=engine, detail=settings.detail, chest=chest)
+        before = prepared.read_s + prepared.preprocess_s
+        timing = replace(
+            result.timing_s,
+            read=prepared.read_s,
+            preprocess=prepared.preprocess_s,
+            total=result.timing_s.total + before,
+        )
+        replace(result, timing_s=timing).write(settings.folder_of(study))
+        _write_thumbnail(result, settings.out / "thumbnails" / f"{study.key}.png")
+    except Exception as wrong:
+        write_refusal(_refusal(wrong, clock.total), study, settings)
+        return False
+    return True
 
 
 def write_refusal(refused: Refusal, study: Study, settings: BatchSettings) -> None:
@@ -84,12 +117,14 @@ def write_refusal(refused: Refusal, study: Study, settings: BatchSettings) -> No
         (folder / REFUSAL_FILE).write_text(json.dumps(asdict(refused), indent=1) + "\n", "utf-8")
 
 
-def _unforeseen(wrong: Exception) -> tuple[str, str]:
+def _refusal(wrong: Exception, seconds: float) -> Refusal:
+    if isinstance(wrong, M3LungScreenError):
+        return Refusal(wrong.kind, wrong.message, seconds)
     if memory_ran_out(wrong):
-        return "memory", MEMORY_RAN_OUT
+        return Refusal("memory", MEMORY_RAN_OUT, seconds)
     *_, last = traceback.extract_tb(wrong.__traceback__)
-    place = f"{Path(last.filename).name}:{last.lineno}"
-    return "crashed", f"The program failed on this study ({type(wrong).__name__} in {place})."
+    place = f"{type(wrong).__name__} in {Path(last.filename).name}:{last.lineno}"
+    return Refusal("crashed", f"The program failed on this study ({place}).", seconds)
 
 
 def _write_thumbnail(result: Result, path: Path) -> None:
