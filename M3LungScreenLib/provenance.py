@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from M3LungScreenLib import __version__
 
-PACKAGES = ("numpy", "scipy", "SimpleITK", "scikit-image", "torch")
+PACKAGES = ("numpy", "scipy", "SimpleITK", "scikit-image")
+RUNTIMES = ("onnxruntime", "torch")  # one is enough
 
 
 class Stopwatch:
@@ -43,9 +45,13 @@ def peak_memory_mb() -> float:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of this library, Python and the packages that affect the numbers."""
+    """Versions of this library, Python and the packages that affect the numbers.
+
+    Raises PackageNotFoundError, an ImportError, if one is missing.
+    """
     return {
         "M3LungScreen": __version__,
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
+        **{package: version(package) for package in RUNTIMES if find_spec(package)},
     }

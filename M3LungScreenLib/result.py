@@ -14,13 +14,15 @@ import numpy as np
 from M3LungScreenLib.assessment import Nonparametric
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.engines.interface import EngineSummary
 from M3LungScreenLib.involvement import Involvement, LungVolumes
 from M3LungScreenLib.key_slices import most_telling_slices
 from M3LungScreenLib.location_map import LocationMap
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 ON_VOXELS = ("volume", "arrays", "attention")
+NESTED = ("input", "model", "patient", "involvement", "lung_volume_ml", "timing_s", "engine")
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ class Result:
     timing_s: Timing
     peak_memory_mb: float
     device: str
+    engine: EngineSummary
     versions: dict[str, str]
     volume: CTVolume = field(repr=False)
     arrays: Arrays = field(repr=False)
@@ -178,7 +181,7 @@ class Result:
         plain = {name: value for name, value in vars(self).items() if name not in ON_VOXELS}
         plain["warnings"] = [asdict(each) for each in self.warnings]
         plain["slices"] = [asdict(each) for each in self.slices]
-        for name in ("input", "model", "patient", "involvement", "lung_volume_ml", "timing_s"):
+        for name in NESTED:
             plain[name] = None if plain[name] is None else asdict(plain[name])
         ordered = {"schema_version": plain.pop("schema_version"), **plain}
         return json.loads(json.dumps(ordered))

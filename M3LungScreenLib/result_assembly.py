@@ -62,6 +62,7 @@ def assemble(chest: Chest, found: Findings, run: Run, clock: Stopwatch) -> Resul
         timing_s=Timing(**clock.seconds, total=clock.total),
         peak_memory_mb=peak_memory_mb(),
         device=run.engine.device,
+        engine=run.engine.summary,
         versions=package_versions(),
         volume=volume,
         arrays=found.arrays,

@@ -10,6 +10,7 @@ from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.chest import Chest, prepare
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume
+from M3LungScreenLib.engines.choice import EngineName
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.events import Listener, ignore
 from M3LungScreenLib.involvement import measure_involvement
@@ -34,7 +35,7 @@ def screen(
     detail: Detail = "full",
     progress: Listener = ignore,
     cancelled: Callable[[], bool] = lambda: False,
-    engine: Engine | None = None,
+    engine: EngineName | Engine = "auto",
     chest: Chest | None = None,
 ) -> Result:
     """Screen a chest CT with a model bundle (Section IV-A, inference).
@@ -42,17 +43,19 @@ def screen(
     `detail='preview'` screens at most 24 slices, spread over the lungs, in the middle
     display window, and adds a warning that the result is a preview. `progress` receives
     events.Progress and, for volumes, one Provisional; `cancelled` is called between batches.
-    `engine` overrides `device`; `chest` is `volume` already prepared with the bundle's settings.
-    If a GPU runs out of memory, the CPU takes over after a Notice. Raises InputRefused if this is
-    not a chest CT in HU, ModelRefused if the bundle's weights do not fit its settings, UsageError
-    for a device that is not available, Cancelled.
+    `engine` is 'auto', 'onnx' (CPU only) or 'pytorch'; or one already loaded, which overrides
+    `device`. `chest` is `volume` already prepared with the bundle's settings. If a GPU runs out of
+    memory, the CPU takes over after a Notice. Raises InputRefused if this is not a chest CT in HU,
+    ModelRefused if the bundle's weights do not fit its settings, UsageError for a device or engine
+    that is not available, Cancelled.
     """
     clock = Stopwatch()
     with clock.step("preprocess"):
         tell_preprocess = partial(tell, progress, cancelled, "preprocess")
         chest = chest or prepare(volume, bundle.settings.preprocessing, tell_preprocess)
     with clock.step("slice_network"):
-        engine = engine or choose_engine(bundle, device, progress)
+        if isinstance(engine, str):
+            engine = choose_engine(bundle, device, engine, progress)
         run = Run(bundle, engine, detail, progress, cancelled)
         sigma = run.neighbour_sigma(chest)
         screened = with_neighbours(screen_slices(chest, run), volume.slice_count, sigma)

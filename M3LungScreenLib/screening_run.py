@@ -6,6 +6,7 @@ from typing import Literal
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.chest import Chest
+from M3LungScreenLib.engines.choice import EngineName
 from M3LungScreenLib.engines.fallback_engine import GPU_MEMORY_RAN_OUT, lasting_engine
 from M3LungScreenLib.engines.interface import Engine
 from M3LungScreenLib.errors import Cancelled
@@ -52,6 +53,6 @@ def tell(
     progress(Progress(step, done, total))
 
 
-def choose_engine(bundle: Bundle, device: str, progress: Listener) -> Engine:
-    """The engine for `device`; a Notice tells if the CPU takes over from a GPU."""
-    return lasting_engine(bundle, device, lambda: progress(Notice(GPU_MEMORY_RAN_OUT)))
+def choose_engine(bundle: Bundle, device: str, name: EngineName, progress: Listener) -> Engine:
+    """As `engines.choice.make_engine`; a Notice tells if the CPU takes over from a GPU."""
+    return lasting_engine(bundle, device, name, lambda: progress(Notice(GPU_MEMORY_RAN_OUT)))

@@ -1,7 +1,7 @@
 """The child process of the Slicer module: JSON lines in and out, models stay loaded between runs.
 
     in   {"command": "screen", "run": 1, "volume": FILE, "geometry": {…}, "model": FOLDER,
-          "device": "auto", "detail": "full", "out": FOLDER}
+          "device": "auto", "engine": "auto", "detail": "full", "out": FOLDER}
          {"command": "cancel", "run": 1}
          {"command": "quit"}
     out  {"event": "hello", …}, then the events of events.py with the number of their run
@@ -25,7 +25,7 @@ import numpy as np
 
 from M3LungScreenLib.bundle import Bundle, load_bundle
 from M3LungScreenLib.ct import CTVolume, Geometry
-from M3LungScreenLib.engines.choice import describe_devices
+from M3LungScreenLib.engines.choice import EngineName, describe_devices
 from M3LungScreenLib.engines.fallback_engine import (
     GPU_MEMORY_RAN_OUT,
     FallbackEngine,
@@ -90,24 +90,26 @@ def _tell(out: TextIO, event: Event, run: Run = None) -> None:
 
 
 class EngineShelf:
-    """The last engine, kept for the next run of the same weights on the same device."""
+    """The last engine, kept for the next run of the same bundle on the same device."""
 
     def __init__(self) -> None:
-        self._key: tuple[str, str] | None = None
+        self._key: tuple[Bundle, str, EngineName] | None = None
         self._engine: Engine | None = None
 
-    def engine_for(self, bundle: Bundle, device: str, listen: Listener) -> Engine:
+    def engine_for(
+        self, bundle: Bundle, device: str, engine: EngineName, listen: Listener
+    ) -> Engine:
         """As engines.choice.make_engine; the CPU takes over if the GPU runs out of memory."""
 
         def fall_back() -> None:
             self._key = None  # the next run asks the GPU again
             listen(Notice(GPU_MEMORY_RAN_OUT))
 
-        if self._engine is None or self._key != (bundle.sha256, device):
+        if self._engine is None or self._key != (bundle, device, engine):
             self._engine = None  # makes room before the next one is loaded
-            self._key = (bundle.sha256, device)
-            self._engine = start_engine(bundle, device, fall_back)
-        return FallbackEngine(bundle, self._engine, fall_back)
+            self._key = (bundle, device, engine)
+            self._engine = start_engine(bundle, device, engine, fall_back)
+        return FallbackEngine(bundle, self._engine, engine, fall_back)
 
 
 def carry_out(
@@ -139,7 +141,7 @@ def screen_mapped(
     bundle = load_bundle(command.model)
     volume = map_volume(Path(command.volume), Geometry(**vars(command.geometry)))
     listen(Progress("read", 1, 1))
-    engine = engines.engine_for(bundle, command.device, listen)
+    engine = engines.engine_for(bundle, command.device, command.engine, listen)
     result = screen(
         volume,
         bundle,

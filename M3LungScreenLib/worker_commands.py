@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import Annotated, Any, Literal
 
 from M3LungScreenLib.allowed_values import Count, Range
+from M3LungScreenLib.engines.choice import EngineName
 from M3LungScreenLib.settings import from_dict
 
 Run = int | str | None
@@ -33,6 +34,7 @@ class Screen:
     model: str
     out: str
     device: str = "auto"
+    engine: EngineName = "auto"
     detail: Literal["full", "preview"] = "full"
     run: Run = None
 

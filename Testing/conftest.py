@@ -11,6 +11,7 @@ from scipy import ndimage
 from M3LungScreenLib.assessment import count_slices, decide
 from M3LungScreenLib.classes import CLASS_KEYS
 from M3LungScreenLib.ct import CTVolume, Geometry
+from M3LungScreenLib.engines.interface import EngineSummary
 from M3LungScreenLib.involvement import lung_volumes_ml, measure_involvement, slice_involvement
 from M3LungScreenLib.provenance import package_versions
 from M3LungScreenLib.result import (
@@ -121,6 +122,7 @@ def plausible_result(
         timing_s=Timing(1.0, 2.0, 30.0, 0.1, 1.5, 0.0, 34.6),
         peak_memory_mb=812.0,
         device="cpu",
+        engine=EngineSummary("onnx", "1.32.0", "float32"),
         versions=package_versions(),
         volume=volume,
         arrays=Arrays(np.clip(location, 0, 1), lesions, lungs),

@@ -8,7 +8,7 @@ from pathlib import Path
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.classes import CLASSES, INDETERMINATE
 from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
-from M3LungScreenLib.engines.choice import DEVICES
+from M3LungScreenLib.engines.choice import DEVICES, ENGINES
 from M3LungScreenLib.events import Finished, Progress
 from M3LungScreenLib.outputs.dicom_objects import check_dicom_output, check_packages, sending
 from M3LungScreenLib.outputs.folder import DICOM_FOLDER, check_target
@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="model bundle folder")
     parser.add_argument("--series", help="DICOM series: UID, number, or the [index] in a message")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="device for the networks")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="onnx: CPU; pytorch: also a GPU"
+    )
     parser.add_argument(
         "--detail", choices=("full", "preview"), default="full", help="preview: at most 24 slices"
     )
@@ -68,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             volume,
             bundle,
             device=arguments.device,
+            engine=arguments.engine,
             detail=arguments.detail,
             progress=listen,
             cancelled=arguments.cancelled,
@@ -97,7 +101,7 @@ def summary(result: Result, seconds: float) -> str:
     lines = [*_verdict_lines(result), *_involvement_lines(result)]
     lines += [f"Warning        {each.message}" for each in result.warnings]
     lines += [
-        f"Time           {seconds:.1f} s on {result.device}, "
+        f"Time           {seconds:.1f} s on {result.device} ({result.engine.name}), "
         f"peak memory {result.peak_memory_mb:.0f} MB",
         "Research use only: not for clinical decisions.",
     ]

@@ -24,8 +24,24 @@ class PatientScores:
     weights: np.ndarray  # [N]
 
 
+@dataclass(frozen=True)
+class EngineSummary:
+    """What runs the networks: 'onnx' (ONNX Runtime) or 'pytorch', and its version.
+
+    `precision` is the slice-level network's: 'float32' or, on CUDA, 'float16'.
+    """
+
+    name: str
+    version: str
+    precision: str
+
+
 class Engine(Protocol):
     """The two networks of one bundle on one device."""
+
+    @property
+    def summary(self) -> EngineSummary:
+        """For `Result.engine`."""
 
     @property
     def device(self) -> str:

@@ -3,12 +3,23 @@
 A context would occupy several hundred MB of the GPU until the process ends.
 """
 
+import ctypes
 import os
 import subprocess
+import sys
 
 QUERY = ("--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
 TIMEOUT_S = 20
 UNKNOWN = "NVIDIA GPU"
+
+
+def has_driver() -> bool:
+    """Whether NVIDIA's driver is installed, which CUDA needs; takes milliseconds."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def describe_gpu() -> tuple[str, float | None]:

@@ -11,7 +11,7 @@ import psutil
 
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.engines.graph_check import check_graph
-from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
+from M3LungScreenLib.engines.interface import EngineSummary, PatientScores, SliceOutputs
 from M3LungScreenLib.errors import ModelRefused, memory_ran_out
 from M3LungScreenLib.settings import from_dict
 
@@ -28,6 +28,7 @@ class OnnxEngine:
     """
 
     device = "cpu"
+    summary = EngineSummary("onnx", onnxruntime.__version__, "float32")
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         threads = threads or thread_count()

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from M3LungScreenLib.bundle import Bundle
-from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
-from M3LungScreenLib.engines.nvidia import describe_gpu
+from M3LungScreenLib.engines.interface import EngineSummary, PatientScores, SliceOutputs
 from M3LungScreenLib.errors import ModelRefused
 from M3LungScreenLib.networks.inference import PatientInference, SliceInference
 from M3LungScreenLib.networks.patient_network import PatientNetwork
@@ -22,13 +21,6 @@ def available_devices() -> list[str]:
     devices = ["cuda"] if torch.cuda.is_available() else []
     devices += ["mps"] if torch.backends.mps.is_available() else []
     return [*devices, "cpu"]
-
-
-def describe_device(name: str) -> tuple[str, float | None]:
-    """Name for people, and free memory in MiB (CUDA only, else None)."""
-    if name == "cuda":
-        return describe_gpu()
-    return {"mps": "Apple GPU", "cpu": "CPU"}[name], None
 
 
 class SliceRunner:
@@ -66,6 +58,11 @@ class PyTorchEngine:
             fold_batch_norm(slices)
         self._slices = SliceRunner(slices, device)
         self._patient = PatientInference(patient).to(self._device)
+
+    @property
+    def summary(self) -> EngineSummary:
+        precision = "float16" if self._device.type == "cuda" else "float32"
+        return EngineSummary("pytorch", torch.__version__, precision)
 
     @property
     def device(self) -> str:

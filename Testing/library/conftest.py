@@ -43,7 +43,7 @@ def engines(monkeypatch):
     """Engines that are made, in order, instead of networks."""
     made = []
 
-    def make(bundle, device):
+    def make(bundle, device, engine):
         made.append(CountingEngine(device))
         return made[-1]
 

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from M3LungScreenLib.engines import nvidia
 from M3LungScreenLib.engines.nvidia import describe_gpu
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
@@ -61,9 +62,10 @@ def test_telling_of_the_devices_makes_no_cuda_context(nvidia_smi, monkeypatch):
     from M3LungScreenLib.engines.choice import describe_devices
 
     nvidia_smi('echo "NVIDIA H200, 141312"')
+    monkeypatch.setattr(nvidia, "has_driver", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for name in ("mem_get_info", "get_device_name", "get_device_properties", "init"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: pytest.fail("a CUDA context"))
     told = describe_devices()
     assert pytorch_engine.available_devices()[0] == "cuda"
-    assert told[0] == {"name": "cuda", "description": "NVIDIA H200", "free_mb": 141312.0}
+    assert told[0] == {"name": "cuda", "description": "NVIDIA H200 (PyTorch)", "free_mb": 141312.0}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from M3LungScreenLib.bundle import Bundle
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.engines import fallback_engine
-from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
+from M3LungScreenLib.engines.interface import EngineSummary, PatientScores, SliceOutputs
 from M3LungScreenLib.errors import Cancelled, InputRefused
 from M3LungScreenLib.events import Event, Notice, Progress, Provisional
 from M3LungScreenLib.neighbours import mean_over_neighbours
@@ -25,6 +25,7 @@ class BrightnessEngine:
     device: str = "cpu"
     images: int = 0
     feature_rows: list[int] = field(default_factory=list)
+    summary = EngineSummary("onnx", "0", "float32")
 
     def run_slices(self, images: np.ndarray) -> SliceOutputs:
         self.images += len(images)
@@ -46,6 +47,7 @@ class TornEngine:
     seed: int
     ill_slices: int | None = None
     device: str = "cpu"
+    summary = EngineSummary("onnx", "0", "float32")
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
@@ -288,7 +290,7 @@ def test_the_cpu_takes_over_from_a_gpu_without_memory_and_it_is_said(
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     made, heard = {"cuda": SmallGPU("cuda (A)"), "cpu": BrightnessEngine()}, []
-    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device: made[device])
+    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device, engine: made[device])
     result = screen(a_patient.volume, a_bundle, device="cuda", progress=heard.append)
     notices = [each.message for each in heard if isinstance(each, Notice)]
     assert notices == [fallback_engine.GPU_MEMORY_RAN_OUT]

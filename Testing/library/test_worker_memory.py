@@ -21,7 +21,7 @@ NO_MEMORY = {
 @pytest.mark.parametrize("source", NO_MEMORY)
 def test_memory_that_runs_out_is_one_plain_sentence(a_command, monkeypatch, source):
     engine = CountingEngine("cpu", NO_MEMORY[source])
-    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device: engine)
+    monkeypatch.setattr(fallback_engine, "make_engine", lambda *_: engine)
     *_, last = served(a_command())
     assert (last["event"], last["message"]) == ("crash", worker.MEMORY_RAN_OUT)
     assert "Traceback" in last["details"]
@@ -35,8 +35,8 @@ def out_of_memory():
 
 def test_the_cpu_takes_over_where_the_memory_of_the_gpu_runs_out(monkeypatch):
     gpu, cpu, said = CountingEngine("cuda (A)", out_of_memory()), CountingEngine(), []
-    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device: cpu)
-    engine = FallbackEngine(None, gpu, lambda: said.append("fallback"))
+    monkeypatch.setattr(fallback_engine, "make_engine", lambda bundle, device, engine: cpu)
+    engine = FallbackEngine(None, gpu, "auto", lambda: said.append("fallback"))
     images = np.zeros((3, 3, 8, 8), np.float32)
     assert len(engine.run_slices(images).p_lesion) == 3
     engine.run_slices(images)
@@ -47,7 +47,8 @@ def test_the_cpu_takes_over_where_the_memory_of_the_gpu_runs_out(monkeypatch):
 
 def test_other_errors_and_a_cpu_without_memory_are_no_reason_to_fall_back():
     for device, wrong in (("cuda (A)", RuntimeError("nan")), ("cpu", out_of_memory())):
-        engine = FallbackEngine(None, CountingEngine(device, wrong), lambda: pytest.fail("fell"))
+        broken = CountingEngine(device, wrong)
+        engine = FallbackEngine(None, broken, "auto", lambda: pytest.fail("fell"))
         with pytest.raises(type(wrong)):
             engine.run_slices(np.zeros((1, 3, 8, 8), np.float32))
 
@@ -55,7 +56,7 @@ def test_other_errors_and_a_cpu_without_memory_are_no_reason_to_fall_back():
 def test_falling_back_is_said_once_and_the_gpu_is_tried_again_next_time(a_command, monkeypatch):
     made = []
 
-    def make(bundle, device):
+    def make(bundle, device, engine):
         wrong = out_of_memory() if device == "cuda" else None
         made.append(CountingEngine("cuda (A)" if device == "cuda" else device, wrong))
         return made[-1]
@@ -72,7 +73,7 @@ def test_falling_back_is_said_once_and_the_gpu_is_tried_again_next_time(a_comman
 
 
 def test_a_model_too_large_for_the_gpu_is_run_on_the_cpu(a_command, monkeypatch):
-    def make(bundle, device):
+    def make(bundle, device, engine):
         if device == "cuda":
             raise out_of_memory()
         return CountingEngine(device)

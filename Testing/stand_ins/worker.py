@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from M3LungScreenLib import worker
-from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
+from M3LungScreenLib.engines.interface import EngineSummary, PatientScores, SliceOutputs
 
 # A well-formed command.
 GOOD = {
@@ -35,6 +35,7 @@ class CountingEngine:
     device: str = "cpu"
     wrong: Exception | None = None
     asked: list[int] = field(default_factory=list)
+    summary = EngineSummary("onnx", "0", "float32")
 
     def run_slices(self, images: np.ndarray) -> SliceOutputs:
         self.asked.append(len(images))

@@ -10,7 +10,7 @@ from scipy.special import expit
 from M3LungScreenLib import CTVolume, load_bundle, simulate_patient
 from M3LungScreenLib.assessment import Nonparametric, calibrated, decide
 from M3LungScreenLib.classes import CLASS_KEYS
-from M3LungScreenLib.engines.interface import PatientScores, SliceOutputs
+from M3LungScreenLib.engines.interface import EngineSummary, PatientScores, SliceOutputs
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.settings import AssessmentSettings, with_values
 from Testing.stand_ins.evaluation import untrained_bundle, write_index
@@ -88,6 +88,7 @@ class GapOfThree:
     """An engine whose patient-level logits are 0, 3, 0, 0 whatever it is given."""
 
     device: str = "cpu"
+    summary = EngineSummary("onnx", "0", "float32")
 
     def run_slices(self, images: np.ndarray) -> SliceOutputs:
         count = len(images)

@@ -129,7 +129,7 @@ def screen_cases(
     refused case is an entry with the reason.
     """
     say = partial(tqdm.write, GPU_MEMORY_RAN_OUT, sys.stderr)
-    engine = lasting_engine(bundle, device, say)
+    engine = lasting_engine(bundle, device, "auto", say)
     found = []
     for case in tqdm(cases, desc="screen", unit="case", disable=None):
         path = work / f"{kept_name(case.case_id)}.json"
