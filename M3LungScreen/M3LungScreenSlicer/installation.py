@@ -1,10 +1,15 @@
-"""PyTorch and the other packages: what is missing, what pip is told, and why it may not start."""
+"""The packages: what is missing, what pip is told, and why it may not start.
+
+Everybody needs `requirements.txt`. `requirements-torch.txt` and `requirements-resnet.txt` are the
+extras 'torch' (an NVIDIA GPU, or a model without ONNX graphs) and 'resnet' (torchvision beside it).
+"""
 
 from __future__ import annotations
 
 import importlib
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +20,6 @@ from . import packages
 
 REQUESTER = "M3LungScreen"
 TORCH_FAMILY = ("torch", "torchvision")
-# torchvision is needed by bundles with this backbone alone.
-RESNET, RESNET_REQUIREMENTS = "resnet", "requirements-resnet.txt"
 # The PyTorch extension's own tool: it picks the build for this machine's GPU. 0.8.1 knows CUDA 13.
 TORCH_INSTALLER = "light-the-torch>=0.8.1"
 # Wheels only: nobody has a compiler.
@@ -47,19 +50,17 @@ class Plan:
         return ", ".join(map(str, self.missing))
 
 
-def missing_packages(requirements: Path, backbone: str = "") -> list[str]:
+def missing_packages(requirements: Path, extras: Sequence[str] = ()) -> list[str]:
     """Requirements that this Python does not satisfy; reads metadata, imports nothing.
 
-    `backbone` is that of the chosen model. An empty list means that a run can start.
+    `extras` are the chosen model's. An empty list means that a run can start.
     """
-    return [str(each) for each in _missing(requirements, backbone)]
+    return [str(each) for each in _missing(requirements, extras)]
 
 
-def plan(requirements: Path, backbone: str = "", with_torch: bool = True) -> Plan:
+def plan(requirements: Path, extras: Sequence[str] = ()) -> Plan:
     """How to install what is missing from the internet; InstallationRefused says why not."""
-    missing = _missing(requirements, backbone)
-    if not with_torch:
-        missing = [each for each in missing if each.name not in TORCH_FAMILY]
+    missing = _missing(requirements, extras)
     _check(missing)
     torch = [str(each) for each in missing if each.name in TORCH_FAMILY]
     others = [str(each) for each in missing if each.name not in TORCH_FAMILY]
@@ -75,9 +76,9 @@ def plan(requirements: Path, backbone: str = "", with_torch: bool = True) -> Pla
     return Plan(tuple(missing), tuple(steps))
 
 
-def plan_from_folder(folder: Path, requirements: Path, backbone: str = "") -> Plan:
+def plan_from_folder(folder: Path, requirements: Path, extras: Sequence[str] = ()) -> Plan:
     """The same from a folder of wheels, for machines with no internet; nothing is downloaded."""
-    missing = _missing(requirements, backbone)
+    missing = _missing(requirements, extras)
     _check(missing)
     if missing and not any(folder.glob("*.whl")):
         words = translate(
@@ -136,8 +137,8 @@ def pip_options() -> tuple[str, ...]:
     return (*PIP_OPTIONS, f"--progress-bar={'raw' if tells else 'off'}")
 
 
-def _missing(path: Path, backbone: str) -> list[Any]:
-    more = [path.with_name(RESNET_REQUIREMENTS)] if RESNET in backbone else []
+def _missing(path: Path, extras: Sequence[str]) -> list[Any]:
+    more = [path.with_name(f"{path.stem}-{each}.txt") for each in extras]
     return packages.unsatisfied(packages.required(path, *more))
 
 
@@ -166,9 +167,9 @@ def _check_torch(wanted: Any) -> None:
     if sys.platform == "darwin" and platform.machine() == "x86_64":
         words = translate(
             "M3LungScreen",
-            "Slicer for macOS is an Intel build, for which PyTorch stops at version 2.2.2; "
-            "{wanted} is required, so nothing was installed. Use Slicer on Windows or Linux, "
-            "or the command line described in the README on a Mac with Apple silicon.",
+            "This model has no ONNX graphs, so it needs {wanted}. Slicer for macOS is an Intel "
+            "build, for which PyTorch stops at version 2.2.2. Choose a model with ONNX graphs, or "
+            "use Slicer on Windows or Linux.",
         )
         raise InstallationRefused(words.format(wanted=wanted))
     found = packages.version_of("torch")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .library import library_root
+from .packages import version_of
 
 MODELS = Path("Resources") / "Models"
 CARD_FILE = "model.json"
@@ -68,13 +69,21 @@ def unverified_classes(card: dict[str, Any]) -> tuple[str, ...]:
     return tuple(key for key in CLASS_KEYS if not verified.get(key))
 
 
-def backbone_of(folder: Path) -> str:
-    """The backbone that the card in `folder` names; '' where there is no card to read."""
+def extras_of(folder: Path) -> tuple[str, ...]:
+    """What the model in `folder` needs beside the small runtime: 'torch', 'resnet' or nothing.
+
+    Nothing for a card that cannot be read.
+    """
     card = _card_as_it_stands(folder)
     networks = card.get("settings")
     network = networks.get("slice_network") if isinstance(networks, dict) else None
-    # A card that names none means the library's default.
-    return str(network.get("backbone", "resnet50")) if isinstance(network, dict) else ""
+    if not isinstance(network, dict):
+        return ()
+    needs_torch = "graphs" not in card
+    # A card that names no backbone means the library's default.
+    is_resnet = "resnet" in str(network.get("backbone", "resnet50"))
+    uses_torch = needs_torch or version_of("torch") is not None
+    return (*(["torch"] if needs_torch else []), *(["resnet"] if is_resnet and uses_torch else []))
 
 
 def _bundles_in(place: Path) -> Iterable[Path]:

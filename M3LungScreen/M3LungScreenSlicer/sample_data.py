@@ -117,7 +117,7 @@ def download_sample(name: str) -> Any:
     """
     sample = sample_by_name(name)
     if not is_cached(sample):
-        install_and_wait(plan(RESOURCES / "requirements.txt", with_torch=False))
+        install_and_wait(plan(RESOURCES / "requirements.txt"))
         exits: list[Exit] = []
         process = _start(sample, exits.append)
         while not exits:
@@ -170,7 +170,7 @@ def _install_and(go_on: Callable[[], None]) -> None:
     """Call `go_on` when the packages are installed, without blocking the window."""
     import slicer.util
 
-    needed = plan(RESOURCES / "requirements.txt", with_torch=False)
+    needed = plan(RESOURCES / "requirements.txt")
     if not needed.missing:
         go_on()
         return

@@ -17,7 +17,7 @@ from .child_process import ChildProcess, worker_process
 from .installation import InstallationRefused, Plan, missing_packages
 from .installer import INSTALLER, Installer, Outcome
 from .library import MODULE_FOLDER, library_root
-from .models import backbone_of
+from .models import extras_of
 from .scene.results import add_result
 from .scene.scene_result import SceneResult
 from .scene.volumes import (
@@ -234,7 +234,7 @@ class ScreeningLogic:
             self._check_free()
         except RuntimeError as busy:
             raise ScreeningFailed(str(busy)) from busy
-        if missing := missing_packages(REQUIREMENTS, backbone_of(_bundle(model))):
+        if missing := missing_packages(REQUIREMENTS, extras_of(_bundle(model))):
             words = translate(
                 "M3LungScreen",
                 "{packages} is missing. Open the module and click Screen once to install it.",

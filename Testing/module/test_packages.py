@@ -1,5 +1,6 @@
 """What is required against what Slicer brings, and what pip is told; nothing is installed."""
 
+import json
 import os
 import platform
 import subprocess
@@ -12,6 +13,7 @@ from types import ModuleType
 import pytest
 from M3LungScreenSlicer import installation, packages
 from M3LungScreenSlicer.installation import InstallationRefused, plan, plan_from_folder
+from M3LungScreenSlicer.models import extras_of
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -30,7 +32,7 @@ def brought_by(path):
 
 def lower_bounds():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    ours = packages.required(REQUIREMENTS, RESOURCES / "requirements-resnet.txt")
+    ours = packages.required(*sorted(RESOURCES.glob("requirements*.txt")))
     return [*ours, *map(Requirement, project["dependencies"])]
 
 
@@ -99,13 +101,13 @@ def test_where_everything_is_there_no_step_is_needed(machine):
     assert plan(REQUIREMENTS).steps == ()
 
 
-def test_a_fresh_slicer_gets_what_it_lacks_by_the_pytorch_extensions_tool(machine):
+def test_a_fresh_slicer_gets_torch_by_the_pytorch_extensions_tool(machine):
     machine({**brought_by(LISTS[0]), "SimpleITK": "2.5.0"})
-    first, second = plan(REQUIREMENTS).steps
+    first, second = plan(REQUIREMENTS, ("torch",)).steps
     assert first[:3] == ("-m", "pip", "install")
     others = {Requirement(each).name for each in asked_of(first)}
     assert others == {
-        "scikit-image", "safetensors", "jinja2", "tqdm", "psutil", "light-the-torch"
+        "scikit-image", "safetensors", "jinja2", "tqdm", "psutil", "onnxruntime", "light-the-torch"
     }  # fmt: skip
     assert second[:3] == ("-m", "light_the_torch", "install")
     assert asked_of(second) == ["torch>=2.8"]
@@ -125,58 +127,54 @@ def test_pip_tells_its_progress_if_it_can(machine, pip, bar):
     assert f"--progress-bar={bar}" in plan(REQUIREMENTS).steps[0]
 
 
-def test_torchvision_comes_with_a_resnet_bundle_alone(machine):
-    machine(without("torch"))
-    assert installation.missing_packages(REQUIREMENTS, "efficientnet_lite0") == ["torch>=2.8"]
-    wanted = installation.missing_packages(REQUIREMENTS, "resnet50")
+def test_the_small_runtime_is_all_that_the_shipped_model_needs(machine):
+    machine({**brought_by(LISTS[-1]), "SimpleITK": "2.5.0"}, extension=False)
+    shipped = extras_of(ROOT / "Resources" / "Models" / "compact")
+    assert shipped == ()
+    (step,) = plan(REQUIREMENTS, shipped).steps
+    assert "onnxruntime>=1.23" in asked_of(step)
+    assert not [each for each in asked_of(step) if "torch" in each]
+
+
+def test_torch_comes_with_a_model_without_graphs_and_torchvision_with_its_resnet(machine):
+    machine(BOUNDS)
+    assert installation.missing_packages(REQUIREMENTS, ("torch",)) == ["torch>=2.8"]
+    wanted = installation.missing_packages(REQUIREMENTS, ("torch", "resnet"))
     assert wanted == ["torch>=2.8", "torchvision>=0.23"]
-    assert asked_of(plan(REQUIREMENTS, "resnet50").steps[-1]) == wanted
+    assert asked_of(plan(REQUIREMENTS, ("torch", "resnet")).steps[-1]) == wanted
 
 
-def test_the_shipped_model_needs_no_torchvision_and_its_card_says_so():
-    from M3LungScreenSlicer.models import backbone_of
-
-    assert backbone_of(ROOT / "Resources" / "Models" / "compact") == "efficientnet_lite0"
-    script = (
-        "import sys; sys.modules['torchvision'] = None\n"  # importing it fails
-        "import numpy as np\n"
-        "from M3LungScreenLib import load_bundle\n"
-        "from M3LungScreenLib.engines.choice import make_engine\n"
-        "engine = make_engine(load_bundle('Resources/Models/compact'), 'cpu')\n"
-        "said = engine.run_slices(np.zeros((1, 3, 256, 256), np.float32))\n"
-        "assert said.class_probabilities.size\n"
-    )
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+def card_of(network, **more):
+    return json.dumps({"settings": {"slice_network": network}, **more})
 
 
 @pytest.mark.parametrize(
-    ("card", "backbone"),
+    ("card", "installed", "extras"),
     [
-        ('{"settings": {"slice_network": {"backbone": "resnet50"}}}', "resnet50"),
-        ('{"settings": {"slice_network": {}}}', "resnet50"),
-        ('{"settings": []}', ""),
-        ("[]", ""),
-        ("no card", ""),
+        (card_of({"backbone": "resnet50"}), {}, ("torch", "resnet")),
+        (card_of({}), {}, ("torch", "resnet")),
+        (card_of({"backbone": "efficientnet_lite0"}), {}, ("torch",)),
+        (card_of({"backbone": "efficientnet_lite0"}, graphs={}), {"torch": "2.9"}, ()),
+        (card_of({"backbone": "resnet50"}, graphs={}), {}, ()),
+        # PyTorch is there, so a GPU may use it.
+        (card_of({"backbone": "resnet50"}, graphs={}), {"torch": "2.9"}, ("resnet",)),
+        ('{"settings": []}', {}, ()),
+        ("[]", {}, ()),
+        ("no card", {}, ()),
     ],
 )
-def test_the_backbone_is_read_from_any_card(tmp_path, card, backbone):
-    from M3LungScreenSlicer.models import backbone_of
-
+def test_what_a_model_needs_is_read_from_its_card(tmp_path, machine, card, installed, extras):
+    machine(installed)
     (tmp_path / "model.json").write_text(card)
-    assert backbone_of(tmp_path) == backbone
-
-
-def test_simulating_needs_no_torch(machine):
-    machine(without("torch"), extension=False)
-    assert plan(REQUIREMENTS, with_torch=False).steps == ()
+    assert extras_of(tmp_path) == extras
 
 
 REFUSALS = {
-    "extension 'PyTorch'": {"versions": without("torch"), "extension": False},
+    "extension 'PyTorch'": {"versions": BOUNDS, "extension": False},
     "is installed, but >=2.8 is required": {"versions": BOUNDS | {"torch": "2.2.2"}},
     "This version of Slicer is too old: numpy>=2.0": {"versions": BOUNDS | {"numpy": "1.26.4"}},
     "This version of Slicer is too old: pydicom>=2.4": {"versions": BOUNDS | {"pydicom": "2.3.1"}},
-    "stops at version 2.2.2": {"versions": without("torch"), "system": ("darwin", "x86_64")},
+    "stops at version 2.2.2": {"versions": BOUNDS, "system": ("darwin", "x86_64")},
 }
 
 
@@ -184,17 +182,18 @@ REFUSALS = {
 def test_a_refusal_before_pip_says_what_to_do(machine, words):
     machine(**REFUSALS[words])
     with pytest.raises(InstallationRefused, match=words) as refusal:
-        plan(REQUIREMENTS)
+        plan(REQUIREMENTS, ("torch",))
     assert str(refusal.value).endswith(".")
 
 
-def test_macos_is_told_before_pip_from_a_folder_too_and_apple_silicon_goes_on(machine, tmp_path):
+def test_an_intel_mac_gets_the_small_runtime_and_is_told_before_pip_tries_torch(machine, tmp_path):
     (tmp_path / "torch-2.9.0-cp312-none-any.whl").touch()
-    machine(without("torch"), system=("darwin", "x86_64"))
+    machine(without("onnxruntime"), system=("darwin", "x86_64"))
+    assert asked_of(plan(REQUIREMENTS).steps[0]) == ["onnxruntime>=1.23"]
     with pytest.raises(InstallationRefused, match="Windows or Linux"):
-        plan_from_folder(tmp_path, REQUIREMENTS)
-    machine(without("torch"), system=("darwin", "arm64"))
-    assert len(plan(REQUIREMENTS).steps) == 2
+        plan_from_folder(tmp_path, REQUIREMENTS, ("torch",))
+    machine(BOUNDS, system=("darwin", "arm64"))
+    assert len(plan(REQUIREMENTS, ("torch",)).steps) == 2
 
 
 def test_what_slicer_lost_is_installed_again(machine):
@@ -213,13 +212,13 @@ def test_two_modules_do_not_install_at_once(machine, monkeypatch):
 
 
 def test_a_folder_of_wheels_needs_neither_network_nor_extension(machine, tmp_path):
-    machine(without("torch", "psutil"), extension=False)
+    machine(without("psutil"), extension=False)
     with pytest.raises(InstallationRefused, match=r"contains no \.whl"):
         plan_from_folder(tmp_path, REQUIREMENTS)
     (tmp_path / "psutil-6.whl").touch()
-    (step,) = plan_from_folder(tmp_path, REQUIREMENTS).steps
+    (step,) = plan_from_folder(tmp_path, REQUIREMENTS, ("torch",)).steps
     assert "--no-index" in step
-    assert asked_of(step) == [str(tmp_path), "torch>=2.8", "psutil>=6"]
+    assert asked_of(step) == [str(tmp_path), "psutil>=6", "torch>=2.8"]
 
 
 def test_what_is_missing_is_found_without_importing_it():
@@ -228,8 +227,8 @@ def test_what_is_missing_is_found_without_importing_it():
         "from Testing.stand_ins import translation; translation.install()\n"
         "from pathlib import Path\n"
         "from M3LungScreenSlicer.installation import missing_packages\n"
-        f"missing_packages(Path({str(REQUIREMENTS)!r}), 'resnet50')\n"
-        "print(*{'torch', 'torchvision', 'skimage'} & set(sys.modules))\n"
+        f"missing_packages(Path({str(REQUIREMENTS)!r}), ('torch', 'resnet'))\n"
+        "print(*{'torch', 'torchvision', 'onnxruntime', 'skimage'} & set(sys.modules))\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True

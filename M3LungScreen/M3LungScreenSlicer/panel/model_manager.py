@@ -15,7 +15,7 @@ from M3LungScreenLib.classes import class_by_key
 from ..models import (
     CARD_FILE,
     ModelChoice,
-    backbone_of,
+    extras_of,
     list_models,
     open_model,
     unverified_classes,
@@ -52,9 +52,9 @@ class ModelManager:
         return unverified_classes(self.current.card) if self.current else ()
 
     @property
-    def backbone(self) -> str:
-        """That of the chosen model, which decides on the packages; '' where there is no model."""
-        return backbone_of(self.current.folder) if self.current else ""
+    def extras(self) -> tuple[str, ...]:
+        """The packages that the chosen model needs beside the small runtime; see `extras_of`."""
+        return extras_of(self.current.folder) if self.current else ()
 
     def refresh(self, folder: str = "") -> None:
         """List the models on disk again; `folder`, or the current model, stays selected."""

@@ -16,20 +16,20 @@ from ..installation import InstallationRefused, Plan
 class PackageSection:
     """Asks, then calls `install` with a plan; `show_message` gets the reason if it cannot.
 
-    `backbone` returns the selected model's, which decides on the packages.
+    `extras` returns what the selected model needs beside the small runtime.
     """
 
     def __init__(
         self,
         ui: Any,
         requirements: Path,
-        backbone: Callable[[], str],
+        extras: Callable[[], tuple[str, ...]],
         install: Callable[[Plan], None],
         show_message: Callable[[str], None],
     ) -> None:
         self.ui = ui
         self._requirements = requirements
-        self._backbone = backbone
+        self._extras = extras
         self._install = install
         self._show_message = show_message
         ui.installButton.connect("clicked(bool)", self.onInstallFromFolder)
@@ -38,13 +38,11 @@ class PackageSection:
     @property
     def complete(self) -> bool:
         """Whether the chosen model can run."""
-        return not installation.missing_packages(self._requirements, self._backbone())
+        return not installation.missing_packages(self._requirements, self._extras())
 
     def install_missing(self) -> None:
         """Ask, and install from the internet if the answer is yes."""
-        self._install_plan(
-            lambda: installation.plan(self._requirements, self._backbone()), ask=True
-        )
+        self._install_plan(lambda: installation.plan(self._requirements, self._extras()), ask=True)
 
     def onInstallFromFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
@@ -53,9 +51,9 @@ class PackageSection:
         )
         if folder:
             place = Path(folder)
-            backbone = self._backbone()
+            extras = self._extras()
             self._install_plan(
-                lambda: installation.plan_from_folder(place, self._requirements, backbone)
+                lambda: installation.plan_from_folder(place, self._requirements, extras)
             )
 
     def _install_plan(self, make_plan: Callable[[], Plan], ask: bool = False) -> None:

@@ -36,7 +36,7 @@ class ScreeningControl:
         self._models = ModelManager(ui, lambda folder: self._set_parameter("model", folder))
         self._devices = DeviceSelector(ui, lambda name: self._set_parameter("device", name))
         self._packages = PackageSection(
-            ui, requirements, lambda: self._models.backbone, self.install, self._run.show_message
+            ui, requirements, lambda: self._models.extras, self.install, self._run.show_message
         )
         self._volume: Any = None  # the message below the button is about this CT
         self._volume_after_installation: Any = None
