@@ -66,6 +66,20 @@ def _listed(tried: list[PatientClass], counts: dict[str, int]) -> str:
     return "real patients: " + ", ".join(f"{counts[each.key]} {each.name}" for each in tried)
 
 
+def crops_note(figures: dict[str, Any]) -> str:
+    """The note on patients of whom only lung crops with lesion masks exist (real_lesions)."""
+    patients = figures["patients"].values()
+    p = [each["probabilities"][CLASS_KEYS.index("covid19")] for each in patients]
+    correct = sum(each["verdict"] == "covid19" for each in patients)
+    total = figures["all"]
+    return (
+        f"Lung crops of {len(p)} patients with COVID-19: {correct} classified correctly "
+        f"(probability {min(p):.2f} to {max(p):.2f}); slice AUC {total['slice_auc']:.2f}; the "
+        f"map's maximum is inside the lesion in {total['pointing']:.0%} of slices, mean Dice "
+        f"{total['dice']:.2f}, both lower for small lesions."
+    )
+
+
 def calibration_note(block: dict[str, Any]) -> str:
     """The note on the calibration for the card."""
     before, after = block["before"]["ece"], block["after"]["ece"]

@@ -68,3 +68,23 @@ def test_the_note_counts_the_patients_of_each_class(counts, note):
 def test_figures_of_other_weights_are_refused(a_bundle):
     with pytest.raises(UsageError, match="Measure this bundle first"):
         record(a_bundle, {"weights": "0123456789ab", "verified_on_real_ct": {}})
+
+
+def test_lung_crops_are_told_apart_from_verified_patients_and_only_once(a_bundle):
+    total = {"slice_auc": 0.908, "pointing": 0.748, "dice": 0.468}
+    patient = {"verdict": "covid19", "probabilities": [0.1, 0.85, 0.03, 0.02]}
+    other = {"verdict": "indeterminate", "probabilities": [0.5, 0.4, 0.05, 0.05]}
+    figures = {
+        "weights": a_bundle.sha256[:12],
+        "patients": {"a": patient, "b": other},
+        "all": total,
+    }
+    before = a_bundle.card.get("verified_on_real_ct")
+    for _ in range(2):
+        recorded = record(load_bundle(a_bundle.folder), figures)
+    assert recorded.card.get("verified_on_real_ct") == before
+    *others, note = recorded.card["notes"]
+    assert others == a_bundle.card["notes"]
+    assert note.startswith("Lung crops of 2 patients with COVID-19: 1 classified correctly")
+    assert "0.40 to 0.85" in note
+    assert "75% of slices, mean Dice 0.47" in note
