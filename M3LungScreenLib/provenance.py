@@ -1,7 +1,6 @@
-"""Time, memory and package versions of a run."""
+"""Time and memory of a run, and its packages."""
 
 import platform
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +8,17 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 from M3LungScreenLib import __version__
+from M3LungScreenLib.peak_memory import PeakMemory
 
 PACKAGES = ("numpy", "scipy", "SimpleITK", "scikit-image")
 RUNTIMES = ("onnxruntime", "torch")  # one is enough
 
 
 class Stopwatch:
-    """Seconds of each named step, and in total since it was created."""
+    """Seconds of each named step, and in total and the peak of memory since it was created."""
 
     def __init__(self) -> None:
+        self._memory = PeakMemory()
         self._start = time.perf_counter()
         self.seconds: dict[str, float] = {}
 
@@ -31,17 +32,10 @@ class Stopwatch:
     def total(self) -> float:
         return time.perf_counter() - self._start
 
-
-def peak_memory_mb() -> float:
-    """Peak memory (MiB) of this process."""
-    if sys.platform == "win32":
-        import psutil
-
-        return float(psutil.Process().memory_info().peak_wset) / 2**20
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # bytes there, KiB elsewhere
+    @property
+    def peak_memory_mb(self) -> float:
+        """MiB; as PeakMemory, which another Stopwatch restarts on Linux."""
+        return self._memory.mb
 
 
 def package_versions() -> dict[str, str]:

@@ -13,7 +13,7 @@ from M3LungScreenLib.involvement import (
     lung_volumes_ml,
     slice_involvement,
 )
-from M3LungScreenLib.provenance import Stopwatch, package_versions, peak_memory_mb
+from M3LungScreenLib.provenance import Stopwatch, package_versions
 from M3LungScreenLib.result import (
     Arrays,
     ClassProbabilities,
@@ -60,7 +60,7 @@ def assemble(chest: Chest, found: Findings, run: Run, clock: Stopwatch) -> Resul
         lung_volume_ml=lung_volumes_ml(chest.lungs, volume.spacing_mm),
         warnings=_warnings(chest, len(found.screened), run),
         timing_s=Timing(**clock.seconds, total=clock.total),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=clock.peak_memory_mb,
         device=run.engine.device,
         engine=run.engine.summary,
         versions=package_versions(),

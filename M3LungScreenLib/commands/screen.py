@@ -1,7 +1,6 @@
 """Screen a chest CT for pneumonia and write a result folder."""
 
 import argparse
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from M3LungScreenLib.events import Finished, Progress
 from M3LungScreenLib.outputs.dicom_objects import check_dicom_output, check_packages, sending
 from M3LungScreenLib.outputs.folder import DICOM_FOLDER, check_target
 from M3LungScreenLib.outputs.wording import percent
+from M3LungScreenLib.provenance import Stopwatch
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
@@ -60,12 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.send:
             sending.check_target(arguments.send)
         bundle = load_bundle(arguments.model)
-        start = time.perf_counter()
+        clock = Stopwatch()
         listen(Progress("read", 0, 1))
         volume = read_ct(arguments.input, series=arguments.series)
         if dicom:
             check_dicom_output(volume)
-        read_s = time.perf_counter() - start
+        read_s, read_mb = clock.total, clock.peak_memory_mb
         listen(Progress("read", 1, 1))
         result = screen(
             volume,
@@ -78,12 +78,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
         timing = replace(result.timing_s, read=read_s, total=result.timing_s.total + read_s)
         listen(Progress("write", 0, 1))
-        result = replace(result, timing_s=timing)
+        peak_mb = max(read_mb, result.peak_memory_mb)
+        result = replace(result, timing_s=timing, peak_memory_mb=peak_mb)
         folder = result.write(arguments.out, dicom=dicom)
         listen(Progress("write", 1, 1))
+        result = replace(result, peak_memory_mb=max(peak_mb, clock.peak_memory_mb))
         listen(Finished(str(folder)))
     if arguments.progress != "jsonl":
-        print(summary(result, time.perf_counter() - start))
+        print(summary(result, clock.total))
         print(f"Report         {folder / 'report.html'}")
     if arguments.send:
         files = sorted((folder / DICOM_FOLDER).iterdir())

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from M3LungScreenLib.outputs.html import report_html
 from M3LungScreenLib.outputs.montage import draw_montage
 from M3LungScreenLib.outputs.nrrd import Slices, write_nrrd
 from M3LungScreenLib.outputs.tables import slices_csv
+from M3LungScreenLib.provenance import Stopwatch
 from M3LungScreenLib.result import SCHEMA_VERSION, Result
 from M3LungScreenLib.writing import not_written, writer_errors
 
@@ -127,9 +127,9 @@ def write(
     exception it stays as it was. Raises as `check_target`, and UsageError
     'output_not_written' if writing fails.
     """
-    start = time.perf_counter()
+    clock = Stopwatch()
     with complete_or_absent(folder) as new:
-        _write_files(result, new, start, volumes, dicom)
+        _write_files(result, new, clock, volumes, dicom)
     return Path(folder)
 
 
@@ -146,7 +146,9 @@ def complete_or_absent(folder: str | Path, output: Output = RESULT) -> Iterator[
         raise not_written(folder, wrong) from wrong
 
 
-def _write_files(result: Result, folder: Path, start: float, volumes: Volumes, dicom: bool) -> None:
+def _write_files(
+    result: Result, folder: Path, clock: Stopwatch, volumes: Volumes, dicom: bool
+) -> None:
     for name in VOLUMES:
         slices = _in_stored_order(getattr(result.arrays, name), result.volume)
         if volumes == "nrrd":
@@ -167,9 +169,9 @@ def _write_files(result: Result, folder: Path, start: float, volumes: Volumes, d
         from M3LungScreenLib.outputs.dicom_objects.writing import write_dicom_objects
 
         write_dicom_objects(result, html, folder / DICOM_FOLDER)
-    seconds = time.perf_counter() - start
-    timing = replace(result.timing_s, write=seconds, total=result.timing_s.total + seconds)
-    plain = replace(result, timing_s=timing).to_dict()
+    timing = replace(result.timing_s, write=clock.total, total=result.timing_s.total + clock.total)
+    peak_mb = max(result.peak_memory_mb, clock.peak_memory_mb)
+    plain = replace(result, timing_s=timing, peak_memory_mb=peak_mb).to_dict()
     text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RESULT_FILE).write_text(text + "\n", "utf-8")
 
