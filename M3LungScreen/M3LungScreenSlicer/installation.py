@@ -93,6 +93,13 @@ def plan_from_folder(folder: Path, requirements: Path, extras: Sequence[str] = (
     return Plan(tuple(missing), (step,) if missing else (), folder)
 
 
+def offers_torch(requirements: Path) -> bool:
+    """Whether this computer has an NVIDIA GPU that only lacks PyTorch."""
+    from M3LungScreenLib.engines.nvidia import has_driver
+
+    return bool(_missing(requirements, ("torch",))) and has_driver()
+
+
 def ask(plan: Plan) -> None:
     """Ask the user once; InstallationRefused where the answer is no."""
     import slicer.util

@@ -271,3 +271,57 @@ def test_the_console_waits_for_no_installation(widget, a_small_ct):
     widget.ui.screenButton.click()
     with pytest.raises(ScreeningFailed, match="being installed"):
         widget.logic.screen(a_small_ct)
+
+
+@pytest.fixture
+def a_gpu_without_torch(lacking, monkeypatch):
+    from M3LungScreenSlicer import installation, packages
+
+    from M3LungScreenLib.engines import nvidia
+
+    wanted = [Requirement("torch>=2.8")]
+
+    def missing(requirements, extras):
+        return [each for each in wanted if "torch" in extras]
+
+    monkeypatch.setattr(nvidia, "has_driver", lambda: True)
+    monkeypatch.setattr(installation, "_missing", missing)
+    for check in ("_check", "_check_extension"):  # this Python may have PyTorch
+        monkeypatch.setattr(installation, check, lambda *_: None)
+    monkeypatch.setattr(packages, "unsatisfied", lambda needed: list(needed))
+    return wanted
+
+
+def test_with_an_nvidia_gpu_pytorch_is_offered_and_the_cpu_works_meanwhile(
+    a_gpu_without_torch, widget, pip, answers
+):
+    ui = widget.ui
+    assert ui.gpuButton.visible
+    assert answers["asked"] == []  # nobody is asked who did not click
+    ui.screenButton.click()
+    assert pip.started == []
+    assert widget.logic.status.state.value == "starting"
+    assert not ui.gpuButton.enabled
+    ui.screenButton.click()  # cancel
+    ui.gpuButton.click()
+    assert "torch>=2.8" in answers["asked"][0]
+    assert "2 to 3 GB with an NVIDIA GPU" in answers["asked"][0]
+    assert "light-the-torch>=0.8.1" in pip.last.arguments
+
+
+def test_pytorch_that_is_installed_is_no_longer_offered(
+    a_gpu_without_torch, widget, pip, monkeypatch
+):
+    from M3LungScreenSlicer import packages
+
+    ui = widget.ui
+    ui.gpuButton.click()
+    a_gpu_without_torch.clear()
+    monkeypatch.setattr(packages, "unsatisfied", lambda needed: [])
+    pip.last.end()
+    pip.last.end()
+    assert not ui.gpuButton.visible
+
+
+def test_without_an_nvidia_gpu_nothing_is_offered(widget):
+    assert not widget.ui.gpuButton.visible

@@ -1,4 +1,7 @@
-"""Installs the packages that screening needs, from the internet or from a folder."""
+"""Installs the packages that screening needs, from the internet or from a folder.
+
+PyTorch is offered, for an NVIDIA GPU; the CPU does without it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,13 @@ class PackageSection:
         self._install = install
         self._show_message = show_message
         ui.installButton.connect("clicked(bool)", self.onInstallFromFolder)
+        ui.gpuButton.connect("clicked(bool)", self.onInstallTorch)
         ui.restartButton.connect("clicked(bool)", restart)
+        self.update()
+
+    def update(self) -> None:
+        """Offer PyTorch where a GPU is waiting for it."""
+        self.ui.gpuButton.visible = installation.offers_torch(self._requirements)
 
     @property
     def complete(self) -> bool:
@@ -43,6 +52,10 @@ class PackageSection:
     def install_missing(self) -> None:
         """Ask, and install from the internet if the answer is yes."""
         self._install_plan(lambda: installation.plan(self._requirements, self._extras()), ask=True)
+
+    def onInstallTorch(self) -> None:
+        extras = dict.fromkeys(("torch", *self._extras()))
+        self._install_plan(lambda: installation.plan(self._requirements, tuple(extras)), ask=True)
 
     def onInstallFromFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(

@@ -46,7 +46,8 @@ class RunSection:
             self.show_reason(installing_reason())
         for selector in ("inputSelector", "modelSelector", "deviceSelector", "resultSelector"):
             getattr(self.ui, selector).enabled = not busy
-        self.ui.installButton.enabled = not (busy or installing)
+        for button in (self.ui.installButton, self.ui.gpuButton):
+            button.enabled = not (busy or installing)
         self.ui.restartButton.visible = bool(status.replaced)
         self._show_progress(status, busy or installing)
         self._show_message(status_message(status), status.details)

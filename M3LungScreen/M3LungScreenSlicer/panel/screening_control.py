@@ -112,7 +112,10 @@ class ScreeningControl:
 
     def onInstallationStatusChanged(self, status: Status) -> None:
         self._run.show_status(status)
-        if status.state is State.INSTALLING or self._parameterNode() is None:
+        if status.state is State.INSTALLING:
+            return
+        self._packages.update()
+        if self._parameterNode() is None:
             return
         self._run.show_reason(self._reason_disabled())
         volume, self._volume_after_installation = self._volume_after_installation, None
