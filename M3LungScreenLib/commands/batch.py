@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from tqdm import tqdm
 
 from M3LungScreenLib.batch.one_study import BatchSettings
 from M3LungScreenLib.batch.pool import screen_in_pool
-from M3LungScreenLib.batch.studies import find_studies
+from M3LungScreenLib.batch.studies import Study, find_studies
 from M3LungScreenLib.batch.summary import write_summary
 from M3LungScreenLib.bundle import load_bundle
 from M3LungScreenLib.commands.progress import PROGRESS_STYLES, listener_for
@@ -31,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue in the output folder")
     parser.add_argument("--no-key", action="store_true", help="do not write key.csv")
     parser.add_argument("--workers", type=int, default=1, help="processes (each loads the model)")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="ray: on a Ray cluster"
+    )
+    parser.add_argument("--address", help="of the Ray cluster; without it, on this computer")
+    parser.add_argument(
+        "--gpus-per-worker", type=float, default=0.0, help="share of a GPU for each Ray worker"
+    )
     parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="model bundle folder")
     parser.add_argument("--device", choices=DEVICES, default="auto", help="device for the networks")
     parser.add_argument(
@@ -44,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     load_bundle(arguments.model)  # refused before any work
-    studies = find_studies(arguments.inputs)
+    studies = find_studies([each.resolve() for each in arguments.inputs])
     if not studies:
         raise InputRefused(
             "not_found",
@@ -64,9 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     with bar, listener_for("none" if arguments.progress == "bar" else arguments.progress) as listen:
-        for _ in screen_in_pool(
-            open_studies, settings, arguments.model, arguments.device, arguments.workers
-        ):
+        for _ in _screened(open_studies, settings, arguments):
             done += 1
             bar.update()
             listen(Progress("batch", done, len(studies)))
@@ -78,6 +85,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _screened(
+    studies: list[Study], settings: BatchSettings, arguments: argparse.Namespace
+) -> Iterator[tuple[Study, bool]]:
+    shared = (studies, settings, arguments.model, arguments.device, arguments.workers)
+    if arguments.engine == "local":
+        return screen_in_pool(*shared)
+    from M3LungScreenLib.batch.ray_engine import screen_on_ray
+
+    # Other machines do not share this one's working directory.
+    there = replace(settings, out=settings.out.resolve())
+    model = arguments.model.resolve()
+    return screen_on_ray(
+        studies, there, model, *shared[3:], arguments.address, arguments.gpus_per_worker
+    )
+
+
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.workers < 1:
         raise UsageError("workers", "--workers must be 1 or more.")
@@ -85,6 +108,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "batch_packages",
             'summary.parquet needs pyarrow. Install the extra: pip install "M3LungScreen[batch]".',
+        )
+    if arguments.engine == "ray" and find_spec("ray") is None:
+        raise UsageError(
+            "batch_packages",
+            '--engine ray needs Ray. Install the extra: pip install "M3LungScreen[cluster]".',
         )
     out = arguments.out
     if out.exists() and not out.is_dir():

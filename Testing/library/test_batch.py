@@ -142,6 +142,48 @@ def test_a_worker_that_is_killed_costs_no_study(an_archive, an_undisturbed_run, 
     assert rows_of(out) == rows_of(an_undisturbed_run[0])
 
 
+@pytest.fixture
+def ray_workers():
+    """A function that lists the processes of Ray that screen."""
+    pytest.importorskip("ray", reason="the extra 'cluster' is not installed")
+
+    def listed():
+        names = [(each, " ".join(each.cmdline())) for each in psutil.process_iter()]
+        return [each for each, name in names if name.startswith("ray::_Actor")]
+
+    return listed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_on_ray_a_worker_that_is_killed_costs_no_study(
+    an_archive, an_undisturbed_run, tmp_path, ray_workers
+):
+    out = tmp_path / "out"
+    run = subprocess.Popen(
+        arguments_of(an_archive, out, "--workers", "2", "--engine", "ray"), cwd=ROOT
+    )
+    wait_for(lambda: finished(out) >= 1)
+    ray_workers()[0].kill()
+    assert run.wait(PATIENCE_S) == 0
+    assert rows_of(out) == rows_of(an_undisturbed_run[0])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_on_ray_a_batch_that_is_killed_goes_on(
+    an_archive, an_undisturbed_run, tmp_path, ray_workers
+):
+    out, ray = tmp_path / "out", ("--workers", "2", "--engine", "ray", "--resume")
+    run = subprocess.Popen(arguments_of(an_archive, out, *ray), cwd=ROOT)
+    wait_for(lambda: finished(out) >= 1)
+    run.kill()
+    run.wait()
+    wait_for(lambda: not ray_workers())
+    batch(an_archive, out, *ray)
+    assert rows_of(out) == rows_of(an_undisturbed_run[0])
+
+
 def test_an_output_folder_that_is_not_empty_needs_resume(an_archive, tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     ran = subprocess.run(
