@@ -13,6 +13,7 @@ from M3LungScreenLib.outside import OUTSIDE_HU
 Warned = tuple[tuple[str, str], ...]
 CODE = "discontinuous"
 REPEATED = "repeated_slices"
+END = "odd_end_slice"
 # Coarse pictures have about this many pixels along a side; values from air to soft tissue.
 PIXELS = 32
 AIR_HU, TISSUE_HU = -1000, 200
@@ -38,9 +39,13 @@ def check_continuity(volume: CTVolume) -> Warned:
         return ()
     new = [0, *(k for k in range(1, len(hu)) if not np.array_equal(hu[k], hu[k - 1]))]
     pictures = np.stack([_coarse(hu[k]) for k in new])
-    strange, breaks = (
-        [volume.stored_slice_index(start + new[i]) for i in found]
-        for found in (_strange(pictures), _breaks(pictures))
+    found, last = _breaks(pictures), len(new) - 1
+    # One slice at an end, such as a clipped one, says nothing against the others.
+    ends = [k for k, at in ((0, 1), (last, last)) if at in found]
+    inner = [k for k in found if k not in (1, last)]
+    strange, breaks, odd = (
+        [volume.stored_slice_index(start + new[i]) for i in each]
+        for each in (_strange(pictures), inner, ends)
     )
     repeated = _repeated(len(hu) - len(new), len(hu))
     if len(new) < FEWEST_SLICES:
@@ -50,7 +55,7 @@ def check_continuity(volume: CTVolume) -> Warned:
         return (*repeated, _broken(f"{_listed(strange)} {verb} unlike both neighbors"))
     if breaks:
         return (*repeated, _broken(f"the anatomy changes abruptly at {_listed(breaks)}"))
-    return repeated
+    return (*repeated, *_odd_ends(odd))
 
 
 def _coarse(hu_slice: np.ndarray) -> np.ndarray:
@@ -99,6 +104,17 @@ def _broken(what: str) -> tuple[str, str]:
         f"The slices do not fit together: {what}. Some may be missing, out of order, flipped "
         "or empty, so there is no verdict. Load the original series.",
     )
+
+
+def _odd_ends(odd: list[int]) -> Warned:
+    if not odd:
+        return ()
+    verb = "do" if len(odd) > 1 else "does"
+    text = (
+        f"{_listed(odd)} at the end of the scan {verb} not fit the next slice: it may be damaged, "
+        "clipped or from another scan. The result includes it."
+    )
+    return ((END, text[0].upper() + text[1:]),)
 
 
 def _repeated(count: int, of: int) -> Warned:

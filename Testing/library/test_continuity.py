@@ -87,6 +87,20 @@ def test_no_verdict_comes_of_slices_that_do_not_belong_together():
     assert "repeated_slices" not in DOUBTFUL
 
 
+@pytest.mark.parametrize("end", [0, SLICES - 1])
+def test_one_odd_slice_at_an_end_is_told_and_leaves_the_verdict(end):
+    hu = with_slices(slice(end, end + 1), lambda part: np.maximum(part, 0))(a_torso())
+    [(code, message)] = check_continuity(CTVolume.from_array(hu, SPACING_MM))
+    assert code == "odd_end_slice"
+    assert code not in DOUBTFUL
+    assert message.startswith(f"Slice {end} at the end of the scan does not fit")
+
+
+def test_two_odd_slices_at_an_end_are_a_break():
+    hu = with_slices(slice(0, 2), lambda part: np.maximum(part, 0))(a_torso())
+    assert codes(hu) == ["discontinuous"]
+
+
 @pytest.mark.parametrize(("from_feet", "index"), [(True, 30), (False, 29)])
 def test_the_slice_is_called_by_its_stored_index(from_feet, index):
     hu = FAULTS["one upside down"](a_torso())
