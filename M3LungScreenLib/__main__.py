@@ -1,11 +1,11 @@
-"""`python -m M3LungScreenLib screen | batch | simulate | info | worker`."""
+"""`python -m M3LungScreenLib screen | series | batch | simulate | info | worker`."""
 
 import argparse
 import signal
 import sys
 import threading
 
-from M3LungScreenLib.commands import batch, info, screen, simulate, worker
+from M3LungScreenLib.commands import batch, info, screen, series, simulate, worker
 from M3LungScreenLib.errors import (
     MEMORY_RAN_OUT,
     Cancelled,
@@ -14,7 +14,14 @@ from M3LungScreenLib.errors import (
 )
 from M3LungScreenLib.events import Failed, to_json
 
-COMMANDS = {"screen": screen, "batch": batch, "simulate": simulate, "info": info, "worker": worker}
+COMMANDS = {
+    "screen": screen,
+    "series": series,
+    "batch": batch,
+    "simulate": simulate,
+    "info": info,
+    "worker": worker,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

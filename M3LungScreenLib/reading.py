@@ -27,8 +27,7 @@ def read_ct(path: str | Path | Sequence[Path], series: str | None = None) -> CTV
     path = Path(path)
     # ITK would print its own warnings to stderr.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    if not path.exists():
-        raise InputRefused("not_found", f"There is no file or folder {path}. Check the path.")
+    check_exists(path)
     if not (path.is_file() or path.is_dir()):
         raise InputRefused(
             "unreadable",
@@ -40,6 +39,12 @@ def read_ct(path: str | Path | Sequence[Path], series: str | None = None) -> CTV
     if path.is_file() and not is_dicom(path):
         check_format(path)
     return _of_dicom(read_dicom(path, wanted=series))
+
+
+def check_exists(path: Path) -> None:
+    """Raise InputRefused unless there is such a file or folder."""
+    if not path.exists():
+        raise InputRefused("not_found", f"There is no file or folder {path}. Check the path.")
 
 
 def _of_dicom(found: DicomImage) -> CTVolume:

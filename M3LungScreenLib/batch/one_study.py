@@ -72,8 +72,8 @@ def prepare_study(study: Study, settings: PreprocessingSettings) -> Prepared | R
     """Read a study and find its lungs. One bad study never raises."""
     clock = Stopwatch()
     try:
-        with clock.step("read"):
-            volume = read_ct(study.files or study.path)
+        with clock.step("read"), study.opened() as place:
+            volume = read_ct(place)
         with clock.step("preprocess"):
             chest = prepare(volume, settings)
     except Exception as wrong:

@@ -89,7 +89,8 @@ def _screened(content: Mapping[str, Any]) -> Row:
 
 def _key_rows(studies: Iterable[Study]) -> list[Row]:
     return [
-        {"study": each.key, "path": str(each.path), "study_uid": each.study_uid} for each in studies
+        {"study": each.key, "path": str(each.place), "study_uid": each.study_uid}
+        for each in studies
     ]
 
 

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         nargs="+",
         type=Path,
-        help="folder (each study below it), file, or CSV file with a column 'path'",
+        help="folder (each study below it), file, .zip, or CSV file with a column 'path'",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="output folder")
     parser.add_argument("--resume", action="store_true", help="continue in the output folder")

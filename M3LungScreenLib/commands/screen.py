@@ -1,6 +1,7 @@
 """Screen a chest CT for pneumonia and write a result folder."""
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +17,17 @@ from M3LungScreenLib.provenance import Stopwatch
 from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.result import Result
 from M3LungScreenLib.screening import screen
+from M3LungScreenLib.zip_archive import unpacked
 
 SHIPPED_BUNDLE = Path(__file__).parents[2] / "Resources" / "Models" / "compact"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="INPUT", help="DICOM folder or file, or a .nrrd, .nii, .mha or .gipl file"
+        "input",
+        metavar="INPUT",
+        type=Path,
+        help="DICOM folder or file, a .nrrd, .nii, .mha or .gipl file, or a .zip of one of these",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="output folder")
     parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE, help="model bundle folder")
@@ -52,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with listener_for(arguments.progress) as listen:
+    with listener_for(arguments.progress) as listen, ExitStack() as stack:
         check_target(arguments.out)
         dicom = arguments.dicom_out or arguments.send is not None
         if dicom:
@@ -62,7 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         bundle = load_bundle(arguments.model)
         clock = Stopwatch()
         listen(Progress("read", 0, 1))
-        volume = read_ct(arguments.input, series=arguments.series)
+        place = stack.enter_context(unpacked(arguments.input))
+        volume = read_ct(place, series=arguments.series)
         if dicom:
             check_dicom_output(volume)
         read_s, read_mb = clock.total, clock.peak_memory_mb

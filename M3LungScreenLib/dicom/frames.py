@@ -43,6 +43,7 @@ class Frame:
     study_uid: str
     series_uid: str
     series_number: str
+    description: str  # of the series
     names: str  # of the series, the protocol and the body part
     body_part: str
     image_type: tuple[str, ...]
@@ -146,6 +147,7 @@ def _frame(path: Path, index: int, count: int, said: Values) -> Frame:
         study_uid=said.text("StudyInstanceUID"),
         series_uid=said.text("SeriesInstanceUID"),
         series_number=said.text("SeriesNumber") or "?",
+        description=said.text("SeriesDescription"),
         names=" ".join(said.text(each) for each in NAMES),
         body_part=said.text("BodyPartExamined"),
         image_type=said.words("FrameType") or said.words("ImageType"),

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from M3LungScreenLib.dicom.choice import choose
 from M3LungScreenLib.dicom.files import archive_of, is_dicom
-from M3LungScreenLib.dicom.found import look_into
+from M3LungScreenLib.dicom.found import Found, look_into
 from M3LungScreenLib.dicom.grid import Grid, grid_of
 from M3LungScreenLib.dicom.pixels import read_slices
 from M3LungScreenLib.dicom.scan import Scan
@@ -38,18 +38,24 @@ def read_dicom(path: Path, *others: Path, wanted: str | None = None) -> DicomIma
     `wanted` selects a series by UID, number or the index in a message. Raises InputRefused
     if there is no complete CT in HU, UsageError if `wanted` is not there.
     """
+    found = find_in(path, *others)
+    scan, warnings = choose(found, wanted)
+    grid = grid_of(scan)
+    volume = read_slices(scan.frames, grid.mixed)
+    said = (*grid.warnings, *_assumed(scan), *_clipped(scan, grid, volume), *warnings)
+    kind = "dicom_series" if others or found.is_folder else "dicom_file"
+    files = tuple(dict.fromkeys(each.path for each in scan.frames))
+    return DicomImage(grid.geometry.with_array(volume), kind, _digest(scan.uid), said, files)
+
+
+def find_in(path: Path, *others: Path) -> Found:
+    """As `look_into`; a DICOMDIR stands for its folder. InputRefused for a file of other kind."""
     if not others and path.is_file() and path.name.upper() == "DICOMDIR":
         path = path.absolute().parent
     is_open = path.is_file() and os.access(path, os.R_OK)
     if is_open and not others and not is_dicom(path):
         raise _no_dicom(path)
-    scan, warnings = choose(look_into(path, *others), wanted)
-    grid = grid_of(scan)
-    volume = read_slices(scan.frames, grid.mixed)
-    said = (*grid.warnings, *_assumed(scan), *_clipped(scan, grid, volume), *warnings)
-    kind = "dicom_series" if others or path.is_dir() else "dicom_file"
-    files = tuple(dict.fromkeys(each.path for each in scan.frames))
-    return DicomImage(grid.geometry.with_array(volume), kind, _digest(scan.uid), said, files)
+    return look_into(path, *others)
 
 
 def _clipped(scan: Scan, grid: Grid, volume: np.ndarray) -> Warned:

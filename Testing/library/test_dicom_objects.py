@@ -200,6 +200,13 @@ def test_a_volume_from_a_file_is_refused(screened):
         Source.of(replace(screened.volume, dicom_files=()))
 
 
+def test_a_file_without_a_frame_of_reference_is_refused(screened, tmp_path):
+    write_series(tmp_path, small_chest()[0])
+    volume = replace(screened.volume, dicom_files=tuple(tmp_path.iterdir()))
+    with pytest.raises(UsageError, match="has no FrameOfReferenceUID, which DICOM objects must"):
+        Source.of(volume)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_validator_finds_no_error(made, tmp_path, name):
     if not shutil.which("dciodvfy"):

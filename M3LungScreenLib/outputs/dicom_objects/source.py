@@ -14,7 +14,10 @@ from M3LungScreenLib.outputs.dicom_objects import check_dicom_output
 MANUFACTURER = "M3LungScreen"
 # New series have numbers that no scanner uses.
 FIRST_SERIES_NUMBER = 9001
-REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+REQUIRED = (
+    *("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"),
+    "FrameOfReferenceUID",
+)
 
 
 @dataclass(frozen=True)
