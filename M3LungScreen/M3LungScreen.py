@@ -9,6 +9,7 @@ from M3LungScreenSlicer import sample_data
 from M3LungScreenSlicer.child_process import ChildProcess
 from M3LungScreenSlicer.installation import missing_packages
 from M3LungScreenSlicer.library import MODULE_FOLDER, make_importable
+from M3LungScreenSlicer.scene.terminology import load_terminology
 from M3LungScreenSlicer.screening_logic import ScreeningLogic
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -60,6 +61,9 @@ class M3LungScreen(ScriptedLoadableModule):
         ).format(paper=PAPER)
         slicer.app.connect("startupCompleted()", sample_data.register)
         slicer.app.connect("startupCompleted()", context_menu.register)
+        slicer.app.connect(
+            "startupCompleted()", lambda: load_terminology(slicer.modules.terminologies.logic())
+        )
 
 
 class M3LungScreenLogic(ScreeningLogic, ScriptedLoadableModuleLogic):

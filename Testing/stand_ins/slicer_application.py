@@ -160,6 +160,8 @@ def install(module_file: Path) -> Application:
     name = module_file.stem.lower()
     slicer.modules = SimpleNamespace(**{name: SimpleNamespace(path=str(module_file))})
     slicer.modules.colors = SimpleNamespace(logic=lambda: logic_of_scene("vtkSlicerColorLogic"))
+    terminologies = slicer.vtkSlicerTerminologiesModuleLogic()
+    slicer.modules.terminologies = SimpleNamespace(logic=lambda: terminologies)
     _add_submodule(parameter_node_module())
     _add_submodule(_module("ScriptedLoadableModule", **{each.__name__: each for each in BASES}))
     translation.install()

@@ -9,17 +9,7 @@ from .hierarchy import add_to_hierarchy
 from .nodes import existing_or_new
 from .results import OUTDATED_ATTRIBUTE
 from .scene_result import SceneResult
-
-# SNOMED CT: what each label is attributed to; the place is the lung (39607008).
-CATEGORY = "SCT^64572001^Disease"
-TYPES = {
-    "covid19": "SCT^840539006^COVID-19",
-    "h1n1": "SCT^442696006^Influenza caused by Influenza A virus subtype H1N1",
-    "cap": "SCT^385093006^Community acquired pneumonia",
-}
-REGION = "SCT^39607008^Lung"
-CONTEXT = "Segmentation category and type - DICOM master list"
-REGION_CONTEXT = "Anatomic codes - DICOM master list"
+from .terminology import entry_of
 
 
 def convert_to_segmentation(result: SceneResult) -> Any:
@@ -44,7 +34,7 @@ def convert_to_segmentation(result: SceneResult) -> Any:
         disease = CLASSES[segment.GetLabelValue()]
         segment.SetName(disease.name)
         segment.SetColor(*hex_to_rgb(disease.color))
-        segment.SetTag(segment.GetTerminologyEntryTagName(), terminology_of(disease.key))
+        segment.SetTag(segment.GetTerminologyEntryTagName(), entry_of(disease.key))
     node.RemoveAttribute(OUTDATED_ATTRIBUTE)
     node.GetDisplayNode().SetVisibility(True)
     _show_in_slices(node, True)
@@ -92,8 +82,3 @@ def segments_of(node: Any) -> list[Any]:
     """The vtkSegments of a segmentation node, in its order."""
     segmentation = node.GetSegmentation()
     return [segmentation.GetNthSegment(i) for i in range(segmentation.GetNumberOfSegments())]
-
-
-def terminology_of(key: str) -> str:
-    """Slicer's terminology entry: context, category, type, modifier; the same of the region."""
-    return "~".join([CONTEXT, CATEGORY, TYPES[key], "^^", REGION_CONTEXT, REGION, "^^"])
