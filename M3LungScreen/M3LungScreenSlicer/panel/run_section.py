@@ -19,6 +19,7 @@ class RunSection:
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
+        self.position = ""  # of the CT, where several are screened
         ui.progressBar.maximum = BAR_STEPS
         self._details = Details(ui.detailsButton, ui.detailsText, "plainText")
 
@@ -31,6 +32,13 @@ class RunSection:
         self.ui.reasonLabel.text = reason
         self.ui.reasonLabel.visible = bool(reason)
 
+    def show_reason_for_all(self, reason: str) -> None:
+        """Why 'Screen all' is disabled, as its tooltip; '' enables it."""
+        self.ui.screenAllButton.enabled = not reason
+        self.ui.screenAllButton.toolTip = reason or translate(
+            "M3LungScreen", "Screen every CT in the scene, one after another."
+        )
+
     def show_status(self, status: Status) -> None:
         """Button, progress and message of `status`."""
         busy, installing = status.state.busy, status.state is State.INSTALLING
@@ -39,11 +47,17 @@ class RunSection:
         )
         if busy:
             self.ui.screenButton.enabled = True
-            self.ui.screenButton.toolTip = translate(
-                "M3LungScreen", "Cancel the screening. The scene is not changed."
+            self.ui.screenButton.toolTip = (
+                translate("M3LungScreen", "Cancel. Results so far stay in the scene.")
+                if self.position
+                else translate("M3LungScreen", "Cancel the screening. The scene is not changed.")
+            )
+            self.show_reason_for_all(
+                translate("M3LungScreen", "A screening is running. Cancel it, or wait.")
             )
         if installing:
             self.show_reason(installing_reason())
+            self.show_reason_for_all(installing_reason())
         for selector in ("inputSelector", "modelSelector", "deviceSelector", "resultSelector"):
             getattr(self.ui, selector).enabled = not busy
         for button in (self.ui.installButton, self.ui.gpuButton):
@@ -56,6 +70,12 @@ class RunSection:
         """A sentence that is no status of a run, for example of an installation."""
         self._show_message(escape(message), details)
 
+    def show_summary(self, text: str) -> None:
+        """What became of several screenings, as rich text; nothing runs any more."""
+        self.position = ""
+        self.show_status(Status())
+        self._show_message(text, "")
+
     def _show_progress(self, status: Status, busy: bool) -> None:
         self.ui.progressBar.visible = busy
         self.ui.progressLabel.visible = busy
@@ -66,7 +86,8 @@ class RunSection:
         if status.state is State.INSTALLING:
             self.ui.progressLabel.text = wording.installing(status.message)
         else:
-            self.ui.progressLabel.text = wording.step(status.step, status.seconds_left)
+            step = wording.step(status.step, status.seconds_left)
+            self.ui.progressLabel.text = ". ".join(filter(None, (self.position, step)))
 
     def _show_message(self, message: str, details: str) -> None:
         self.ui.messageLabel.text = message

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import slicer
+from slicer.i18n import translate
+
 from ..installation import Plan
 from ..scene import volumes
 from ..scene.scene_result import SceneResult
@@ -16,6 +19,7 @@ from .package_section import PackageSection
 from .parameters import M3LungScreenParameterNode
 from .result_view import ResultView
 from .run_section import RunSection, installing_reason
+from .screening_queue import ScreeningQueue
 
 
 class ScreeningControl:
@@ -39,8 +43,10 @@ class ScreeningControl:
             ui, requirements, lambda: self._models.extras, self.install, self._run.show_message
         )
         self._volume: Any = None  # the message below the button is about this CT
-        self._volume_after_installation: Any = None
+        self._after_installation: Callable[[], None] | None = None
+        self._queue: ScreeningQueue | None = None
         ui.screenButton.connect("clicked(bool)", self.onScreenButton)
+        ui.screenAllButton.connect("clicked(bool)", self.onScreenAllButton)
 
     def _set_parameter(self, name: str, value: str) -> None:
         if self._parameterNode() is not None:
@@ -56,7 +62,7 @@ class ScreeningControl:
         self._models.select(parameterNode.model)
         self._devices.select(parameterNode.device)
         if not busy:
-            self._run.show_reason(self._reason_disabled())
+            self._show_reasons()
             self.results.show_volume(self._volume)
 
     def update_status(self) -> None:
@@ -65,8 +71,9 @@ class ScreeningControl:
 
     def reset(self) -> None:
         """The scene is being closed."""
+        self._queue, self._run.position = None, ""
         self.update_status()
-        self._volume = self._volume_after_installation = None
+        self._volume = self._after_installation = None
         self.results.reset()
 
     def warm_up(self) -> None:
@@ -81,23 +88,60 @@ class ScreeningControl:
             self._logic.cancel()
         elif state is State.INSTALLING:
             self.update_status()
-        elif self._packages.complete:
-            self._start()
         else:
-            self._volume_after_installation = self._parameterNode().inputVolume
+            volume = self._parameterNode().inputVolume
+            self._start_or_install(lambda: self._screen_selected(volume))
+
+    def onScreenAllButton(self) -> None:
+        """Screen every CT of the scene; ask to install packages if some are missing."""
+        self._start_or_install(self._screen_all)
+
+    def _start_or_install(self, start: Callable[[], None]) -> None:
+        if self._packages.complete:
+            start()
+        else:
+            self._after_installation = start
             self._packages.install_missing()
 
-    def _start(self) -> None:
-        parameterNode, model = self._parameterNode(), self._models.current
-        self.results.show(None)
+    def _screen_selected(self, volume: Any) -> None:
+        """Screen `volume` if it is still selected after an installation."""
+        if volume is self._parameterNode().inputVolume and not self._reason_disabled():
+            self.results.show(None)
+            self._start(volume, self.onStatusChanged)
+
+    def _screen_all(self) -> None:
+        found = volumes.screenable(slicer.mrmlScene)
+        if not found or self._models.problem():
+            return
+        self._queue = ScreeningQueue(found, self._start, self.onQueueStatusChanged, self.onQueueEnd)
+        self._queue.start_next()
+
+    def _start(self, volume: Any, on_status: Callable[[Status], None]) -> None:
+        model = self._models.current
         self._logic.start(
-            parameterNode.inputVolume,
+            volume,
             None if model is None else model.folder,
             device=self._devices.current,
-            keep_previous=parameterNode.keepPrevious,
-            on_status=self.onStatusChanged,
+            keep_previous=self._saved_parameters().keepPrevious,
+            on_status=on_status,
             on_result=self.onResult,
         )
+
+    def _saved_parameters(self) -> M3LungScreenParameterNode:
+        """The scene's parameter node, also while the form is not bound to it."""
+        wrapper: Any = M3LungScreenParameterNode
+        return wrapper(self._logic.getParameterNode())
+
+    def _show_reasons(self) -> None:
+        """Why the buttons cannot be clicked, now that nothing is being screened."""
+        self._run.show_reason(self._reason_disabled())
+        if self._logic.status.state is State.INSTALLING:
+            self._run.show_reason_for_all(installing_reason())
+        elif not volumes.screenable(slicer.mrmlScene):
+            none = translate("M3LungScreen", "There is no CT in the scene. Load a chest CT.")
+            self._run.show_reason_for_all(none)
+        else:
+            self._run.show_reason_for_all(self._models.problem())
 
     def _reason_disabled(self) -> str:
         """Why Screen cannot be clicked, in one sentence; '' if it can."""
@@ -107,7 +151,7 @@ class ScreeningControl:
         return problem or self._models.problem()
 
     def install(self, plan: Plan) -> None:
-        """Install packages; screen the CT afterwards if Screen was clicked for it."""
+        """Install packages; screen afterwards what was asked for."""
         self._logic.install(plan, self.onInstallationStatusChanged)
 
     def onInstallationStatusChanged(self, status: Status) -> None:
@@ -117,35 +161,49 @@ class ScreeningControl:
         self._packages.update()
         if self._parameterNode() is None:
             return
-        self._run.show_reason(self._reason_disabled())
-        volume, self._volume_after_installation = self._volume_after_installation, None
-        if status.state is not State.INSTALLED or status.replaced or volume is None:
-            return
-        if volume is self._parameterNode().inputVolume and not self._reason_disabled():
-            self._start()
+        self._show_reasons()
+        start, self._after_installation = self._after_installation, None
+        if status.state is State.INSTALLED and not status.replaced and start is not None:
+            start()
 
-    def onStatusChanged(self, status: Status) -> None:
-        parameterNode, verdict = self._parameterNode(), self.results.verdict
+    def onQueueStatusChanged(self, status: Status) -> None:
+        """A status of one of several CTs; the panel goes on showing the selected one."""
+        if self._queue is not None:
+            self._run.position = self._queue.position
+        self._show_status(status)
+
+    def onQueueEnd(self) -> None:
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            self._run.show_summary(queue.summary)
+        if self._parameterNode() is not None:
+            self._show_reasons()
+            self.results.show_volume(self._parameterNode().inputVolume)
+
+    def _show_status(self, status: Status) -> None:
+        parameterNode = self._parameterNode()
         self._run.show_status(status)
         if status.hello:
             self._devices.show_devices(status.hello["devices"])
             if parameterNode is not None:
                 self._devices.select(parameterNode.device)
+
+    def onStatusChanged(self, status: Status) -> None:
+        parameterNode, verdict = self._parameterNode(), self.results.verdict
+        self._show_status(status)
         if status.state is State.PROVISIONAL and status.provisional:
             verdict.show_provisional(status.provisional, self._models.unverified)
         elif status.state.busy:
             verdict.show_waiting()
         elif status.state is not State.IDLE and parameterNode is not None:
-            self._run.show_reason(self._reason_disabled())
+            self._show_reasons()
             self.results.show_volume(parameterNode.inputVolume)
             if self.results.result is None and status.state is not State.DONE:
                 verdict.show_stopped()
 
     def onResult(self, result: SceneResult) -> None:
         """Show the result, unless another CT was selected meanwhile."""
-        # The scene's parameter node, also while the form is not bound to it.
-        wrapper: Any = M3LungScreenParameterNode
-        parameterNode = wrapper(self._logic.getParameterNode())
+        parameterNode = self._saved_parameters()
         localization = result.content["settings"]["model"]["localization"]
         parameterNode.locationThreshold = localization["threshold"]
         self.results.add(result, result.volume is parameterNode.inputVolume)
