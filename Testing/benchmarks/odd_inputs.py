@@ -29,7 +29,8 @@ UNTOUCHED = {"": "nii_plain.nii.gz", "n_": "n_table.nrrd"}
 # The same lungs: volumes (share) and involvement (absolute) may differ by this.
 SAME_VOLUME, SAME_INVOLVEMENT = 0.04, 0.02
 TIGHT_VOLUME = 0.10
-SCRATCH = ("t.dcm", "t_zip", "t.nii", "nii_analyze.img")
+# What the scripts leave beside their inputs, among it the pixels of a detached header.
+SCRATCH = ("t.dcm", "t_zip", "t.nii", "nii_analyze.img", "nrrd_detached_nrrd.nrrd")
 DATA_OF_OTHERS = (".raw", ".raw.gz")
 
 # What is right where it is not 'same' (the verdict and the lungs of the untouched copy): one of
