@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from M3LungScreenLib.airless_lung import check_airless_lung
 from M3LungScreenLib.continuity import check_continuity
 from M3LungScreenLib.coverage import Coverage, check_lungs, measure_coverage
 from M3LungScreenLib.ct import CTVolume
@@ -51,9 +52,10 @@ def prepare(
     coverage = measure_coverage(lungs, volume)
     doubts = _check_lungs(lungs, volume, coverage, orientation)
     broken = (*check_continuity(volume), *check_projection(volume))
+    airless = check_airless_lung(volume.hu, lungs)
     crops = find_crops(volume, lungs, settings)
     tell(total, total)
-    warnings = (*volume.warnings, *broken, *orientation, *doubts)
+    warnings = (*volume.warnings, *broken, *orientation, *doubts, *airless)
     return Chest(volume, lungs, crops, warnings, coverage)
 
 

@@ -68,7 +68,7 @@ RIGHT = {
     "sop_pet": "warned|refused",
     "iop_zero": "refused",
     "ipp_comma": "refused",
-    "modality_missing": "warned|refused",
+    "modality_missing": "same|refused",  # its storage class says CT
     "mixed_size": "warned|no verdict|refused",
     "study": "same|refused",
     "nii_eye": "no verdict|refused",
