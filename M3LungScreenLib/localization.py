@@ -9,12 +9,14 @@ from scipy.sparse.csgraph import connected_components
 
 from M3LungScreenLib.location_map import LocationMap, steps_of
 from M3LungScreenLib.neighbours import neighbour_weights
-from M3LungScreenLib.preprocessing import Crop, coarsening, resized
+from M3LungScreenLib.preprocessing import Crop, interpolated, resized
 
 # Voxels that touch at a corner belong to one lesion: in thick slices, its outline shifts from
 # one slice to the next.
 CONNECTED = np.ones((3, 3, 3), bool)
 SLAB_SLICES = 16
+# The network's cells are some 20 pixels of 512² wide: means need not be finer than this.
+MEANS_MATRIX = 256
 # If the patient level rules out every disease, the slices still decide among them.
 LEAST_PRIOR = 1e-9
 
@@ -29,47 +31,63 @@ def location_volume(
 
     `maps` and `crops` by axial slice; a map covers its slice's crop, which holds all its lung.
     With `sigma` (in slices) a voxel is the Gaussian-weighted mean over the neighboring slices
-    whose crops cover it. In matrices of 1024² and larger, the means are taken at about 512².
+    whose crops cover it; in matrices above 256² the means are those of blocks of pixels.
     """
     steps = np.zeros(lungs.shape, np.uint8)
-    factor = coarsening(lungs.shape[1:])
-    coarse = {k: _coarse(crop, factor) for k, crop in crops.items()}
-    for k, mean in _means(maps, coarse, _coarse_shape(lungs.shape[1:], factor), sigma):
+    block = max(1, round(max(lungs.shape[1:]) / MEANS_MATRIX))
+    for k, mean in _means(maps, crops, lungs.shape[1:], sigma, block):
         window = crops[k].window
-        part = steps_of(_enlarged(mean, factor, window))
+        part = steps_of(mean if block == 1 else _enlarged(mean, crops[k], block))
         steps[k][window] = part * (lungs[k][window] > 0)
     return LocationMap(steps)
 
 
 def _means(
-    maps: Mapping[int, np.ndarray], crops: Mapping[int, Crop], shape: tuple[int, ...], sigma: float
+    maps: Mapping[int, np.ndarray],
+    crops: Mapping[int, Crop],
+    shape: tuple[int, ...],
+    sigma: float,
+    block: int,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each slice and the mean of the maps near it, float32 `shape`."""
+    """Each slice and the mean of the maps near it, in the blocks that its crop touches."""
     weights = neighbour_weights(sigma)
     reach = len(weights) // 2
+    places = {k: _in_blocks(crop, block) for k, crop in crops.items()}
+    blocks = tuple(-(-size // block) for size in shape)
     fitted: dict[int, np.ndarray] = {}
     for k in sorted(maps):
         near = {j: float(weights[j - k + reach]) for j in range(k - reach, k + reach + 1)}
         near = {j: weight for j, weight in near.items() if j in maps}
-        fitted = {j: fitted[j] if j in fitted else _fitted(maps[j], crops[j]) for j in near}
-        yield k, _mean_where_seen(fitted, crops, near, shape)
+        fitted = {j: fitted[j] if j in fitted else _fitted(maps[j], crops[j], block) for j in near}
+        yield k, _mean_where_seen(fitted, places, near, blocks)[places[k].window]
 
 
-def _coarse(crop: Crop, factor: int) -> Crop:
-    """The crop in blocks of `factor` pixels: all that it touches."""
-    row, column = crop.row // factor, crop.column // factor
+def _in_blocks(crop: Crop, block: int) -> Crop:
+    """The crop in blocks of pixels: all that it touches."""
+    row, column = crop.row // block, crop.column // block
     bottom, right = crop.row + crop.rows, crop.column + crop.columns
-    return Crop(row, column, -(-bottom // factor) - row, -(-right // factor) - column)
+    return Crop(row, column, -(-bottom // block) - row, -(-right // block) - column)
 
 
-def _coarse_shape(shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
-    return tuple(-(-size // factor) for size in shape)
+def _fitted(location_map: np.ndarray, crop: Crop, block: int) -> np.ndarray:
+    """A map of `crop` in the blocks that it touches."""
+    if block == 1:
+        return resized(location_map, (crop.rows, crop.columns))
+    place = _in_blocks(crop, block)
+    rows, columns = location_map.shape
+    y = (block * (place.row + np.arange(place.rows) + 0.5) - crop.row) * (rows / crop.rows)
+    x = (block * (place.column + np.arange(place.columns) + 0.5) - crop.column) * (
+        columns / crop.columns
+    )
+    return interpolated(interpolated(location_map.astype(np.float32), 0, y - 0.5), 1, x - 0.5)
 
 
-def _enlarged(coarse: np.ndarray, factor: int, window: tuple[slice, ...]) -> np.ndarray:
-    """The pixels of `window` out of blocks of `factor` pixels `[row, column]`."""
-    rows, columns = (np.arange(each.start, each.stop) // factor for each in window)
-    return np.asarray(coarse[rows[:, None], columns])
+def _enlarged(mean: np.ndarray, crop: Crop, block: int) -> np.ndarray:
+    """The pixels of `crop` out of the blocks that it touches."""
+    place = _in_blocks(crop, block)
+    y = (crop.row + np.arange(crop.rows) + 0.5) / block - place.row - 0.5
+    x = (crop.column + np.arange(crop.columns) + 0.5) / block - place.column - 0.5
+    return interpolated(interpolated(mean, 0, y), 1, x)
 
 
 def label_map(
@@ -145,11 +163,6 @@ def lesion_class_votes(
         votes = votes * np.maximum(patient_probabilities[1:], LEAST_PRIOR)
     sums = votes.sum(axis=1, keepdims=True)
     return np.asarray(np.divide(votes, sums, out=np.zeros_like(votes), where=sums > 0))
-
-
-def _fitted(location_map: np.ndarray, crop: Crop) -> np.ndarray:
-    """A map in the pixels of its crop."""
-    return resized(location_map, (crop.rows, crop.columns))
 
 
 def _mean_where_seen(

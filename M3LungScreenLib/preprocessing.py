@@ -156,14 +156,18 @@ def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     if factors.max() > 1:
         image = ndimage.gaussian_filter(image, np.maximum(0, (factors - 1) / 2), mode="nearest")
     for axis in np.argsort(-factors):  # what shrinks most first
-        image = _stretched(image, int(axis), shape[axis])
+        at = (np.arange(shape[axis]) + 0.5) * factors[axis] - 0.5
+        image = interpolated(image, int(axis), at)
     return image
 
 
-def _stretched(image: np.ndarray, axis: int, size: int) -> np.ndarray:
-    """Linear interpolation of one axis at the centers of `size` pixels of the same extent."""
+def interpolated(image: np.ndarray, axis: int, at: np.ndarray) -> np.ndarray:
+    """`[row, column]` interpolated linearly along an axis, at the pixels `at`.
+
+    The center of pixel n is at n; beyond the first and last pixel their values continue.
+    """
     last = image.shape[axis] - 1
-    at = np.clip((np.arange(size) + 0.5) * (last + 1) / size - 0.5, 0, last)
+    at = np.clip(at, 0, last)
     low = np.minimum(at.astype(int), max(0, last - 1))
     share = np.expand_dims((at - low).astype(np.float32), 1 - axis)
     below, above = image.take(low, axis), image.take(np.minimum(low + 1, last), axis)

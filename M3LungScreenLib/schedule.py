@@ -1,6 +1,6 @@
 """Which slices are screened in which order: a first look spread over the lungs, then the rest."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -26,6 +26,8 @@ def chunks(slices: Sequence[int], size: int) -> list[list[int]]:
     return [list(slices[start : start + size]) for start in range(0, len(slices), size)]
 
 
-def nearest_screened(k: int, screened: Sequence[int]) -> int:
+def nearest_screened(k: int, screened: Collection[int]) -> int:
     """The screened slice nearest to `k`; of two equally near, the lower one."""
+    if k in screened:
+        return k
     return min(screened, key=lambda other: (abs(other - k), other))

@@ -128,7 +128,7 @@ def localize(
     chest: Chest, screened: dict[int, ScreenedSlice], patient: PatientResult | None, run: Run
 ) -> Arrays:
     """Lesion location map and lesion labels; an unscreened slice takes those of the nearest one."""
-    source = {k: screened[nearest_screened(k, list(screened))] for k in chest.informative}
+    source = {k: screened[nearest_screened(k, screened)] for k in chest.informative}
     maps = {k: each.location_map for k, each in source.items()}
     sigma = run.neighbour_sigma(chest)
     location = location_volume(maps, crops_of(chest), chest.lungs, sigma)
