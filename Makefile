@@ -79,6 +79,9 @@ texts: $(MARK)test ## every text a person may read, with its file and line
 
 bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	$(BIN)/python -m Testing.benchmarks.screening
+	@mkdir -p build
+	$(BIN)/python -m M3LungScreenLib simulate --class covid19 --seed 11 --thickness 2 -o build/bench.nrrd
+	$(BIN)/python -m Testing.benchmarks.speed "$(or $(CT),build/bench.nrrd)" --turns 3
 	$(BIN)/python -m Testing.benchmarks.event_loop
 	$(BIN)/python -m Testing.benchmarks.crop_cache_rate
 
