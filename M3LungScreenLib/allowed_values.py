@@ -60,6 +60,11 @@ def _fits(value: Any, kind: Any) -> bool:
         return any(value == each and type(value) is type(each) for each in parts)
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(each, parts[0]) for each in value)
+    if origin is dict:
+        key, entry = parts
+        return isinstance(value, dict) and all(
+            _fits(name, key) and _fits(each, entry) for name, each in value.items()
+        )
     if parts:  # a union
         return any(_fits(value, each) for each in parts)
     if kind is float:
@@ -75,6 +80,8 @@ def _words(kind: Any) -> str:
         return "one of " + ", ".join(map(repr, parts))
     if origin is tuple:
         return f"a list, each entry {_words(parts[0])}"
+    if origin is dict:
+        return f"a group, each entry {_words(parts[1])}"
     if parts:
         return " or ".join(map(_words, parts))
     return "null" if kind is type(None) else NAMES.get(kind, "a group of settings")

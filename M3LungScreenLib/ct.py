@@ -155,7 +155,7 @@ class CTVolume:
         numbers or the geometry is invalid, InputRefused if values in the body are NaN.
         """
         stored.check()
-        axial, geometry = _axial(values, stored)
+        axial, geometry = to_axial(values, stored)
         hu = rounded_hu(axial)
         mark_outside(hu)
         check_numbers(hu)
@@ -203,7 +203,7 @@ class CTVolume:
         return array[steps].transpose(back)
 
 
-def _axial(values: np.ndarray, stored: Geometry) -> tuple[np.ndarray, Geometry]:
+def to_axial(values: np.ndarray, stored: Geometry) -> tuple[np.ndarray, Geometry]:
     """`values` `[z, y, x]` as a view in the order nearest to LPS axial, and where that lies."""
     axes = np.reshape(np.array(stored.direction, float), (3, 3))
     order, flipped = _way_to_axial(stored)

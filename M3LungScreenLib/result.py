@@ -5,7 +5,7 @@ Attributes have the same names as in result.json (schema in `result.schema.json`
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from M3LungScreenLib.engines.interface import EngineSummary
 from M3LungScreenLib.involvement import Involvement, LungVolumes
 from M3LungScreenLib.key_slices import most_telling_slices
 from M3LungScreenLib.location_map import LocationMap
+from M3LungScreenLib.settings import from_dict
 
 SCHEMA_VERSION = "1.2"
 SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
 ON_VOXELS = ("volume", "arrays", "attention")
-NESTED = ("input", "model", "patient", "involvement", "lung_volume_ml", "timing_s", "engine")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,8 @@ class Arrays:
 
     `lesion_location_map` is float32 in [0, 1], in steps of 1/250, and 0 outside the lungs
     (`Result.attention` has the maps of whole crops); `lesions` is uint8, 0 to 3 (class index),
-    with one class for each lesion connected in 3D; `lungs` is uint8, 1 right, 2 left.
+    with one class for each lesion connected in 3D; `lungs` is uint8, 1 right, 2 left (empty in a
+    result that was kept without them).
     """
 
     lesion_location_map: np.ndarray | LocationMap
@@ -181,10 +182,25 @@ class Result:
         plain = {name: value for name, value in vars(self).items() if name not in ON_VOXELS}
         plain["warnings"] = [asdict(each) for each in self.warnings]
         plain["slices"] = [asdict(each) for each in self.slices]
-        for name in NESTED:
+        for name in KINDS:
             plain[name] = None if plain[name] is None else asdict(plain[name])
         ordered = {"schema_version": plain.pop("schema_version"), **plain}
         return json.loads(json.dumps(ordered))
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any], volume: CTVolume, arrays: Arrays) -> "Result":
+        """The result on `volume` whose `to_dict` is `plain`, without attention maps.
+
+        Raises ValueError if `plain` is of another version.
+        """
+        if plain.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"schema version {plain.get('schema_version')}")
+        values = dict(plain)
+        for name, kind in KINDS.items():
+            values[name] = None if plain[name] is None else from_dict(kind, plain[name])
+        values["warnings"] = tuple(from_dict(ScreeningWarning, each) for each in plain["warnings"])
+        values["slices"] = tuple(map(_slice_from, plain["slices"]))
+        return cls(**values, volume=volume, arrays=arrays)
 
     def slice_of(self, k: int) -> SliceResult:
         """The entry of axial slice `k`, 0 at the feet."""
@@ -201,3 +217,21 @@ class Result:
         from M3LungScreenLib.outputs.folder import write
 
         return write(self, Path(folder), dicom=dicom)
+
+
+KINDS: dict[str, type] = {
+    "input": InputSummary,
+    "model": ModelSummary,
+    "patient": PatientResult,
+    "involvement": Involvement,
+    "lung_volume_ml": LungVolumes,
+    "timing_s": Timing,
+    "engine": EngineSummary,
+}
+
+
+def _slice_from(plain: Mapping[str, Any]) -> SliceResult:
+    values, shares = dict(plain), plain["probabilities"]
+    del values["probabilities"]
+    made = from_dict(SliceResult, values)
+    return replace(made, probabilities=from_dict(ClassProbabilities, shares)) if shares else made

@@ -2,6 +2,8 @@
 
     in   {"command": "screen", "run": 1, "volume": FILE, "geometry": {…}, "model": FOLDER,
           "device": "auto", "engine": "auto", "detail": "full", "out": FOLDER}
+         {"command": "dicom", "run": 2, "result": FOLDER, "geometry": {…}, "files": [FILE, …],
+          "pdf": FILE, "out": FOLDER}
          {"command": "cancel", "run": 1}
          {"command": "quit"}
     out  {"event": "hello", …}, then the events of events.py with the number of their run
@@ -51,10 +53,12 @@ from M3LungScreenLib.events import (
     Progress,
     to_json,
 )
+from M3LungScreenLib.kept_result import read_kept_result
 from M3LungScreenLib.outputs.folder import check_target, write
 from M3LungScreenLib.provenance import package_versions
+from M3LungScreenLib.reading import read_ct
 from M3LungScreenLib.screening import screen
-from M3LungScreenLib.worker_commands import Inbox, Malformed, Run, Screen
+from M3LungScreenLib.worker_commands import Dicom, Inbox, Job, Malformed, Run, Screen
 
 
 class NobodyListens(BaseException):
@@ -113,7 +117,7 @@ class EngineShelf:
 
 
 def carry_out(
-    command: Screen | Malformed,
+    command: Job | Malformed,
     engines: EngineShelf,
     listen: Listener,
     cancelled: Callable[[], bool],
@@ -122,11 +126,15 @@ def carry_out(
     try:
         if isinstance(command, Malformed):
             raise UsageError("command", command.message)
-        listen(Finished(str(screen_mapped(command, engines, listen, cancelled))))
+        if isinstance(command, Dicom):
+            listen(Finished(str(write_dicom(command, listen))))
+        else:
+            listen(Finished(str(screen_mapped(command, engines, listen, cancelled))))
     except M3LungScreenError as refusal:
         listen(Failed(refusal.kind, refusal.message))
     except Exception as wrong:
-        summary = f"The screening failed ({type(wrong).__name__}). If it fails again, report it."
+        what = "The DICOM output" if isinstance(command, Dicom) else "The screening"
+        summary = f"{what} failed ({type(wrong).__name__}). If it fails again, report it."
         message = MEMORY_RAN_OUT if memory_ran_out(wrong) else summary
         listen(Crashed(message, traceback.format_exc()))
 
@@ -154,6 +162,21 @@ def screen_mapped(
     if cancelled():
         raise Cancelled
     write(result, out, volumes="raw")
+    listen(Progress("write", 1, 1))
+    return out
+
+
+def write_dicom(command: Dicom, listen: Listener) -> Path:
+    """Write the DICOM objects of a 'dicom' command into its folder."""
+    from M3LungScreenLib.outputs.dicom_objects.writing import write_dicom_objects
+
+    listen(Progress("read", 0, 1))
+    volume = read_ct([Path(each) for each in command.files])
+    geometry = Geometry(**vars(command.geometry))
+    result = read_kept_result(Path(command.result), geometry, volume)
+    listen(Progress("write", 0, 1))
+    out = Path(command.out)
+    write_dicom_objects(result, Path(command.pdf).read_bytes(), out)
     listen(Progress("write", 1, 1))
     return out
 

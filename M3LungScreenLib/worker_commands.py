@@ -40,6 +40,22 @@ class Screen:
 
 
 @dataclass(frozen=True)
+class Dicom:
+    """Write the DICOM objects of a result that was kept into the new folder `out`.
+
+    `result` is a folder with result.json and the raw volumes lesions and lesion_location_map in
+    `geometry`; `files` are the DICOM files of its CT, `pdf` is the report.
+    """
+
+    result: str
+    geometry: GeometryFields
+    files: Annotated[tuple[str, ...], Count(2, 100_000)]
+    pdf: str
+    out: str
+    run: Run = None
+
+
+@dataclass(frozen=True)
 class Cancel:
     """Stop `run`, whether it has started or not."""
 
@@ -59,9 +75,11 @@ class Malformed:
     run: Run = None
 
 
-Command = Screen | Cancel | Quit | Malformed
-KINDS: dict[Any, type[Screen] | type[Cancel] | type[Quit]] = {
+Job = Screen | Dicom
+Command = Job | Cancel | Quit | Malformed
+KINDS: dict[Any, type[Screen] | type[Dicom] | type[Cancel] | type[Quit]] = {
     "screen": Screen,
+    "dicom": Dicom,
     "cancel": Cancel,
     "quit": Quit,
 }
@@ -98,12 +116,12 @@ class Inbox:
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self._waiting: SimpleQueue[Screen | Malformed | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Job | Malformed | None] = SimpleQueue()
         self._cancelled: set[Run] = set()
         self.closed = threading.Event()
         threading.Thread(target=self._read, args=(lines,), daemon=True).start()
 
-    def __iter__(self) -> Iterator[Screen | Malformed]:
+    def __iter__(self) -> Iterator[Job | Malformed]:
         return iter(self._waiting.get, None)
 
     def cancelled(self, run: Run) -> bool:

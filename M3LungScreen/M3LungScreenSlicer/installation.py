@@ -1,7 +1,8 @@
 """The packages: what is missing, what pip is told, and why it may not start.
 
 Everybody needs `requirements.txt`. `requirements-torch.txt` and `requirements-resnet.txt` are the
-extras 'torch' (an NVIDIA GPU, or a model without ONNX graphs) and 'resnet' (torchvision beside it).
+extras 'torch' (an NVIDIA GPU, or a model without ONNX graphs) and 'resnet' (torchvision beside it);
+`requirements-dicom.txt` is the extra 'dicom' (DICOM objects).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from slicer.i18n import translate
 from . import packages
 
 REQUESTER = "M3LungScreen"
+DICOM = "dicom"
 TORCH_FAMILY = ("torch", "torchvision")
 # The PyTorch extension's own tool: it picks the build for this machine's GPU. 0.8.1 knows CUDA 13.
 TORCH_INSTALLER = "light-the-torch>=0.8.1"

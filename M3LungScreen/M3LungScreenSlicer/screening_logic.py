@@ -18,7 +18,7 @@ from .installation import InstallationRefused, Plan, missing_packages
 from .installer import INSTALLER, Installer, Outcome
 from .library import MODULE_FOLDER, library_root
 from .models import extras_of
-from .scene.results import add_result
+from .scene.results import add_result, export_result
 from .scene.scene_result import SceneResult
 from .scene.volumes import (
     ExportedVolume,
@@ -28,7 +28,7 @@ from .scene.volumes import (
     problem_with,
     screenable,
 )
-from .screening_session import Request, ScreeningSession, State, Status
+from .screening_session import DicomRequest, Request, ScreeningSession, State, Status
 
 OnStatus = Callable[[Status], None]
 OnResult = Callable[[SceneResult], None]
@@ -109,6 +109,36 @@ class ScreeningLogic:
             if not status.state.busy:
                 status = self._finish_run(request, status, add, on_result)
             self._set_status(status, on_status)
+
+        self._session.on_change = on_change
+        self._session.start(request)
+
+    def make_dicom(
+        self,
+        result: SceneResult,
+        files: Iterable[Path],
+        pdf: Path,
+        on_status: OnStatus = lambda status: None,
+    ) -> None:
+        """Make DICOM objects of `result` without waiting; `files` are those of its CT.
+
+        DONE names their folder, which is deleted when `on_status` returns. RuntimeError while
+        a run or an installation is going on.
+        """
+        self._check_free()
+        try:
+            folder = self._run_folder()
+            geometry = export_result(result, folder)
+        except (VolumeRefused, OSError) as wrong:
+            self._set_status(Status(State.REFUSED, message=str(wrong), kind="disk"), on_status)
+            return
+        names = [str(each) for each in files]
+        request = DicomRequest(folder, geometry, names, pdf, folder / "dicom")
+
+        def on_change(status: Status) -> None:
+            self._set_status(status, on_status)
+            if not status.state.busy:
+                shutil.rmtree(folder, ignore_errors=True)
 
         self._session.on_change = on_change
         self._session.start(request)

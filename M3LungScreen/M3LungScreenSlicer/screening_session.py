@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from slicer.i18n import translate
 
@@ -60,12 +60,25 @@ class State(Enum):
 class Request:
     """One run: the raw int16 file `volume` with its geometry (LPS, as ct.Geometry), and how."""
 
+    command: ClassVar[str] = "screen"
     volume: Path
     geometry: dict[str, Any]
     model: Path
     out: Path
     device: str = "auto"
     detail: str = "full"
+
+
+@dataclass(frozen=True)
+class DicomRequest:
+    """DICOM objects of a result: worker_commands.Dicom has the fields."""
+
+    command: ClassVar[str] = "dicom"
+    result: Path
+    geometry: dict[str, Any]
+    files: list[str]
+    pdf: Path
+    out: Path
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ class ScreeningSession:
         self._child: ChildProcess | None = None
         self._hello: dict[str, Any] | None = None
         self._run = 0
-        self._pending: Request | None = None
+        self._pending: Request | DicomRequest | None = None
         self._started = 0.0
 
     @property
@@ -124,8 +137,8 @@ class ScreeningSession:
             self._child = self._make_child()
             self._child.start(self.onProcessLine, self.onProcessFinished)
 
-    def start(self, request: Request) -> None:
-        """Screen; RuntimeError while another run is going on."""
+    def start(self, request: Request | DicomRequest) -> None:
+        """Screen, or make DICOM objects; RuntimeError while another run is going on."""
         if self.status.state.busy:
             raise RuntimeError("A screening is running; cancel it first.")
         self._run += 1
@@ -164,7 +177,7 @@ class ScreeningSession:
         if request is None or self._child is None:
             return
         fields = {name: _plain(value) for name, value in vars(request).items()}
-        self._child.send(json.dumps({"command": "screen", "run": self._run, **fields}))
+        self._child.send(json.dumps({"command": request.command, "run": self._run, **fields}))
         self._started = time.monotonic()
         self._set_status(replace(self.status, state=State.RUNNING))
 

@@ -15,6 +15,7 @@ import numpy as np
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.errors import UsageError
 from M3LungScreenLib.location_map import LocationMap, values_of
+from M3LungScreenLib.outputs.dicom_objects import check_dicom_output
 from M3LungScreenLib.outputs.html import report_html
 from M3LungScreenLib.outputs.montage import draw_montage
 from M3LungScreenLib.outputs.nrrd import Slices, write_nrrd
@@ -166,9 +167,11 @@ def _write_files(
     html = report_html(result, montage)
     (folder / "report.html").write_text(html, "utf-8")
     if dicom:
+        check_dicom_output(result.volume)
+        from M3LungScreenLib.outputs.dicom_objects.pdf import pdf_of
         from M3LungScreenLib.outputs.dicom_objects.writing import write_dicom_objects
 
-        write_dicom_objects(result, html, folder / DICOM_FOLDER)
+        write_dicom_objects(result, pdf_of(html), folder / DICOM_FOLDER)
     timing = replace(result.timing_s, write=clock.total, total=result.timing_s.total + clock.total)
     peak_mb = max(result.peak_memory_mb, clock.peak_memory_mb)
     plain = replace(result, timing_s=timing, peak_memory_mb=peak_mb).to_dict()

@@ -21,10 +21,11 @@ from Testing.stand_ins.dicom import write_series
 
 pytest.importorskip("highdicom", reason="the extra 'dicom' is not installed")
 
+from M3LungScreenLib.outputs.dicom_objects.pdf import pdf_of
 from M3LungScreenLib.outputs.dicom_objects.source import Source
 from M3LungScreenLib.outputs.dicom_objects.writing import FILES, dicom_objects
 
-HTML = "<h1>Report</h1><p>COVID-19 97 %</p>"
+PDF = pdf_of("<h1>Report</h1><p>COVID-19 97 %</p>")
 # Without these dciodvfy reports what a scanner's file would have.
 SCANNER = {
     "PatientName": "Doe^Jane",
@@ -70,7 +71,7 @@ def result_on(volume, class_index):
 @pytest.fixture(scope="module")
 def made(screened):
     """The objects as they are after writing and reading."""
-    return {name: read_back(each) for name, each in dicom_objects(screened, HTML).items()}
+    return {name: read_back(each) for name, each in dicom_objects(screened, PDF).items()}
 
 
 def read_back(dataset):
@@ -190,7 +191,7 @@ def test_each_object_is_a_new_series_in_the_study_of_the_patient(screened, made)
 
 
 def test_a_result_without_lesions_has_an_empty_segmentation(screened):
-    seg = read_back(dicom_objects(result_on(screened.volume, 0), HTML)["segmentation.dcm"])
+    seg = read_back(dicom_objects(result_on(screened.volume, 0), PDF)["segmentation.dcm"])
     assert not seg.pixel_array.any()
     assert len(seg.SegmentSequence) == 3
 

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -102,9 +103,16 @@ def test_proposed_file_names_are_valid_on_every_system(
     dialog = sys.modules["qt"].QFileDialog
     monkeypatch.setattr(dialog, "getSaveFileName", lambda *a: proposed.append(a[2]) or "")
     screened.results.result.volume.SetName(name)
-    for button, suffix in (("saveHtmlButton", ".html"), ("saveCsvButton", ".csv")):
+    suffixes = {"saveHtmlButton": ".html", "savePdfButton": ".pdf", "saveCsvButton": ".csv"}
+    for button, suffix in suffixes.items():
         getattr(screened.ui, button).click()
         assert proposed.pop() == begins + suffix
+
+
+def test_no_other_file_asks_for_a_name_to_save():
+    module = Path(__file__).parents[2] / "M3LungScreen"
+    asking = [e.name for e in module.rglob("*.py") if "getSaveFileName" in e.read_text("utf-8")]
+    assert asking == ["save_section.py"]
 
 
 def test_a_dot_in_a_name_is_no_suffix(screened, monkeypatch, tmp_path):

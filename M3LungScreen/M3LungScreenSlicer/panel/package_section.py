@@ -5,7 +5,7 @@ PyTorch is offered, for an NVIDIA GPU; the CPU does without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,18 @@ class PackageSection:
     @property
     def complete(self) -> bool:
         """Whether the chosen model can run."""
-        return not installation.missing_packages(self._requirements, self._extras())
+        return self.has(self._extras())
 
-    def install_missing(self) -> None:
-        """Ask, and install from the internet if the answer is yes."""
-        self._install_plan(lambda: installation.plan(self._requirements, self._extras()), ask=True)
+    def has(self, extras: Sequence[str]) -> bool:
+        """Whether the small runtime and `extras` are there."""
+        return not installation.missing_packages(self._requirements, extras)
+
+    def install_missing(self, extras: Sequence[str]) -> None:
+        """Ask, and install the runtime and `extras` from the internet if the answer is yes."""
+        self._install_plan(lambda: installation.plan(self._requirements, extras), ask=True)
 
     def onInstallTorch(self) -> None:
-        extras = dict.fromkeys(("torch", *self._extras()))
-        self._install_plan(lambda: installation.plan(self._requirements, tuple(extras)), ask=True)
+        self.install_missing(tuple(dict.fromkeys(("torch", *self._extras()))))
 
     def onInstallFromFolder(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
@@ -65,6 +68,8 @@ class PackageSection:
         if folder:
             place = Path(folder)
             extras = self._extras()
+            if any(place.glob("highdicom-*.whl")):
+                extras = (*extras, installation.DICOM)
             self._install_plan(
                 lambda: installation.plan_from_folder(place, self._requirements, extras)
             )

@@ -13,6 +13,7 @@ from ..scene.frames import shows_another_frame
 from ..scene.scene_result import SceneResult
 from . import slice_views
 from .chart_view import ChartView, is_in_view
+from .dicom_section import DicomMaker, DicomSection
 from .display_section import DisplaySection
 from .overlay_section import OverlaySection
 from .researcher_section import ResearcherSection
@@ -34,7 +35,11 @@ class ResultView(VTKObservationMixin):
     """
 
     def __init__(
-        self, ui: Any, parameterNode: Callable[[], Any], show_message: Callable[[str], None]
+        self,
+        ui: Any,
+        parameterNode: Callable[[], Any],
+        show_message: Callable[[str], None],
+        dicom_maker: DicomMaker,
     ) -> None:
         VTKObservationMixin.__init__(self)
         self.ui = ui
@@ -49,6 +54,7 @@ class ResultView(VTKObservationMixin):
         self._overlays = OverlaySection(ui, show_message)
         self._review = ReviewSection(ui, self.onRecordReview)
         self._save = SaveSection(ui, lambda: self.result)
+        self._dicom = DicomSection(ui, dicom_maker, self._save.show_message)
         self._researcher = ResearcherSection(ui, self.apply_overlays)
         self._chart = ChartView(self.jump_to)
         self.slice_observer = slice_views.SliceObserver(self.onSliceChanged)
@@ -125,6 +131,7 @@ class ResultView(VTKObservationMixin):
         self._researcher.show_result(result)
         self._overlays.show_result(result)
         self._save.show_result(result)
+        self._dicom.show_result(result)
         self._review.show(result.review if result else {})
         if result is None:
             self.verdict.show_nothing()

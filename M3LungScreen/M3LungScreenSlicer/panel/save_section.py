@@ -13,6 +13,7 @@ import slicer
 from slicer.i18n import translate
 
 from ..scene.scene_result import SceneResult
+from .pdf_printer import PdfPrinter
 from .review import OPINIONS
 
 # Characters; a path on Windows has 260 in all.
@@ -25,14 +26,14 @@ class SaveSection:
     def __init__(self, ui: Any, result: Callable[[], SceneResult | None]) -> None:
         self.ui = ui
         self._result = result
-        self._printer: Any = None
+        self._printer = PdfPrinter()
         ui.saveHtmlButton.connect("clicked(bool)", self.onSaveHtml)
         ui.savePdfButton.connect("clicked(bool)", self.onSavePdf)
         ui.saveCsvButton.connect("clicked(bool)", self.onSaveTables)
 
     def show_result(self, result: SceneResult | None) -> None:
         """Clear the message; disable the report's buttons if there is no report."""
-        self._show_message("")
+        self.show_message("")
         self._update_buttons()
 
     def _update_buttons(self) -> None:
@@ -44,7 +45,7 @@ class SaveSection:
         self.ui.saveHtmlButton.toolTip = problem or translate(
             "M3LungScreen", "Save the report as a single HTML file with all images."
         )
-        if self._printer is not None:
+        if self._printer.busy:
             problem = translate("M3LungScreen", "A PDF is being written.")
         self.ui.savePdfButton.enabled = not problem
         self.ui.savePdfButton.toolTip = problem or translate(
@@ -82,50 +83,32 @@ class SaveSection:
         # What follows a dot may be part of a series' name: 'Lung 1.25'.
         path = Path(name if name.lower().endswith(suffix) else f"{name}{suffix}")
         try:
-            self._show_message(write(result, path))
+            self.show_message(write(result, path))
         except OSError as problem:
-            self._show_message(
+            self.show_message(
                 translate(
                     "M3LungScreen", "{path} could not be written: {why}. Choose another folder."
                 ).format(path=path, why=problem.strerror or problem)
             )
 
     def _print_pdf(self, result: SceneResult, path: Path) -> str:
-        """By Slicer's web widget, which lays the page out as a browser does."""
-        if not hasattr(slicer, "qSlicerWebWidget"):
-            return translate(
-                "M3LungScreen",
-                "This version of Slicer cannot write PDF files. Save the HTML report and "
-                "print it from a browser.",
-            )
-        # A page longer than 2 MB cannot be handed over as text.
-        page = Path(slicer.app.temporaryPath) / "M3LungScreen report.html"
-        page.write_text(report_of(result), "utf-8")
-        self._printer = slicer.qSlicerWebWidget()
-        self._printer.connect("loadFinished(bool)", lambda ok: self.onPageLoaded(ok, str(path)))
-        self._printer.connect("pdfPrintingFinished(QString,bool)", self.onPdfPrinted)
-        self._printer.setUrl(qt.QUrl.fromLocalFile(str(page)).toString())  # takes a string
+        problem = self._printer.problem()
+        if problem:
+            return problem
+        self._printer.start(report_of(result), path, lambda ok: self._end_pdf(path, ok))
         self._update_buttons()
         return translate("M3LungScreen", "Writing {path}…").format(path=path)
 
-    def onPageLoaded(self, succeeded: bool, path: str) -> None:
-        if succeeded:
-            self._printer.printToPdf(path, page_layout())
-        else:
-            self.onPdfPrinted(path, False)
-
-    def onPdfPrinted(self, path: str, succeeded: bool) -> None:
-        (Path(slicer.app.temporaryPath) / "M3LungScreen report.html").unlink(missing_ok=True)
-        self._printer.deleteLater()
-        self._printer = None
+    def _end_pdf(self, path: Path, succeeded: bool) -> None:
         self._update_buttons()
         words = translate(
             "M3LungScreen",
             "{path} could not be written. Save the HTML report and print it from a browser.",
         )
-        self._show_message(saved_message(Path(path)) if succeeded else words.format(path=path))
+        self.show_message(saved_message(path) if succeeded else words.format(path=path))
 
-    def _show_message(self, sentence: str) -> None:
+    def show_message(self, sentence: str) -> None:
+        """The sentence below the buttons; '' hides it."""
         self.ui.savedLabel.text = sentence
         self.ui.savedLabel.visible = bool(sentence)
 
@@ -135,13 +118,6 @@ def file_name_of(volume: Any) -> str:
     name = volume.GetName() if volume is not None else ""
     manager = slicer.app.ioManager()
     return str(manager.forceFileNameValidCharacters(name))[:LONGEST_NAME].strip(" .") or "CT"
-
-
-def page_layout() -> Any:
-    """A4 with a margin; without a layout the text would run to the paper's edge."""
-    margins = qt.QMarginsF(14, 13, 14, 13)
-    size, upright = qt.QPageSize(qt.QPageSize.A4), qt.QPageLayout.Portrait
-    return qt.QPageLayout(size, upright, margins, qt.QPageLayout.Millimeter)
 
 
 def write_html(result: SceneResult, path: Path) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import slicer
 from slicer.i18n import translate
 
-from ..installation import Plan
+from ..installation import DICOM, Plan
 from ..scene import volumes
 from ..scene.scene_result import SceneResult
 from ..screening_session import State, Status
 from .devices import DeviceSelector
+from .dicom_section import OnEnd
 from .model_manager import ModelManager
 from .package_section import PackageSection
 from .parameters import M3LungScreenParameterNode
@@ -36,7 +37,7 @@ class ScreeningControl:
         self._logic = logic
         self._parameterNode = parameterNode
         self._run = RunSection(ui)
-        self.results = ResultView(ui, parameterNode, self._run.show_message)
+        self.results = ResultView(ui, parameterNode, self._run.show_message, self)
         self._models = ModelManager(ui, lambda folder: self._set_parameter("model", folder))
         self._devices = DeviceSelector(ui, lambda name: self._set_parameter("device", name))
         self._packages = PackageSection(
@@ -90,18 +91,43 @@ class ScreeningControl:
             self.update_status()
         else:
             volume = self._parameterNode().inputVolume
-            self._start_or_install(lambda: self._screen_selected(volume))
+            self._start_or_install(lambda: self._screen_selected(volume), self._models.extras)
 
     def onScreenAllButton(self) -> None:
         """Screen every CT of the scene; ask to install packages if some are missing."""
-        self._start_or_install(self._screen_all)
+        self._start_or_install(self._screen_all, self._models.extras)
 
-    def _start_or_install(self, start: Callable[[], None]) -> None:
-        if self._packages.complete:
+    def with_packages(self, start: Callable[[], None]) -> None:
+        """Call `start` once the packages for DICOM objects are there."""
+        self._start_or_install(start, (DICOM,))
+
+    def make_dicom(self, result: SceneResult, files: list[Path], pdf: Path, on_end: OnEnd) -> None:
+        """Make the DICOM objects of `result`; `on_end` gets a sentence or the folder."""
+
+        def on_status(status: Status) -> None:
+            if status.state.busy:
+                self._run.show_status(status)
+                return
+            self._run.show_status(Status())
+            if self._parameterNode() is not None:
+                self._show_reasons()
+            self._run.show_message("", status.details)
+            problem = "" if status.state is State.DONE else status.message
+            if status.state is State.CANCELLED:
+                problem = translate("M3LungScreen", "Cancelled. No DICOM objects were saved.")
+            on_end(problem, status.result)
+
+        try:
+            self._logic.make_dicom(result, files, pdf, on_status)
+        except RuntimeError as busy:
+            on_end(str(busy), None)
+
+    def _start_or_install(self, start: Callable[[], None], extras: Sequence[str]) -> None:
+        if self._packages.has(extras):
             start()
         else:
             self._after_installation = start
-            self._packages.install_missing()
+            self._packages.install_missing(extras)
 
     def _screen_selected(self, volume: Any) -> None:
         """Screen `volume` if it is still selected after an installation."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .chart import fill_chart, fill_series
 from .hierarchy import add_to_hierarchy, remove_folder
 from .nodes import RESULT_ATTRIBUTE, existing_or_new, nodes_of_class, remove_nodes
@@ -16,6 +18,7 @@ from .overlays import fill_label_map, fill_location_map
 from .scene_result import FRAME_ATTRIBUTE, REVIEW_ATTRIBUTE, VOLUME, SceneResult
 from .shown_map import remove_shown_map, shows_map_of
 from .tables import fill_involvement_table, fill_mark_table, fill_slices_table
+from .volumes import voxels, world_geometry
 
 # Set on the segmentation of a former run.
 OUTDATED_ATTRIBUTE = "M3LungScreen.outdated"
@@ -68,6 +71,20 @@ def add_result(
     fill_chart(made["chart"], series, volume.GetName(), slice_count)
     add_to_hierarchy(scene, volume, list(result.parts()))
     return result
+
+
+def export_result(result: SceneResult, folder: Path) -> dict[str, Any]:
+    """result.json, lesions.raw and lesion_location_map.raw as `add_result` reads them.
+
+    Returns their geometry, fields of ct.Geometry. Raises OSError if the disk is full.
+    """
+    (folder / "result.json").write_text(result.node.GetText(), "utf-8")
+    for name, node, kind in (
+        ("lesions", result.label_map, np.uint8),
+        ("lesion_location_map", result.location_map, np.float32),
+    ):
+        (folder / f"{name}.raw").write_bytes(voxels(node).astype(kind).tobytes())
+    return world_geometry(result.label_map)
 
 
 def results_in(scene: Any) -> list[SceneResult]:
