@@ -112,7 +112,15 @@ def _pytorch(bundle: Bundle, device: str) -> Engine:
     chosen = available[0] if device == "auto" else device
     if chosen not in available:
         raise _not_available(device, available)
-    return PyTorchEngine(bundle, chosen)
+    try:
+        return PyTorchEngine(bundle, chosen)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "torchvision").partition(".")[0]
+        raise UsageError(
+            "engine",
+            f"In PyTorch this model needs {package}, which is not installed. Install it with pip "
+            f"install {package}.",
+        ) from missing
 
 
 def _not_available(device: str, available: list[str]) -> UsageError:

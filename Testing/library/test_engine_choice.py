@@ -13,6 +13,7 @@ from M3LungScreenLib.engines import choice
 from M3LungScreenLib.engines.choice import make_engine
 from M3LungScreenLib.engines.interface import EngineSummary
 from M3LungScreenLib.errors import ModelRefused, UsageError
+from M3LungScreenLib.settings import with_values
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,14 @@ def test_without_any_runtime_the_small_one_is_asked_for(shipped, installed, monk
     monkeypatch.delitem(sys.modules, "M3LungScreenLib.engines.onnx_engine", raising=False)
     with pytest.raises(UsageError, match="pip install onnxruntime"):
         make_engine(shipped)
+
+
+def test_a_resnet_without_torchvision_says_what_to_install(shipped, tmp_path, monkeypatch):
+    settings = with_values(shipped.settings, {"slice_network.backbone": "resnet50"})
+    bundle = save_copy(shipped, tmp_path / "resnet", settings=settings, graphs={})
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(UsageError, match=r"needs torchvision.* Install it with pip install"):
+        make_engine(bundle, "cpu")
 
 
 def test_pytorch_is_not_imported_to_look_for_a_gpu_that_cannot_be_there():
