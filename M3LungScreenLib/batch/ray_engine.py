@@ -3,6 +3,7 @@
 Paths and the output folder must be the same on every machine (a shared file system).
 """
 
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -43,14 +44,14 @@ def screen_on_ray(
     import ray
 
     # On this computer as many workers as were asked for must find a place.
-    own = {} if address else {"num_cpus": max(workers, os.cpu_count() or 1)}
+    own_cpus = None if address else max(workers, os.cpu_count() or 1)
     environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
     ray.init(
         address=address,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         runtime_env=environment,
-        **own,
+        num_cpus=own_cpus,
     )
     try:
         # Reading needs no place of its own: `_run` bounds it, and the actors fill the CPUs.
