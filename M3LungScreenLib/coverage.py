@@ -56,7 +56,7 @@ MISSING_PARTS = {
     "behind": "the back of the lungs",
 }
 # Side, axis in a slice, and the direction along it.
-_TOWARDS = (("at the right", 1, -1), ("at the left", 1, 1), ("in front", 0, -1), ("behind", 0, 1))
+_TOWARDS = (("at the right", 2, -1), ("at the left", 2, 1), ("in front", 1, -1), ("behind", 1, 1))
 
 
 @dataclass(frozen=True)
@@ -202,24 +202,13 @@ def _areas_at_sides(lungs: np.ndarray, volume: CTVolume) -> dict[str, float]:
     at: dict[str, float] = {
         side: np.count_nonzero(lung) * mm * z_mm for side, (lung, mm) in borders.items()
     }
-    for k in np.flatnonzero(lungs.any(axis=(1, 2))):
-        for side, mm in _at_the_circle(lungs[k], volume.hu[k], (y_mm, x_mm)).items():
-            at[side] += mm * z_mm
-    return at
-
-
-def _at_the_circle(
-    lung: np.ndarray, hu: np.ndarray, spacing_mm: tuple[float, float]
-) -> dict[str, float]:
-    """How many mm of a slice's lung, on each side, touch the edge of the scanner's circle."""
-    step = max(1, round(_STEP_MM / 2 / spacing_mm[1]))
-    lung, hu = lung[::step, ::step] > 0, hu[::step, ::step]
-    if not (grown(lung, 2) & as_in_the_corners(hu)).any():
-        return {}
-    beyond = beyond_the_circle(hu)
-    found: dict[str, float] = {}
+    step = max(1, round(_STEP_MM / 2 / x_mm))
+    lung, hu = lungs[:, ::step, ::step] > 0, volume.hu[:, ::step, ::step]
+    near = (grown(lung, 2) & as_in_the_corners(hu)).any(axis=(1, 2))
+    beyond = beyond_the_circle(hu[near])
     for side, axis, towards in _TOWARDS:
-        ends = lung & ~np.roll(lung, -towards, axis)
+        ends = lung[near] & ~np.roll(lung[near], -towards, axis)
         reached = np.roll(beyond, -towards, axis) | np.roll(beyond, -2 * towards, axis)
-        found[side] = np.count_nonzero(ends & reached) * spacing_mm[1 - axis] * step
-    return found
+        mm = y_mm if axis == 2 else x_mm
+        at[side] += np.count_nonzero(ends & reached) * mm * step * z_mm
+    return at

@@ -6,7 +6,7 @@ airless lung with the mirrored shape of the other side. Crops, involvement and r
 this mask.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
@@ -17,6 +17,7 @@ from M3LungScreenLib.midplane import Mirror, center
 from M3LungScreenLib.morphology import (
     CROSS,
     VOXELS,
+    box_around,
     convex_hull,
     grown,
     regions_by_slice,
@@ -68,7 +69,9 @@ def segment_lungs(
         return lungs
     part_done(2)
     midpoint = _midpoint(body, work)
-    sides = _split(lung_air, midpoint[1], work)
+    sides = np.zeros(lung_air.shape, np.uint8)
+    box = box_around(lung_air, (1, 1, 1))
+    sides[box] = _split(lung_air[box], midpoint[1] - box[2].start, work)
     part_done(3)
     closed = _closed(sides, body, work)
     part_done(4)
@@ -110,14 +113,13 @@ def _split(lung_air: np.ndarray, midline: float, work: WorkingCopy) -> np.ndarra
 def _flooded(sides: np.ndarray, layers: list[np.ndarray]) -> np.ndarray:
     """`sides` grown from voxel to voxel through each of `layers` in turn, the deepest first."""
     for layer in layers:
-        box = _grown_box(layer, (0, 0, 0))
-        flooded, free = sides[box], layer[box] & (sides[box] == 0)
+        free = layer & (sides == 0)
         spreads = True
         while spreads:
             spreads = False
             for side in (RIGHT, LEFT):
-                reached = grown(flooded == side, CROSS, VOXELS) & free
-                flooded[reached] = side
+                reached = grown(sides == side, CROSS, VOXELS) & free
+                sides[reached] = side
                 free &= ~reached
                 spreads |= bool(reached.any())
     return sides
@@ -141,7 +143,7 @@ def _closed(sides: np.ndarray, body: np.ndarray, work: WorkingCopy) -> np.ndarra
         lung = sides == side
         if not lung.any():
             continue
-        box = _grown_box(lung, reach)
+        box = box_around(lung, reach)
         part = _fast_closing(lung[box], CLOSING_RADIUS_MM, work.spacing_mm)
         part = ~touching_border(~part)
         free = closed[box] == 0
@@ -162,14 +164,6 @@ def _fast_closing(
     return np.asarray(closed[inner])
 
 
-def _grown_box(mask: np.ndarray, by: Sequence[int]) -> tuple[slice, ...]:
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    return tuple(
-        slice(max(0, each.start - n), min(size, each.stop + n))
-        for each, n, size in zip(box, by, mask.shape, strict=True)
-    )
-
-
 def _fill_opaque(
     sides: np.ndarray, body: np.ndarray, mirror: Mirror, work: WorkingCopy
 ) -> np.ndarray:
@@ -187,9 +181,13 @@ def _fill_opaque(
         for k in range(steps, len(sides)):
             if opposite[k - steps] >= 0.6 * opposite[k] > 0:
                 mirrored[k] = mirror(sides[k] == other)
-        missing = mirrored & soft & (sides == 0)
-        filling = _at_the_ribs(missing, mirrored | (sides == other), work)
-        filled[_large(filling, SMALLEST_FILLING_ML / work.voxel_ml)] = side
+        if not mirrored.any():
+            continue
+        thorax = mirrored | (sides == other)
+        box = box_around(thorax, (0, 1, 1))
+        missing = mirrored[box] & soft[box] & (sides[box] == 0)
+        filling = _at_the_ribs(missing, thorax[box], work)
+        filled[box][_large(filling, SMALLEST_FILLING_ML / work.voxel_ml)] = side
     return filled
 
 

@@ -66,6 +66,16 @@ def opened(mask: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return mask
 
 
+def box_around(mask: np.ndarray, margin: Sequence[int]) -> tuple[slice, ...]:
+    """The box of `mask`, which is not empty, and `margin` voxels around it along each axis."""
+    axes = range(mask.ndim)
+    filled = [np.flatnonzero(mask.any(axis=tuple(set(axes) - {axis}))) for axis in axes]
+    return tuple(
+        slice(max(0, int(each[0]) - n), int(each[-1]) + 1 + n)
+        for each, n in zip(filled, margin, strict=True)
+    )
+
+
 def regions_by_slice(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Regions connected within a slice, numbered through all slices, and their count."""
     regions, count = ndimage.label(mask, _IN_SLICE)

@@ -48,30 +48,39 @@ def outside_air(work: WorkingCopy) -> tuple[np.ndarray, np.ndarray]:
     Leaks of a few millimeters (air under the skin, a thin chest wall) stay closed. If the
     field of view is smaller than the chest, lung reaches the border, too.
     """
-    beyond = np.stack([beyond_the_circle(each) for each in work.hu])
+    beyond = beyond_the_circle(work.hu)
     air = work.hu < AIR_BELOW_HU
     outside = grown(touching_border(shrunk(air, CROSS)), CROSS) & air
     return outside & ~_lung_at_border(outside, beyond, work), beyond
 
 
 def as_in_the_corners(hu: np.ndarray) -> np.ndarray:
-    """Squares of 3 × 3 pixels `[row, column]` with the value of a corner, if that is air."""
-    corners = hu[[0, 0, -1, -1], [0, -1, 0, -1]]
+    """Squares of 3 × 3 pixels with the value of a corner of their slice, if that is air."""
+    corners = [hu[:, row, column] for row in (0, -1) for column in (0, -1)]
     alike = np.zeros(hu.shape, bool)
-    for value in np.unique(corners[corners < AIR_BELOW_HU]):
-        alike |= opened(hu == value, (3, 3))
+    for i, corner in enumerate(corners):
+        is_new = (corner < AIR_BELOW_HU) & ~np.any([corner == each for each in corners[:i]], axis=0)
+        if is_new.any():
+            alike[is_new] |= opened(hu[is_new] == corner[is_new, None, None], (3, 3))
     return alike
 
 
 def beyond_the_circle(hu: np.ndarray) -> np.ndarray:
-    """Pixels of `[row, column]` beyond the circle: one value around a convex area."""
+    """Pixels beyond the circle in each slice: one value around a convex area."""
     beyond = as_in_the_corners(hu)
-    seen = ~beyond
-    if not beyond.any() or not seen.any():
-        return beyond & False
+    for each in beyond:
+        if each.any() and not _is_convex(~each):
+            each[:] = False
+    return beyond
+
+
+def _is_convex(seen: np.ndarray) -> bool:
+    """Whether pixels `[row, column]` lack next to none of their convex hull."""
+    if not seen.any():
+        return False
     hull = shrunk(convex_hull(seen), SQUARE, beyond=False)
-    dents = np.count_nonzero(hull & beyond)
-    return beyond & (dents <= LARGEST_DENT_SHARE * np.count_nonzero(seen))
+    dents = np.count_nonzero(hull & ~seen)
+    return bool(dents <= LARGEST_DENT_SHARE * np.count_nonzero(seen))
 
 
 def _lung_at_border(air: np.ndarray, beyond: np.ndarray, work: WorkingCopy) -> np.ndarray:

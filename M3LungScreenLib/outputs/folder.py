@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,22 +151,15 @@ def complete_or_absent(folder: str | Path, output: Output = RESULT) -> Iterator[
 def _write_files(
     result: Result, folder: Path, clock: Stopwatch, volumes: Volumes, dicom: bool
 ) -> None:
-    for name in VOLUMES:
-        slices = _in_stored_order(getattr(result.arrays, name), result.volume)
-        if volumes == "nrrd":
-            write_nrrd(Slices(slices, result.volume.stored), folder / f"{name}.nrrd")
-        else:
-            _write_raw(slices, folder / f"{name}.raw")
-    if volumes == "raw":
-        by_slice: dict[str, Any] = {str(k): each for k, each in result.attention.items()}
-        with writer_errors(folder / ATTENTION_FILE):
-            np.savez_compressed(folder / ATTENTION_FILE, **by_slice)
-    (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
-    montage = draw_montage(result)
-    with writer_errors(folder / "montage.png"):
-        montage.save(folder / "montage.png", compress_level=PNG_LEVEL)
-    html = report_html(result, montage)
-    (folder / "report.html").write_text(html, "utf-8")
+    with ThreadPoolExecutor(1) as thread:
+        packing = thread.submit(_write_volumes, result, folder, volumes)
+        (folder / "slices.csv").write_text(slices_csv(result), "utf-8", newline="")
+        montage = draw_montage(result)
+        with writer_errors(folder / "montage.png"):
+            montage.save(folder / "montage.png", compress_level=PNG_LEVEL)
+        html = report_html(result, montage)
+        (folder / "report.html").write_text(html, "utf-8")
+        packing.result()
     if dicom:
         check_dicom_output(result.volume)
         from M3LungScreenLib.outputs.dicom_objects.pdf import pdf_of
@@ -177,6 +171,19 @@ def _write_files(
     plain = replace(result, timing_s=timing, peak_memory_mb=peak_mb).to_dict()
     text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RESULT_FILE).write_text(text + "\n", "utf-8")
+
+
+def _write_volumes(result: Result, folder: Path, volumes: Volumes) -> None:
+    for name in VOLUMES:
+        slices = _in_stored_order(getattr(result.arrays, name), result.volume)
+        if volumes == "nrrd":
+            write_nrrd(Slices(slices, result.volume.stored), folder / f"{name}.nrrd")
+        else:
+            _write_raw(slices, folder / f"{name}.raw")
+    if volumes == "raw":
+        by_slice: dict[str, Any] = {str(k): each for k, each in result.attention.items()}
+        with writer_errors(folder / ATTENTION_FILE):
+            np.savez_compressed(folder / ATTENTION_FILE, **by_slice)
 
 
 def _in_stored_order(array: np.ndarray | LocationMap, volume: CTVolume) -> Iterator[np.ndarray]:
