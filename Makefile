@@ -82,6 +82,7 @@ bench: $(MARK)test ## benchmarks: ratios and seconds, printed
 	@mkdir -p build
 	$(BIN)/python -m M3LungScreenLib simulate --class covid19 --seed 11 --thickness 2 -o build/bench.nrrd
 	$(BIN)/python -m Testing.benchmarks.speed "$(or $(CT),build/bench.nrrd)" --turns 3
+	$(BIN)/python -m Testing.benchmarks.slice_counts
 	$(BIN)/python -m Testing.benchmarks.event_loop
 	$(BIN)/python -m Testing.benchmarks.crop_cache_rate
 
