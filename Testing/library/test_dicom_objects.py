@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from PIL import ImageFile
 
 from M3LungScreenLib.ct import CTVolume
 from M3LungScreenLib.dicom.reading import read_dicom
@@ -177,6 +178,10 @@ def test_the_document_holds_the_pdf(made):
     pdf = document.EncapsulatedDocument[: document.EncapsulatedDocumentLength]
     assert pdf.startswith(b"%PDF-")
     assert pdf.rstrip().endswith(b"%%EOF")
+
+
+def test_pictures_that_are_cut_short_are_still_refused_afterwards(made):
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_each_object_is_a_new_series_in_the_study_of_the_patient(screened, made):

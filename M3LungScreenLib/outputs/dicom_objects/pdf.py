@@ -34,6 +34,9 @@ KEPT = (
 
 def pdf_of(html: str) -> bytes:
     """The report as PDF; UsageError if WeasyPrint's system library Pango is missing."""
+    from PIL import ImageFile
+
+    accepted = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         from weasyprint import HTML
     except OSError as missing:
@@ -42,6 +45,9 @@ def pdf_of(html: str) -> bytes:
             f"The PDF of the report needs the library Pango: {missing}. Install it (Debian: "
             "libpango-1.0-0 and libpangoft2-1.0-0; macOS: brew install pango).",
         ) from missing
+    finally:
+        # WeasyPrint lets the whole process accept pictures that are cut short.
+        ImageFile.LOAD_TRUNCATED_IMAGES = accepted
     return bytes(HTML(string=html).write_pdf())
 
 
