@@ -95,12 +95,20 @@ def largest_difference(bundle: Bundle) -> float:
         images = random.random((count, 3, size, size), np.float32)
         found += _differences(onnx.run_slices(images), expected := pytorch.run_slices(images))
         features.append(expected.features)
-    rows = np.concatenate(features)
+    mean, spread = _usual_features(bundle, np.concatenate(features))
     for count in SLICE_COUNTS:
-        patient = random.choice(rows, count) * random.uniform(0.5, 2, rows.shape[1:])
-        patient = patient.astype(np.float32)
+        # Features as in training: far outside, rounding alone gives other logits.
+        patient = mean + spread * random.standard_normal((count, len(mean)), np.float32)
         found += _differences(onnx.run_patient(patient), pytorch.run_patient(patient))
     return max(found)
+
+
+def _usual_features(bundle: Bundle, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread `[D]` of the features: of the training set, or of `rows` `[R, D]`."""
+    _, network = load_networks(bundle)
+    if not bundle.settings.patient_network.standardised:
+        return rows.mean(axis=0), rows.std(axis=0)
+    return network.feature_mean.numpy(), network.feature_std.numpy()
 
 
 def _differences(one: Any, other: Any) -> list[float]:
